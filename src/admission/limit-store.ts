@@ -1,0 +1,76 @@
+/**
+ * The port to the place where limits are counted. A hold is a two-phase transfer: reserved before the call is
+ * forwarded, then settled or released exactly once; a hold whose owner is gone expires with its lease. Every act is
+ * idempotent by hold id. One contract suite (`test/contract/limit-store.ts`) is run for each implementation.
+ */
+import type { Limit } from "../identity/limit.ts"
+
+/** One counter that a call touches: a limit in one of its windows, and how much of it. Units are those of the limit's cap. */
+export type Charge = {
+  readonly limit: Limit
+  /** The window's id, part of the counter's name: `2026-11`, `2026-11-23`, `lifetime`, `rate`, `now`. */
+  readonly window: string
+  /** When the window ends, in epoch milliseconds; null for rates, lifetime and concurrency. */
+  readonly resetsAtMs: number | null
+  readonly amount: bigint
+}
+
+/** What a counter says right after the act: settled plus held is what the cap is compared with. */
+export type CounterState = {
+  readonly settled: bigint
+  readonly held: bigint
+  /** For rates: milliseconds until the counter is empty again. Null elsewhere. */
+  readonly emptyInMs: number | null
+}
+
+export type ReserveReply =
+  /** Everything was taken; one state for each charge, in order. */
+  | { readonly kind: "held"; readonly counters: readonly CounterState[] }
+  /** Nothing was taken. `denied` is the index of the first charge that did not fit. */
+  | {
+      readonly kind: "denied"
+      readonly denied: number
+      readonly counters: readonly CounterState[]
+      /** Milliseconds after which the same call could fit; null where waiting does not help. */
+      readonly retryAfterMs: number | null
+    }
+  /** This hold id was settled or released before. */
+  | { readonly kind: "done" }
+  /** This hold id was swept before. */
+  | { readonly kind: "gone" }
+
+/** `settled`: charged now. `late`: the hold had expired; the truth replaced what expiry charged. `done`: settled before, nothing changed. `unknown`: no such hold; charged all the same, since the money is spent. */
+export type SettleReply = "settled" | "late" | "done" | "unknown"
+
+export type Hold = {
+  readonly id: string
+  readonly owner: string
+  readonly leaseUntilMs: number
+  readonly charges: readonly Charge[]
+}
+
+export interface LimitStore {
+  /** Checks and takes every charge, or none of them. */
+  reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply>
+  /** Adds to a live hold, all or none; for calls whose size becomes known as they flow. */
+  extend(id: string, charges: readonly Charge[]): Promise<ReserveReply>
+  /** Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order. */
+  settle(id: string, actual: readonly Charge[]): Promise<SettleReply>
+  /** Gives everything back: the call never reached a provider. False where the hold was already finished. */
+  release(id: string): Promise<boolean>
+  /** Prolongs the leases of live holds; returns the ids that are no longer live. */
+  renew(ids: readonly string[], leaseMs: number): Promise<readonly string[]>
+  /** Expires due leases (money and tokens are charged in full, rates and concurrency freed); returns how many. */
+  sweep(): Promise<number>
+  /** The counters of these charges, without taking anything. */
+  read(charges: readonly Charge[]): Promise<readonly CounterState[]>
+  /** Live holds, oldest first, at most `max`. */
+  holds(max: number): Promise<readonly Hold[]>
+  /** Sets settled amounts from the ledger, before the first call is admitted. */
+  seed(rows: readonly { limitId: string; subject: string; window: string; settled: bigint }[]): Promise<void>
+}
+
+/** The counter's name, the same in every store and in the ledger's `limit_usage`. */
+export function counterName(charge: Pick<Charge, "limit" | "window">): string {
+  return `${charge.limit.id}|${charge.limit.subject}|${charge.window}`
+}

@@ -1,0 +1,26 @@
+/** A limit as it is stored: what is capped, over which window, for whom. The decisions about it live in `admission`. */
+
+export const LIMIT_KINDS = ["requests", "tokens", "usd", "concurrency"] as const
+export type LimitKind = (typeof LIMIT_KINDS)[number]
+
+/** `none` belongs to concurrency alone; the others are rates (`minute`) or calendar windows. */
+export const LIMIT_WINDOWS = ["minute", "day", "month", "lifetime", "none"] as const
+export type LimitWindow = (typeof LIMIT_WINDOWS)[number]
+
+export const LIMIT_SCOPES = ["organization", "project", "user", "key"] as const
+export type LimitScope = (typeof LIMIT_SCOPES)[number]
+
+export type Limit = {
+  readonly id: string
+  readonly scope: LimitScope
+  /** Id of the organization, project, user or key that the limit counts. */
+  readonly subject: string
+  readonly kind: LimitKind
+  readonly window: LimitWindow
+  /** Whole requests, tokens or calls in flight; nano-dollars (1e-9 USD) for `usd`. */
+  readonly cap: bigint
+  /** IANA zone of calendar windows. */
+  readonly timeZone: string
+  /** Day of the month (1-31, clamped to the month's length) on which a month window begins. */
+  readonly anchorDay: number
+}

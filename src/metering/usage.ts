@@ -1,0 +1,51 @@
+/**
+ * How much a call used, in disjoint token classes: a token stands in exactly one of uncached input, cache read,
+ * cache write (5 minutes, 1 hour) and output. Reasoning is a subset of output; audio and image are subsets of
+ * uncached input or of output.
+ */
+export type Usage = {
+  readonly inputUncachedTokens: number
+  readonly cacheReadTokens: number
+  readonly cacheWrite5mTokens: number
+  readonly cacheWrite1hTokens: number
+  readonly outputTokens: number
+  readonly reasoningTokens: number
+  readonly audioInputTokens: number
+  readonly imageInputTokens: number
+  readonly audioOutputTokens: number
+  readonly imageOutputTokens: number
+  readonly webSearches: number
+  /** Quantity of `unitType` for calls that are not billed by tokens; 0 otherwise. */
+  readonly units: number
+  /** seconds, characters, images … or '' where the call is billed by tokens. */
+  readonly unitType: string
+}
+
+/** Where the figures come from: the provider's own report, the same read while draining after the caller left, our estimate, or nothing billed. */
+export type UsageSource = "provider" | "drained" | "estimated" | "none"
+
+export const ZERO_USAGE: Usage = Object.freeze({
+  inputUncachedTokens: 0,
+  cacheReadTokens: 0,
+  cacheWrite5mTokens: 0,
+  cacheWrite1hTokens: 0,
+  outputTokens: 0,
+  reasoningTokens: 0,
+  audioInputTokens: 0,
+  imageInputTokens: 0,
+  audioOutputTokens: 0,
+  imageOutputTokens: 0,
+  webSearches: 0,
+  units: 0,
+  unitType: "",
+})
+
+/** All input tokens, cached ones included: the figure a provider's context threshold compares. */
+export function inputTokens(usage: Usage): number {
+  return usage.inputUncachedTokens + usage.cacheReadTokens + usage.cacheWrite5mTokens + usage.cacheWrite1hTokens
+}
+
+/** The sum of the disjoint classes: what a token limit is charged. */
+export function totalTokens(usage: Usage): number {
+  return inputTokens(usage) + usage.outputTokens
+}
