@@ -5,14 +5,7 @@
 import type { UsageSource } from "../metering/usage.ts"
 
 /** How the call ended, seen from Tallygate. `interrupted` is written by recovery alone. */
-export type EndState =
-  | "complete"
-  | "client_abort"
-  | "upstream_error"
-  | "timeout"
-  | "interrupted"
-  | "refused"
-  | "cut"
+export type EndState = "complete" | "client_abort" | "upstream_error" | "timeout" | "interrupted" | "refused" | "cut"
 
 /** `ok`: the caller got the provider's success. `error`: it did not. `aborted`: the caller left first. */
 export type Outcome = "ok" | "error" | "aborted"

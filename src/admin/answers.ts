@@ -1,0 +1,34 @@
+/** What every admin route answers besides its own success: errors in one shape, pages in one form. */
+import { z } from "@hono/zod-openapi"
+
+export const errorAnswer = z
+  .object({
+    error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string() }),
+  })
+  .openapi("Error")
+
+/** The responses of a route: its own, and the errors that all share. */
+export function answers<Status extends number, Schema extends z.ZodType>(
+  status: Status,
+  description: string,
+  schema: Schema,
+) {
+  const success = { [status]: { description, content: { "application/json": { schema } } } } as {
+    [S in Status]: { description: string; content: { "application/json": { schema: Schema } } }
+  }
+  const failure = (text: string) => ({ description: text, content: { "application/json": { schema: errorAnswer } } })
+  return {
+    ...success,
+    400: failure("A field is wrong or unknown."),
+    401: failure("No valid admin key."),
+    404: failure("No such thing."),
+  }
+}
+
+export const PAGE_MAX = 1000
+
+/** Keyset paging: `after` is the last page's `next`. */
+export const pageQuery = z.strictObject({
+  after: z.string().max(200).default(""),
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100),
+})

@@ -1,0 +1,22 @@
+/** For orchestrators and Prometheus: alive, ready, metrics. */
+import type { MiddlewareHandler } from "hono"
+import type { AdminApp, AdminEnv, AdminOptions } from "./admin-app.ts"
+
+export type Readiness = {
+  readonly isReady: boolean
+  /** Each part's state in a word; a store that is away is told here even where calls go on. */
+  readonly parts: Readonly<Record<string, string>>
+}
+
+export function operationRoutes(app: AdminApp, options: AdminOptions, requireAdmin: MiddlewareHandler<AdminEnv>): void {
+  app.get("/healthz", (context) => context.json({ status: "alive", version: options.version }))
+  app.get("/readyz", (context) => {
+    const { isReady, parts } = options.readiness()
+    return context.json({ status: isReady ? "ready" : "not ready", ...parts }, isReady ? 200 : 503)
+  })
+  if (!options.isLoopback) app.use("/metrics", requireAdmin)
+  app.get("/metrics", async (context) => {
+    options.collect()
+    return context.body(await options.registry.metrics(), 200, { "content-type": options.registry.contentType })
+  })
+}

@@ -1,0 +1,193 @@
+/**
+ * May this call go on? Holds what a call may use under every limit that applies, or says which limit refuses it; later
+ * settles or releases the hold. Holds of this process stay in one set, so that one store call renews them all; a hold
+ * whose process dies is not renewed and expires. A store that fails makes `admit`, `settle` and `release` reject: the
+ * caller decides, and a hold that could not be settled expires charged in full.
+ */
+import type { Limit } from "../identity/limit.ts"
+import type { Charge, CounterState, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
+import { actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
+import { cachedWindowAt } from "./window.ts"
+
+export const LEASE_MS = 60_000
+const SWEEP_EVERY_MS = 5_000
+/** A lease survives three renewals that fail. */
+const RENEWALS_PER_LEASE = 4
+/** A caller may be told to wait for a budget's next window if it begins within this; beyond, waiting is no advice. */
+const RESET_WAIT_MS_MAX = 60_000
+
+/** What is held for a call: charges in the order of its limits. A call without limits holds nothing. */
+export type HeldCall = {
+  readonly id: string
+  readonly charges: readonly Charge[]
+}
+
+/** The limit that refuses a call. Amounts are in the units of the limit's cap. */
+export type Refusal = {
+  readonly limit: Limit
+  readonly windowId: string
+  readonly used: bigint
+  readonly held: bigint
+  readonly cap: bigint
+  readonly requested: bigint
+  /** When the window ends; null for rates, concurrency and lifetime budgets. */
+  readonly resetsAtMs: number | null
+  /** Null where waiting does not help, or would have to last longer than a minute on a budget. */
+  readonly retryAfterMs: number | null
+  /** A day, month or lifetime is used up, as opposed to a rate or the calls in flight. */
+  readonly isBudget: boolean
+}
+
+export type Admitted =
+  /** `counters` are what each charge's counter says with this call in it. */
+  | { readonly kind: "held"; readonly hold: HeldCall; readonly counters: readonly CounterState[] }
+  /** Nothing is held. `charges` and `counters` are those of all limits, for the rate limit headers. */
+  | {
+      readonly kind: "refused"
+      readonly refusal: Refusal
+      readonly charges: readonly Charge[]
+      readonly counters: readonly CounterState[]
+    }
+
+export type AdmissionOptions = {
+  readonly store: LimitStore
+  /** Milliseconds since 1970 UTC. */
+  readonly nowMs: () => number
+  /** Names this process in the store's list of holds. */
+  readonly owner: string
+  readonly leaseMs?: number
+  /** Told when a renewal or a sweep fails; both are tried again by the next tick. */
+  readonly onFault: (error: unknown, act: "renew" | "sweep") => void
+}
+
+export class Admission {
+  readonly #store: LimitStore
+  readonly #nowMs: () => number
+  readonly #owner: string
+  readonly #leaseMs: number
+  readonly #onFault: AdmissionOptions["onFault"]
+  readonly #windowOf = cachedWindowAt()
+  readonly #live = new Set<string>()
+  #timers: NodeJS.Timeout[] = []
+
+  constructor(options: AdmissionOptions) {
+    this.#store = options.store
+    this.#nowMs = options.nowMs
+    this.#owner = options.owner
+    this.#leaseMs = options.leaseMs ?? LEASE_MS
+    this.#onFault = options.onFault
+  }
+
+  /** Holds the estimate under all limits, or none. `holdId` is minted by us for this call, and never used again. */
+  async admit(call: {
+    readonly holdId: string
+    readonly limits: readonly Limit[]
+    readonly estimate: CallEstimate
+  }): Promise<Admitted> {
+    const nowMs = this.#nowMs()
+    const charges = chargesFor(call.limits, call.estimate, nowMs, this.#windowOf)
+    const hold = { id: call.holdId, charges }
+    if (charges.length === 0) return { kind: "held", hold, counters: [] }
+    const reply = await this.#store.reserve(call.holdId, this.#owner, this.#leaseMs, charges)
+    if (reply.kind === "held") {
+      this.#live.add(call.holdId)
+      return { kind: "held", hold, counters: reply.counters }
+    }
+    if (reply.kind === "denied") {
+      return { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters: reply.counters }
+    }
+    throw new Error(`hold ${call.holdId} was used before: ${reply.kind}`)
+  }
+
+  /** Replaces the hold by what the call really used. */
+  async settle(hold: HeldCall, actual: CallActual): Promise<SettleReply> {
+    this.#live.delete(hold.id)
+    if (hold.charges.length === 0) return "settled"
+    return this.#store.settle(hold.id, actualCharges(hold.charges, actual))
+  }
+
+  /** Gives everything back: the call never reached a provider. */
+  async release(hold: HeldCall): Promise<void> {
+    this.#live.delete(hold.id)
+    if (hold.charges.length === 0) return
+    if (await this.#store.release(hold.id)) return
+    // It had expired, charged in full; the truth is that nothing was used.
+    await this.#store.settle(hold.id, actualCharges(hold.charges, { requests: 0n, tokens: 0n, costNanos: 0n }))
+  }
+
+  /** Prolongs all holds of this process by one store call; returns how many had expired. Those settle late. */
+  async renewAll(): Promise<number> {
+    if (this.#live.size === 0) return 0
+    const lost = await this.#store.renew([...this.#live], this.#leaseMs)
+    // What ended while the answer was under way has left the set by itself.
+    for (const id of lost) this.#live.delete(id)
+    return lost.length
+  }
+
+  /** Expires holds whose owner is gone, whoever that was; returns how many. */
+  sweep(): Promise<number> {
+    return this.#store.sweep()
+  }
+
+  /** Renews and sweeps from now on. The timers do not keep the process alive. */
+  start(): void {
+    if (this.#timers.length > 0) return
+    const every = (periodMs: number, act: "renew" | "sweep", run: () => Promise<number>) =>
+      setInterval(() => run().catch((error: unknown) => this.#onFault(error, act)), periodMs).unref()
+    this.#timers = [
+      every(this.#leaseMs / RENEWALS_PER_LEASE, "renew", () => this.renewAll()),
+      every(SWEEP_EVERY_MS, "sweep", () => this.sweep()),
+    ]
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#timers = []
+  }
+}
+
+/**
+ * The limit to name. A budget without room comes before a rate without room, since a caller who waits for the rate
+ * would only meet the budget next.
+ */
+function refusalFrom(
+  reply: Extract<ReserveReply, { kind: "denied" }>,
+  charges: readonly Charge[],
+  nowMs: number,
+): Refusal {
+  const spent = charges.findIndex(({ limit, amount }, index) => {
+    const counter = reply.counters[index]
+    return counterKind(limit) === "budget" && counter !== undefined && !fits(counter, amount, limit.cap)
+  })
+  const index = spent === -1 ? reply.denied : spent
+  const charge = charges[index]
+  const counter = reply.counters[index]
+  if (charge === undefined || counter === undefined) {
+    throw new Error(`the limit store denied charge ${index} of ${charges.length}`)
+  }
+  const { limit, window, resetsAtMs, amount } = charge
+  const isBudget = counterKind(limit) === "budget"
+  const retryAfterMs = isBudget ? budgetWaitMs(charge, nowMs) : reply.retryAfterMs
+  const { settled: used, held } = counter
+  return {
+    limit,
+    windowId: window,
+    used,
+    held,
+    cap: limit.cap,
+    requested: amount,
+    resetsAtMs,
+    retryAfterMs,
+    isBudget,
+  }
+}
+
+function fits(counter: CounterState, amount: bigint, cap: bigint): boolean {
+  return counter.settled + counter.held + amount <= cap
+}
+
+function budgetWaitMs(charge: Charge, nowMs: number): number | null {
+  if (charge.resetsAtMs === null || charge.amount > charge.limit.cap) return null
+  const waitMs = Math.max(0, charge.resetsAtMs - nowMs)
+  return waitMs < RESET_WAIT_MS_MAX ? waitMs : null
+}

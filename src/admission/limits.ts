@@ -1,0 +1,96 @@
+/**
+ * What a call is charged, limit by limit. A budget (day, month, lifetime) is held at the worst case, since it must not
+ * be overspent; a rate is held at the likely case, since holding the worst would refuse calls that fit.
+ */
+import type { Limit } from "../identity/limit.ts"
+import type { Charge } from "./limit-store.ts"
+import { type WindowAt, windowAt } from "./window.ts"
+
+/** What a call may use, known before it is forwarded. Dollars are nano-dollars (1e-9 USD), rounded up. */
+export type CallEstimate = {
+  readonly requests: bigint
+  /** No answer can use more tokens than this. */
+  readonly tokensBound: bigint
+  readonly tokensLikely: bigint
+  /** No answer can cost more than this. */
+  readonly costNanosBound: bigint
+}
+
+/** What a call really used; `costNanos` in nano-dollars, rounded up. */
+export type CallActual = {
+  readonly requests: bigint
+  readonly tokens: bigint
+  readonly costNanos: bigint
+}
+
+/** `budget`: a sum that only grows within its window. `rate`: a sum that drains. `concurrency`: calls in flight. */
+export type CounterKind = "budget" | "rate" | "concurrency"
+
+/** What one limit takes from a record, in the shape of the ledger's record charges. */
+export type DurableCharge = {
+  readonly limit_id: string
+  readonly subject: string
+  readonly window: string
+  /** Units of the limit's cap, as a decimal string: JSON has no bigint. */
+  readonly amount: string
+}
+
+/** How a limit is counted. */
+export function counterKind(limit: Limit): CounterKind {
+  if (limit.kind === "concurrency") return "concurrency"
+  return limit.window === "minute" ? "rate" : "budget"
+}
+
+/** One charge for each limit, in order, in the windows of `atMs`. `windowOf` lets the caller bring a cache. */
+export function chargesFor(
+  limits: readonly Limit[],
+  estimate: CallEstimate,
+  atMs: number,
+  windowOf: WindowAt = windowAt,
+): Charge[] {
+  return limits.map((limit) => {
+    const window = windowOf(limit.window, limit.timeZone, limit.anchorDay, atMs)
+    return { limit, window: window.id, resetsAtMs: window.endsAtMs, amount: heldAmount(limit, estimate) }
+  })
+}
+
+/** The truth for each held charge, in order and in the window of admission, even when midnight has passed since. */
+export function actualCharges(held: readonly Charge[], actual: CallActual): Charge[] {
+  return held.map((charge) => ({ ...charge, amount: actualAmount(charge.limit, actual) }))
+}
+
+/** The charges that the ledger keeps: budgets. Rates and calls in flight mean nothing a minute later. */
+export function recordCharges(charges: readonly Charge[]): DurableCharge[] {
+  const durable: DurableCharge[] = []
+  for (const { limit, window, amount } of charges) {
+    if (counterKind(limit) !== "budget") continue
+    durable.push({ limit_id: limit.id, subject: limit.subject, window, amount: amount.toString() })
+  }
+  return durable
+}
+
+function heldAmount(limit: Limit, estimate: CallEstimate): bigint {
+  switch (limit.kind) {
+    case "requests":
+      return estimate.requests
+    case "tokens":
+      return limit.window === "minute" ? estimate.tokensLikely : estimate.tokensBound
+    case "usd":
+      return estimate.costNanosBound
+    case "concurrency":
+      return 1n
+  }
+}
+
+function actualAmount(limit: Limit, actual: CallActual): bigint {
+  switch (limit.kind) {
+    case "requests":
+      return actual.requests
+    case "tokens":
+      return actual.tokens
+    case "usd":
+      return actual.costNanos
+    case "concurrency":
+      return 0n
+  }
+}

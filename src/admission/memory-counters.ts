@@ -1,0 +1,120 @@
+/**
+ * The counters of the in-process store, by name, and the acts that touch several of them: all or none. They are
+ * bounded by the limits in use: counters of past windows are dropped a few at a time, lifetime budgets stay as long as
+ * anything is counted on them.
+ */
+import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, stateOf, take, waitMs } from "./counter.ts"
+import { type Charge, type CounterState, counterName, type ReserveReply } from "./limit-store.ts"
+import { counterKind } from "./limits.ts"
+
+/** A counter outlives its window by two days, for calls that were admitted in it and still run. */
+const KEPT_AFTER_END_MS = 2 * 86_400_000
+/** A seeded counter whose window's end no charge has told yet: longer than any month. */
+const SEEDED_WINDOW_MS = 32 * 86_400_000
+/** Counters looked at by one sweep: a hundred thousand at once would stop the event loop for milliseconds. */
+const COUNTERS_PER_SWEEP = 2_000
+
+export type Taken =
+  | { readonly kind: "taken"; readonly counters: Counter[] }
+  /** `denied` is the index of the first charge without room. */
+  | { readonly kind: "denied"; readonly denied: number }
+
+export class MemoryCounters {
+  readonly #counters = new Map<string, Counter>()
+  #droppable = this.#counters.entries()
+
+  /** The charge's counter, drained to the present and with the charge's cap; made where there is none. */
+  of(charge: Charge, nowMs: number): Counter {
+    const name = counterName(charge)
+    let counter = this.#counters.get(name)
+    if (counter === undefined) {
+      counter = newCounter(counterKind(charge.limit), charge.limit.cap, charge.resetsAtMs, nowMs)
+      this.#counters.set(name, counter)
+    }
+    // Drained by the old cap first: a raised rate does not reach back.
+    drain(counter, nowMs)
+    counter.cap = charge.limit.cap
+    counter.endsAtMs = charge.resetsAtMs
+    return counter
+  }
+
+  /** What the charges' counters say; makes none. */
+  states(charges: readonly Charge[], nowMs: number): CounterState[] {
+    return charges.map((charge) => {
+      const counter = this.#counters.get(counterName(charge))
+      if (counter === undefined) {
+        return { settled: 0n, held: 0n, emptyInMs: counterKind(charge.limit) === "rate" ? 0 : null }
+      }
+      drain(counter, nowMs)
+      return stateOf(counter)
+    })
+  }
+
+  /** Takes one charge after the other and undoes them at the first without room, so that charges on one counter add up. */
+  takeAll(charges: readonly Charge[], nowMs: number): Taken {
+    const counters: Counter[] = []
+    for (const charge of charges) {
+      const counter = this.of(charge, nowMs)
+      if (!hasRoom(counter, charge.amount)) {
+        this.undo(charges, counters)
+        return { kind: "denied", denied: counters.length }
+      }
+      take(counter, charge.amount)
+      counters.push(counter)
+    }
+    return { kind: "taken", counters }
+  }
+
+  /** Undoes `takeAll` within the same moment. */
+  undo(charges: readonly Charge[], counters: readonly Counter[]): void {
+    counters.forEach((counter, index) => {
+      giveBack(counter, charges[index]?.amount ?? 0n)
+    })
+  }
+
+  /** The wait is the longest of all charges without room: the call needs every one of them. */
+  denied(denied: number, charges: readonly Charge[], nowMs: number): ReserveReply {
+    let retryAfterMs: number | null = 0
+    const counters = charges.map((charge, index) => {
+      const counter = this.of(charge, nowMs)
+      if (index === denied || !hasRoom(counter, charge.amount)) {
+        const wait = waitMs(counter, charge.amount)
+        retryAfterMs = wait === null || retryAfterMs === null ? null : Math.max(wait, retryAfterMs)
+      }
+      return stateOf(counter)
+    })
+    return { kind: "denied", denied, counters, retryAfterMs }
+  }
+
+  /** Sets what budgets have settled; what is held stays. */
+  seed(rows: readonly { limitId: string; subject: string; window: string; settled: bigint }[], nowMs: number): void {
+    for (const { limitId, subject, window, settled } of rows) {
+      const name = `${limitId}|${subject}|${window}`
+      let counter = this.#counters.get(name)
+      if (counter === undefined) {
+        counter = newCounter("budget", 0n, window === "lifetime" ? null : nowMs + SEEDED_WINDOW_MS, nowMs)
+        this.#counters.set(name, counter)
+      }
+      counter.settled = settled
+    }
+  }
+
+  /** Looks at the next counters in turn and drops those that say nothing more. */
+  dropSome(nowMs: number): void {
+    for (let looked = 0; looked < COUNTERS_PER_SWEEP; looked += 1) {
+      const next = this.#droppable.next()
+      if (next.done) {
+        this.#droppable = this.#counters.entries()
+        return
+      }
+      const [name, counter] = next.value
+      drain(counter, nowMs)
+      const isPast = counter.endsAtMs !== null && nowMs >= counter.endsAtMs + KEPT_AFTER_END_MS
+      if (counter.liveHolds === 0 && (isPast || isBlank(counter))) this.#counters.delete(name)
+    }
+  }
+
+  get size(): number {
+    return this.#counters.size
+  }
+}

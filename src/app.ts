@@ -1,0 +1,249 @@
+/**
+ * The composition root: the only file that sees the whole configuration and constructs things. Everything is built by
+ * hand, in the order in which it is needed, and registered for closing on the next line; closing runs backwards.
+ */
+import { mkdir } from "node:fs/promises"
+import path from "node:path"
+import { fileURLToPath } from "node:url"
+import { getRequestListener } from "@hono/node-server"
+import { adminApp } from "./admin/admin-app.ts"
+import { Admission } from "./admission/admit.ts"
+import { MemoryLimitStore } from "./admission/memory-store.ts"
+import { ThresholdWatch } from "./alerts/threshold-watch.ts"
+import { routerFrom } from "./config/routing.ts"
+import type { Config } from "./config/schema.ts"
+import { adminKeys } from "./identity/admin-key.ts"
+import { Directory } from "./identity/directory.ts"
+import { defaultOrganization, type FirstRun, firstRun } from "./identity/first-run.ts"
+import { type Journal, openJournal } from "./ledger/journal.ts"
+import { journalMetrics } from "./ledger/journal-metrics.ts"
+import { readLimitUsage } from "./ledger/limit-usage.ts"
+import { keepPartitions } from "./ledger/partitions.ts"
+import { Estimator } from "./metering/estimator.ts"
+import { systemClock } from "./platform/clock.ts"
+import { Closing } from "./platform/closing.ts"
+import { EmbeddedPostgresError, startEmbeddedPostgres } from "./platform/embedded-postgres.ts"
+import { ApiError } from "./platform/error-table.ts"
+import { HttpServer } from "./platform/http-server.ts"
+import { uuidv7Mint } from "./platform/ids.ts"
+import { type Log, openLog } from "./platform/log.ts"
+import { openMetrics } from "./platform/metrics.ts"
+import { MigrationError, migrate } from "./platform/migrate.ts"
+import { isConnectionLost, openPostgres, sqlState } from "./platform/postgres.ts"
+import { loadPriceBook, type PriceBook } from "./pricing/price-book.ts"
+import { readPriceFile, readPriceFiles } from "./pricing/price-files.ts"
+import { startSandbox } from "./providers/sandbox.ts"
+import { Upstreams } from "./providers/upstreams.ts"
+import type { DataPlane } from "./proxy/data-plane.ts"
+import { DrainGate } from "./proxy/drain-gate.ts"
+import { ProxyMetrics } from "./proxy/proxy-metrics.ts"
+import { writeRefusal } from "./proxy/refuse.ts"
+import { isDataPlanePath, serveDataPlane } from "./proxy/routes.ts"
+
+const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+
+/** A start that failed for a reason that its operator can mend; the message says which and how. */
+export class StartError extends Error {}
+
+export type App = {
+  readonly url: string
+  readonly version: string
+  readonly log: Log
+  readonly firstRun: FirstRun
+  /** Drains and closes; false where something could not be closed cleanly. */
+  close(): Promise<boolean>
+}
+
+export type AppOptions = { readonly config: Config; readonly version: string; readonly log?: Log }
+
+export async function startApp(options: AppOptions): Promise<App> {
+  const log = options.log ?? openLog(options.config.log.level)
+  const closing = new Closing(log)
+  try {
+    return await build(options, log, closing)
+  } catch (error) {
+    await closing.closeAll()
+    throw asStartError(error, options.config)
+  }
+}
+
+async function build({ config, version }: AppOptions, log: Log, closing: Closing): Promise<App> {
+  if (config.redis_url !== undefined) {
+    throw new StartError(
+      "redis_url is set, but limits are counted in the process in this version. Unset it (REDIS_URL).",
+    )
+  }
+  const clock = systemClock
+  await mkdir(config.data_dir, { recursive: true, mode: 0o700 })
+  const databaseUrl = config.database_url ?? (await embedded(config, log, closing))
+  const sql = openPostgres(databaseUrl, { max: config.database_connections_max, applicationName: "tallygate" })
+  closing.add("postgres", () => sql.end({ timeout: 5 }))
+  await migrate(sql, path.join(ROOT, "migrations"), { codeVersion: version })
+  const first = await firstRun(sql, { isAdminKeyGiven: config.admin_key !== undefined })
+  const organizationId = await defaultOrganization(sql)
+  const priceBook = await openPriceBook(config)
+  const registry = openMetrics(version)
+
+  const partitions = await keepPartitions({ sql, clock, log })
+  closing.add("partitions", () => partitions.stop())
+  const journal = await openJournal({ ...journalOptions(config), databaseUrl, log })
+  closing.add("journal", () => journal.close())
+  const collect = journalMetrics(registry, journal)
+
+  const store = new MemoryLimitStore(clock.nowMs)
+  // After the journals of earlier processes have been shipped, the ledger knows everything that was ever settled.
+  await store.seed(await readLimitUsage(sql, "all"))
+  const onFault = (error: unknown, act: string) => log.error({ err: error, act }, "limit store failed")
+  const admission = new Admission({
+    store,
+    nowMs: clock.nowMs,
+    owner: `pid ${process.pid}`,
+    leaseMs: config.admission.lease_ms,
+    onFault,
+  })
+  admission.start()
+  closing.add("admission", () => admission.stop())
+
+  const directory = new Directory({ sql, clock, log, keysMax: config.key_cache_max })
+  await directory.poll()
+  directory.start()
+  closing.add("directory", () => directory.stop())
+  const watch = new ThresholdWatch({ sql, clock, log })
+  watch.start()
+  closing.add("alerts", () => watch.stop())
+
+  const estimator = new Estimator({ queueMax: 1000, timeoutMs: 10_000 })
+  closing.add("estimator", () => estimator.close())
+  const upstreams = new Upstreams()
+  closing.add("upstreams", () => upstreams.close())
+  const router = routerFrom(config, config.sandbox ? await sandbox(estimator, closing) : null)
+  const plane: DataPlane = {
+    clock,
+    mintId: uuidv7Mint(),
+    log,
+    directory,
+    router,
+    priceBook,
+    admission,
+    journal,
+    upstreams,
+    estimator,
+    drains: new DrainGate(config.admission.drains_max),
+    metrics: new ProxyMetrics(registry, config.metrics.series_max),
+    bounds: {
+      bodyBytesMax: config.body_bytes_max,
+      expectedOutputTokens: config.admission.expected_output_tokens,
+    },
+  }
+  const identifyAdmin = adminKeys(sql, config.admin_key ?? null)
+  const isLoopback = isLoopbackHost(config.listen.host)
+  const readiness = () => ({ isReady: !server.isDraining && !journal.isFull(), parts: readinessParts(journal) })
+  const admin = adminApp({
+    sql,
+    clock,
+    log,
+    directory,
+    registry,
+    version,
+    mintId: plane.mintId,
+    organizationId,
+    identifyAdmin,
+    readiness,
+    collect,
+    isLoopback,
+  })
+  const server = openServer(config, plane, getRequestListener(admin.fetch))
+  const port = await server.listen(config.listen.host, config.listen.port)
+  closing.add("server", () => server.drain(config.timeouts.shutdown_grace_ms))
+  return {
+    url: `http://${urlHost(config.listen.host)}:${port}`,
+    version,
+    log,
+    firstRun: first,
+    close: () => closing.closeAll(),
+  }
+}
+
+async function embedded(config: Config, log: Log, closing: Closing): Promise<string> {
+  const postgres = await startEmbeddedPostgres({
+    dataDir: path.join(config.data_dir, "postgres"),
+    log,
+    sync: config.journal.sync,
+  })
+  closing.add("embedded postgres", () => postgres.stop())
+  return postgres.url
+}
+
+async function sandbox(estimator: Estimator, closing: Closing): Promise<string> {
+  const running = await startSandbox({ estimator, nowMs: systemClock.nowMs })
+  closing.add("sandbox", () => running.close())
+  return running.url
+}
+
+function journalOptions(config: Config) {
+  return {
+    directory: path.join(config.data_dir, "journal"),
+    sync: config.journal.sync,
+    rowsMax: config.journal.rows_max,
+  }
+}
+
+async function openPriceBook(config: Config): Promise<PriceBook> {
+  const own = await Promise.all(config.prices.files.map((file) => readPriceFile(file)))
+  const loaded = loadPriceBook([...(await readPriceFiles(path.join(ROOT, "config", "prices"))), ...own])
+  if (loaded.kind === "loaded") return loaded.book
+  const [problem] = loaded.problems
+  throw new StartError(
+    problem === undefined
+      ? "the price book is empty."
+      : `the price book is wrong: ${problem.file}:${problem.line} ${problem.path}: found ${problem.found}, expected ${problem.expected}.`,
+  )
+}
+
+function readinessParts(journal: Journal): Record<string, string> {
+  return { journal: journal.isFull() ? "full" : "writable" }
+}
+
+function openServer(config: Config, plane: DataPlane, serveOther: ReturnType<typeof getRequestListener>): HttpServer {
+  const server = new HttpServer({
+    isHot: isDataPlanePath,
+    serveHot: (request, response, path) => serveDataPlane(plane, request, response, path),
+    serveOther,
+    refuseDraining: (response) => {
+      const message = "This proxy is shutting down; another one, or a moment's wait, will answer."
+      const error = new ApiError("shutting_down", message, { headers: [["retry-after", "1"]] })
+      writeRefusal({ id: plane.mintId(plane.clock.nowMs()), response }, error)
+    },
+    onFault: (fault) => plane.log.error({ err: fault }, "serving failed"),
+    requestBodyMs: config.timeouts.request_body_ms,
+  })
+  plane.metrics.watchActive(() => server.inFlight)
+  return server
+}
+
+function isLoopbackHost(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.")
+}
+
+function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host
+}
+
+/** What an operator can mend is told in a sentence; anything else is a fault and keeps its stack. */
+function asStartError(error: unknown, config: Config): unknown {
+  if (error instanceof StartError) return error
+  if (error instanceof EmbeddedPostgresError || error instanceof MigrationError)
+    return new StartError(error.message, { cause: error })
+  const code = error instanceof Error && "code" in error ? error.code : undefined
+  const { host, port } = config.listen
+  if (code === "EADDRINUSE")
+    return new StartError(`port ${port} on ${host} is taken. Stop what listens there, or set PORT.`)
+  if (code === "EACCES")
+    return new StartError(`no permission: ${String(error)}. Check TALLYGATE_DATA and PORT.`, { cause: error })
+  if (isConnectionLost(error))
+    return new StartError("Postgres does not answer. Check DATABASE_URL, and that it runs.", { cause: error })
+  const REFUSED = ["28P01", "28000", "3D000"]
+  if (REFUSED.includes(sqlState(error) ?? ""))
+    return new StartError(`Postgres refuses: ${String(error)}. Check DATABASE_URL.`, { cause: error })
+  return error
+}

@@ -1,0 +1,271 @@
+/**
+ * The shape of `proxy.config.yaml`: every key with its bounds, its default and the sentence that documents it. The
+ * same sentence stands beside the key in the shipped file, and a test keeps the two equal. Each schema's error text is
+ * what a problem line prints after "expected", so it reads as a noun phrase.
+ */
+import { z } from "zod"
+import { isExactModel } from "../platform/glob.ts"
+
+/** Where keys whose value must never be printed stand; `headers` may carry credentials too, so all its values count. */
+export const SECRET_KEYS: ReadonlySet<string> = new Set(["api_key", "admin_key", "headers"])
+
+/** The provider that answers without an account. It is built in, so a file cannot redefine it. */
+export const SANDBOX_PROVIDER = "sandbox"
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+const HOP_BY_HOP_HEADERS = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+])
+/** Set by the proxy itself for each call; a configured value would break framing, routing or the credential. */
+const OWN_HEADERS = new Set(["authorization", "content-length", "expect", "host"])
+
+function wholeNumber(min: number, max: number, unit: string) {
+  const error = `a whole number${unit === "" ? "" : ` of ${unit}`} from ${min} to ${max}`
+  return z.int({ error }).min(min, { error }).max(max, { error })
+}
+
+function milliseconds(min: number, max: number) {
+  return wholeNumber(min, max, "milliseconds")
+}
+
+function text(pattern: RegExp, error: string) {
+  return z.string({ error }).regex(pattern, { error })
+}
+
+function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
+  return z.enum(values, { error: `one of ${values.join(", ")}` })
+}
+
+/** An object in which every key has a default, so that the whole of it may be left out. */
+function section<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, { error: "a mapping of keys to values" })
+}
+
+/** Credentials travel in a header: a stray space or line break is a copying mistake and would fail only later. */
+function secret() {
+  return text(/^[\x21-\x7e]{1,4096}$/, "a key without spaces or line breaks, in quotes if it is a number")
+}
+
+function connectionUrl(protocols: readonly string[]) {
+  const error = `a URL that begins with ${protocols.join(" or ")}`
+  return z.string({ error }).refine((url) => protocols.some((p) => url.startsWith(p)) && URL.canParse(url), { error })
+}
+
+const BASE_URL_EXPECTED = "an http or https URL without user, password, query or fragment"
+
+/** Whether calls can be addressed by appending a path to this URL. */
+function isBaseUrl(value: string): boolean {
+  if (!/^https?:\/\/[^\s?#@\\]+$/.test(value) || !URL.canParse(value)) return false
+  const url = new URL(value)
+  return url.username === "" && url.password === "" && url.search === "" && url.hash === ""
+}
+
+/** A provider's base URL; a trailing slash is dropped, because paths are appended to it. */
+export const baseUrlSchema = z
+  .string({ error: BASE_URL_EXPECTED })
+  .refine(isBaseUrl, { error: BASE_URL_EXPECTED })
+  .overwrite((url) => url.replace(/\/+$/, ""))
+
+const headerName = text(/^[a-z0-9!#$%&'*+.^_`|~-]+$/, "a header name in lower case").refine(
+  (name) => !HOP_BY_HOP_HEADERS.has(name) && !OWN_HEADERS.has(name),
+  { error: "a header that the proxy does not set itself (not authorization, host, content-length or hop-by-hop)" },
+)
+const headerValue = text(/^[\t\x20-\x7e]*$/, "one line of plain text")
+
+const connectMs = milliseconds(1, HOUR_MS).describe("Longest wait for a connection to a provider, in milliseconds.")
+const firstByteMs = milliseconds(1, DAY_MS).describe("Longest wait for the first byte of an answer, in milliseconds.")
+const idleMs = milliseconds(1, DAY_MS).describe("Longest silence within an answer, in milliseconds.")
+const drainMs = milliseconds(0, HOUR_MS).describe("How long the usage of a stream is awaited when its caller has gone.")
+
+/** Of the time-outs, those that belong to the upstream side; the others are the process's own. */
+const providerTimeouts = section({
+  connect_ms: connectMs.optional(),
+  first_byte_ms: firstByteMs.optional(),
+  idle_ms: idleMs.optional(),
+  drain_ms: drainMs.optional(),
+})
+
+const label = text(/^[\x20-\x7e]{0,128}$/, "plain text of at most 128 characters")
+
+const providerName = text(
+  /^[a-z0-9][a-z0-9._-]{0,63}$/,
+  "a name of lower-case letters, digits, '.', '_' and '-'",
+).refine((name) => name !== SANDBOX_PROVIDER, {
+  error: "another name: the sandbox is built in and switched by the key sandbox",
+})
+
+export const providerSchema = section({
+  dialect: oneOf(["openai", "anthropic", "google"]).describe(
+    "Which API the provider speaks: openai, anthropic or google.",
+  ),
+  base_url: baseUrlSchema.describe("The provider's address, with its version path."),
+  api_key: secret().optional().describe("The credential that replaces the caller's; none for open local servers."),
+  region: label.default("").describe("Written on usage records and used for regional prices."),
+  account: label.default("default").describe("Tells several accounts at one provider apart on usage records."),
+  priced_as: label
+    .min(1, { error: "the name of a provider in the price book" })
+    .optional()
+    .describe("The provider whose prices apply, as the price book names it; unset is the entry's own name."),
+  headers: z
+    .record(headerName, headerValue, { error: "a mapping of header names to texts" })
+    .default({})
+    .describe("Further headers for each upstream call, names in lower case."),
+  include_usage: z
+    .boolean({ error: "true or false" })
+    .default(true)
+    .describe("Asks for the usage event of a stream where the caller did not."),
+  timeouts: providerTimeouts.prefault({}).describe("What differs from the time-outs for all providers."),
+})
+
+const modelName = text(/^[^\s*]{1,256}$/, "a model name without spaces or *")
+
+const routeSchema = section({
+  match: text(/^[^\s?[\]{}]{1,256}$/, "a model name, or a pattern in which only * is special").describe(
+    "The requested model: a name, or a pattern in which * is any run of characters.",
+  ),
+  provider: z.string({ error: "the name of a provider" }).describe("The provider's name."),
+  model: modelName.optional().describe("The model's name at the provider, where it differs; not together with *."),
+}).refine((route) => route.model === undefined || isExactModel(route.match), {
+  path: ["model"],
+  error: "no upstream name, because match has a * and would send many models to one",
+})
+
+const listen = section({
+  host: text(/^[A-Za-z0-9.:_-]{1,253}$/, "a host name or an IP address")
+    .default("127.0.0.1")
+    .describe("Address to listen on; 0.0.0.0 for all of them."),
+  port: wholeNumber(0, 65_535, "").default(8787).describe("TCP port; 0 takes a free one."),
+})
+
+const timeouts = section({
+  connect_ms: connectMs.default(5_000),
+  first_byte_ms: firstByteMs.default(600_000),
+  idle_ms: idleMs.default(120_000),
+  drain_ms: drainMs.default(2_000),
+  shutdown_grace_ms: milliseconds(0, DAY_MS)
+    .default(30_000)
+    .describe("How long calls in flight may finish after SIGTERM, in milliseconds."),
+  request_body_ms: milliseconds(1, HOUR_MS)
+    .default(60_000)
+    .describe("Longest wait for a request to arrive in full, in milliseconds."),
+})
+
+const admission = section({
+  lease_ms: milliseconds(1_000, HOUR_MS)
+    .default(60_000)
+    .describe("After how long the hold of a proxy that has died expires, in milliseconds."),
+  expected_output_tokens: wholeNumber(0, 10_000_000, "tokens")
+    .default(1_024)
+    .describe("Output that rate limits assume before the answer is known, in tokens."),
+  drains_max: wholeNumber(0, 1_000_000, "streams")
+    .default(256)
+    .describe("Streams without a caller that are read to their end at the same time."),
+})
+
+const journal = section({
+  sync: oneOf(["process", "power"])
+    .default("process")
+    .describe("What a written row survives: process (a killed process) or power (a power cut)."),
+  rows_max: wholeNumber(1, 1_000_000_000, "rows")
+    .default(1_000_000)
+    .describe("Rows that may wait for the ledger; beyond that calls are refused, never unrecorded."),
+})
+
+const prices = section({
+  files: z
+    .array(z.string({ error: "the path of a price file" }).min(1, { error: "the path of a price file" }), {
+      error: "a list of price files",
+    })
+    .default([])
+    .describe("Price files read after the shipped ones; paths start at this file's folder."),
+})
+
+const log = section({
+  level: oneOf(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .default("info")
+    .describe("Least important level to log: trace, debug, info, warn, error, fatal or silent."),
+})
+
+const metrics = section({
+  series_max: wholeNumber(1, 1_000_000, "series")
+    .default(10_000)
+    .describe("Most time series that are kept; further label values are counted as other."),
+})
+
+const sandboxSwitch = z
+  .literal([true, false, "auto"], { error: "true, false or auto" })
+  .default("auto")
+  .describe("The built-in provider sandbox/*: true, false, or auto (on until a real provider is configured).")
+
+export const configSchema = z.strictObject(
+  {
+    listen: listen.prefault({}).describe("Where the proxy listens."),
+    data_dir: text(/^[^\0]{1,4096}$/, "the path of a folder")
+      .default(".tallygate")
+      .describe("Journal and embedded database; a relative path starts at this file's folder."),
+    database_url: connectionUrl(["postgres://", "postgresql://"])
+      .optional()
+      .describe("Postgres 14 or newer; unset is the embedded one in data_dir."),
+    redis_url: connectionUrl(["redis://", "rediss://"])
+      .optional()
+      .describe("Redis 7 or Valkey, to share limits between proxies; unset counts in the process."),
+    admin_key: secret().optional().describe("First admin key, for automation; unset makes one and shows it once."),
+    sandbox: sandboxSwitch,
+    providers: z
+      .record(providerName, providerSchema, { error: "a mapping of provider names to providers" })
+      .default({})
+      .describe("Upstream providers by name; those with a key in the environment are on without an entry."),
+    models: z
+      .array(routeSchema, { error: "a list of routes" })
+      .max(10_000, { error: "at most 10000 routes" })
+      .default([])
+      .describe("Which requested model goes to which provider; the first match wins."),
+    timeouts: timeouts.prefault({}).describe("Time-outs for all providers, and those of the process."),
+    admission: admission.prefault({}).describe("How calls are held against limits before they are forwarded."),
+    body_bytes_max: wholeNumber(1_024, 1_073_741_824, "bytes")
+      .default(33_554_432)
+      .describe("Largest request body, in bytes."),
+    journal: journal.prefault({}).describe("The local file that keeps records until the ledger has them."),
+    prices: prices.prefault({}).describe("The price book."),
+    log: log.prefault({}).describe("The log, as JSON lines on standard output."),
+    metrics: metrics.prefault({}).describe("The page /metrics."),
+    database_connections_max: wholeNumber(1, 1_000, "connections")
+      .default(4)
+      .describe("Most connections to Postgres at the same time."),
+    key_cache_max: wholeNumber(1, 10_000_000, "keys").default(10_000).describe("Virtual keys kept in memory."),
+  },
+  { error: "a mapping of keys to values" },
+)
+
+/** The file as it parses, defaults filled in. */
+export type ConfigFile = z.output<typeof configSchema>
+
+type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
+type UpstreamTimeouts = Pick<ConfigFile["timeouts"], "connect_ms" | "first_byte_ms" | "idle_ms" | "drain_ms">
+export type ProviderEntry = z.output<typeof providerSchema>
+
+/** A provider with nothing left to look up: its time-outs are those for all, overlaid by its own. */
+export type ProviderConfig = Frozen<
+  Omit<ProviderEntry, "timeouts" | "priced_as"> & { timeouts: UpstreamTimeouts; priced_as: string }
+>
+export type RouteConfig = Frozen<z.output<typeof routeSchema>>
+
+/**
+ * What the process runs with: the file, the environment's overrides and the built-in providers in one frozen value.
+ * `sandbox` is decided, and `data_dir` and `prices.files` are absolute paths.
+ */
+export type Config = Frozen<Omit<ConfigFile, "providers" | "models" | "sandbox">> & {
+  readonly sandbox: boolean
+  readonly providers: { readonly [name: string]: ProviderConfig }
+  readonly models: readonly RouteConfig[]
+}

@@ -1,0 +1,38 @@
+/** What the data plane knows of a virtual key: whose it is, what it may use, and every limit that applies to its calls. */
+import { matchesGlob } from "../platform/glob.ts"
+import type { Limit } from "./limit.ts"
+
+export type VirtualKey = {
+  readonly id: string
+  readonly name: string
+  readonly organizationId: string
+  readonly projectId: string
+  /** '' where the key is not bound to a user. */
+  readonly userId: string
+  /** Globs over the requested model name; null where every routed model is allowed. */
+  readonly allowedModels: readonly string[] | null
+  readonly expiresAtMs: number | null
+  readonly revokedAtMs: number | null
+  /** Limits of the organization, project, user and key, in that order. */
+  readonly limits: readonly Limit[]
+}
+
+/** True where the key may ask for this model by this name. */
+export function mayUseModel(key: VirtualKey, model: string): boolean {
+  return key.allowedModels?.some((glob) => matchesGlob(glob, model)) ?? true
+}
+
+/** Why the key is not accepted at this instant; null when it is. */
+export function keyFault(key: VirtualKey, nowMs: number): string | null {
+  if (key.revokedAtMs !== null && key.revokedAtMs <= nowMs) {
+    return `This virtual key (${key.id}) was revoked at ${iso(key.revokedAtMs)}. Ask an admin for a new one.`
+  }
+  if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) {
+    return `This virtual key (${key.id}) expired at ${iso(key.expiresAtMs)}. Ask an admin for a new one.`
+  }
+  return null
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}

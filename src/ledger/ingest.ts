@@ -1,0 +1,109 @@
+/**
+ * The one statement by which records enter the ledger: records, rollup, limit usage and the journal's acknowledgement in
+ * one transaction, so that a batch sent twice adds nothing. Rows travel as one JSON array, put together from the
+ * journal's texts and never parsed on this side.
+ */
+import type { Sql } from "../platform/postgres.ts"
+import { HISTOGRAM_BOUNDS_MS, RECORD_COLUMNS, ROLLUP_HISTOGRAMS, ROLLUP_KEY, ROLLUP_SUMS } from "./columns.ts"
+
+/** A journal row on its way: its place in the journal and the record as JSON text. */
+export type LedgerRow = {
+  readonly seq: number
+  readonly body: string
+}
+
+const STATEMENT_TEXT = ingestStatement()
+
+/**
+ * Writes rows of one journal, in journal order, and acknowledges the last of them. Returns how many records were new.
+ * Throws what the driver throws; nothing is written then.
+ */
+export async function ingest(sql: Sql, journalId: string, rows: readonly LedgerRow[]): Promise<number> {
+  const lastSeq = rows.at(-1)?.seq
+  if (lastSeq === undefined) return 0
+  const [answer] = await sql.unsafe<{ inserted: number }[]>(
+    STATEMENT_TEXT,
+    [batchJson(rows), journalId, String(lastSeq)],
+    { prepare: true },
+  )
+  return answer?.inserted ?? 0
+}
+
+/** One JSON array of the rows' objects, each with its `journal_seq` put in front. */
+function batchJson(rows: readonly LedgerRow[]): string {
+  let json = "["
+  for (const { seq, body } of rows) json += `${json.length > 1 ? "," : ""}{"journal_seq":${seq},${body.slice(1)}`
+  return `${json}]`
+}
+
+function ingestStatement(): string {
+  const columns = Object.entries(RECORD_COLUMNS)
+  const names = columns.map(([name]) => name)
+  const read = columns.map(([name, { read: type }]) => `${name} ${type}`)
+  const stored = columns.map(([name, { read: type, store, absent }]) => {
+    const value = absent === undefined ? `r.${name}` : `coalesce(r.${name}, ${absent}::${type})`
+    return store === undefined ? value : `${value}::${store}`
+  })
+  // The order of the key keeps two writers of the same rows from waiting for one another in a circle.
+  return `WITH inserted AS (
+  INSERT INTO usage_records (${names.join(", ")}, journal_id, journal_seq)
+  SELECT ${stored.join(", ")}, $2::text::uuid, r.journal_seq
+  FROM json_to_recordset($1::text::json) AS r (${read.join(", ")}, journal_seq bigint)
+  ORDER BY r.organization_id, r.time, r.id
+  ON CONFLICT DO NOTHING
+  RETURNING *
+), rolled AS (
+${rollupStatement()}
+), charged AS (
+${limitUsageStatement()}
+), acknowledged AS (
+  INSERT INTO journal_ack AS a (journal_id, last_seq) VALUES ($2::text::uuid, $3::text::bigint)
+  ON CONFLICT (journal_id) DO UPDATE SET last_seq = greatest(a.last_seq, excluded.last_seq), updated_at = now()
+)
+SELECT count(*)::integer AS inserted FROM inserted`
+}
+
+/** Rates and concurrency are left out: their windows never end, so a sum of them would say nothing. */
+function limitUsageStatement(): string {
+  return `  INSERT INTO limit_usage AS u (organization_id, limit_id, subject, window_id, settled)
+  SELECT i.organization_id, c.limit_id, c.subject, c."window", sum(c.amount)
+  FROM inserted i, jsonb_to_recordset(i.charges) AS c (limit_id text, subject text, "window" text, amount numeric)
+  WHERE c."window" NOT IN ('rate', 'now') AND c.amount <> 0
+  GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+  ON CONFLICT (organization_id, limit_id, subject, window_id)
+  DO UPDATE SET settled = u.settled + excluded.settled, updated_at = now()`
+}
+
+function rollupStatement(): string {
+  const keys = Object.keys(ROLLUP_KEY)
+  const sums = Object.keys(ROLLUP_SUMS)
+  const histograms = Object.keys(ROLLUP_HISTOGRAMS)
+  const keyPlaces = keys.map((_, index) => index + 1).join(", ")
+  const added = [
+    ...sums.map((name) => `${name} = t.${name} + excluded.${name}`),
+    ...histograms.map((name) => `${name} = ${addedHistogram(name)}`),
+  ]
+  const selected = [
+    ...Object.values(ROLLUP_KEY),
+    ...Object.values(ROLLUP_SUMS),
+    ...Object.values(ROLLUP_HISTOGRAMS).map(countedHistogram),
+  ]
+  return `  INSERT INTO usage_rollups AS t (${[...keys, ...sums, ...histograms].join(", ")})
+  SELECT ${selected.join(",\n    ")}
+  FROM inserted
+  GROUP BY ${keyPlaces} ORDER BY ${keyPlaces}
+  ON CONFLICT (${keys.join(", ")}) DO UPDATE SET ${added.join(", ")}`
+}
+
+function countedHistogram(column: string): string {
+  const bounds = `ARRAY[${HISTOGRAM_BOUNDS_MS.join(",")}]::bigint[]`
+  const counts = [...HISTOGRAM_BOUNDS_MS.keys(), HISTOGRAM_BOUNDS_MS.length].map(
+    (bin) => `count(*) FILTER (WHERE width_bucket(${column}, ${bounds}) = ${bin})`,
+  )
+  return `ARRAY[${counts.join(", ")}]`
+}
+
+function addedHistogram(column: string): string {
+  const places = [...HISTOGRAM_BOUNDS_MS.keys(), HISTOGRAM_BOUNDS_MS.length].map((bin) => bin + 1)
+  return `ARRAY[${places.map((place) => `t.${column}[${place}] + excluded.${column}[${place}]`).join(", ")}]`
+}

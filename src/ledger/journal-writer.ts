@@ -1,0 +1,128 @@
+/**
+ * Writes the journal file. Rows are only appended; which calls are open is known from memory, so a commit is one insert
+ * per row and nothing else. When the disk refuses, starts are refused with it, while ends wait here until it takes them.
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { END_ROW, START_ROW } from "./journal-file.ts"
+import { ACT_FIELDS, DROP_ACT, END_ACT, type JournalActs, START_ACT } from "./journal-protocol.ts"
+
+export type Commit =
+  | { readonly kind: "committed"; readonly dropped: number }
+  | { readonly kind: "failed"; readonly error: string }
+
+type Staged = {
+  /** Sequence of each call that opened in this transaction; null where it closed. */
+  readonly open: Map<string, number | null>
+  nextSeq: number
+  lastEndSeq: number
+  dropped: number
+}
+
+export class JournalWriter {
+  readonly #database: DatabaseSync
+  readonly #insert: StatementSync
+  readonly #delete: StatementSync
+  readonly #purge: StatementSync
+  readonly #probe: StatementSync
+  /** Calls whose end is not written: id to the sequence of the start. */
+  readonly #open = new Map<string, number>()
+  #kept: string[] = []
+  #nextSeq = 1
+  #lastEndSeq = 0
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    this.#insert = database.prepare("INSERT INTO journal (seq, kind, id, body) VALUES (?, ?, ?, ?)")
+    this.#delete = database.prepare("DELETE FROM journal WHERE seq = ?")
+    this.#purge = database.prepare("DELETE FROM journal WHERE seq <= ? AND seq NOT IN (SELECT value FROM json_each(?))")
+    this.#probe = database.prepare("INSERT OR REPLACE INTO probe (only, written) VALUES (1, ?)")
+  }
+
+  /** Sequence of the newest end; 0 before the first. */
+  get lastEndSeq(): number {
+    return this.#lastEndSeq
+  }
+
+  /** Ends and drops that the disk has refused so far, as acts. */
+  get keptActs(): number {
+    return this.#kept.length / ACT_FIELDS
+  }
+
+  /** Writes acts in one transaction, those kept from before first. On failure nothing is written and only starts are lost. */
+  commit(batches: readonly JournalActs[]): Commit {
+    const staged: Staged = { open: new Map(), nextSeq: this.#nextSeq, lastEndSeq: this.#lastEndSeq, dropped: 0 }
+    try {
+      this.#transact(() => {
+        this.#stage(this.#kept, staged)
+        for (const acts of batches) this.#stage(acts, staged)
+      })
+    } catch (error) {
+      for (const acts of batches) this.#keepAllButStarts(acts)
+      return { kind: "failed", error: error instanceof Error ? error.message : String(error) }
+    }
+    this.#kept = []
+    this.#nextSeq = staged.nextSeq
+    this.#lastEndSeq = staged.lastEndSeq
+    for (const [id, seq] of staged.open) {
+      if (seq === null) this.#open.delete(id)
+      else this.#open.set(id, seq)
+    }
+    return { kind: "committed", dropped: staged.dropped }
+  }
+
+  /** Tries the disk again after a failure: what was kept, and a row of its own. */
+  retry(): Commit {
+    try {
+      this.#transact(() => this.#probe.run(this.#nextSeq))
+    } catch (error) {
+      return { kind: "failed", error: error instanceof Error ? error.message : String(error) }
+    }
+    return this.commit([])
+  }
+
+  /** Deletes what was shipped: everything up to `seq` but the starts of calls that are still open. Returns the number of rows. */
+  purge(seq: number): number {
+    const open = [...this.#open.values()].filter((start) => start <= seq)
+    return Number(this.#purge.run(seq, JSON.stringify(open)).changes)
+  }
+
+  isEmpty(): boolean {
+    return this.#kept.length === 0 && this.#database.prepare("SELECT 1 FROM journal LIMIT 1").get() === undefined
+  }
+
+  #transact(write: () => void): void {
+    this.#database.exec("BEGIN IMMEDIATE")
+    try {
+      write()
+      this.#database.exec("COMMIT")
+    } catch (error) {
+      // SQLite has rolled back by itself after a full disk or an I/O error.
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK")
+      throw error
+    }
+  }
+
+  #stage(acts: JournalActs, staged: Staged): void {
+    for (let at = 0; at < acts.length; at += ACT_FIELDS) {
+      const act = acts[at]
+      const id = acts[at + 1] ?? ""
+      const body = acts[at + 2] ?? ""
+      if (act === DROP_ACT) {
+        const seq = staged.open.get(id) ?? this.#open.get(id)
+        if (seq !== undefined) staged.dropped += Number(this.#delete.run(seq).changes)
+        staged.open.set(id, null)
+        continue
+      }
+      const seq = staged.nextSeq++
+      this.#insert.run(seq, act === END_ACT ? END_ROW : START_ROW, id, body)
+      staged.open.set(id, act === END_ACT ? null : seq)
+      if (act === END_ACT) staged.lastEndSeq = seq
+    }
+  }
+
+  #keepAllButStarts(acts: JournalActs): void {
+    for (let at = 0; at < acts.length; at += ACT_FIELDS) {
+      if (acts[at] !== START_ACT) this.#kept.push(...acts.slice(at, at + ACT_FIELDS))
+    }
+  }
+}

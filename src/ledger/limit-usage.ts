@@ -1,0 +1,33 @@
+/** What limits have settled according to the ledger: counters are a cache of it and are seeded from here. */
+import type { Sql } from "../platform/postgres.ts"
+
+export type SettledCounter = {
+  readonly limitId: string
+  readonly subject: string
+  readonly window: string
+  /** In the limit's unit: requests, tokens, or nano-dollars. */
+  readonly settled: bigint
+}
+
+/**
+ * Reads the counters of these windows (`2026-11`, `2026-11-23`, `lifetime`…), of one organization or of all. The caller
+ * names the windows that are current somewhere, so that years of past ones stay in the database.
+ */
+export async function readLimitUsage(
+  sql: Sql,
+  organizationId: string | "all",
+  windows: readonly string[],
+): Promise<SettledCounter[]> {
+  if (windows.length === 0) return []
+  const ofOrganization = organizationId === "all" ? sql`` : sql`AND organization_id = ${organizationId}`
+  const rows = await sql<{ limit_id: string; subject: string; window_id: string; settled: string }[]>`
+    SELECT limit_id, subject, window_id, settled::text AS settled FROM limit_usage
+    WHERE window_id IN ${sql([...windows])} ${ofOrganization}
+    ORDER BY organization_id, limit_id, subject, window_id`
+  return rows.map((row) => ({
+    limitId: row.limit_id,
+    subject: row.subject,
+    window: row.window_id,
+    settled: BigInt(row.settled),
+  }))
+}

@@ -1,0 +1,114 @@
+/**
+ * The listener. Hot paths are served on Node's own request and response; everything else goes to a listener of its
+ * own. It knows what is in flight, so that closing can refuse the new, wait for the running, and cut what is left.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+
+export type HttpServerOptions = {
+  /** True where `serveHot` answers this path. */
+  readonly isHot: (path: string) => boolean
+  /** Resolves when the request is answered and everything about it is done, even after its caller left. */
+  readonly serveHot: (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
+  readonly serveOther: (request: IncomingMessage, response: ServerResponse) => unknown
+  /** Refuses a request that arrives on an open connection while the server drains. */
+  readonly refuseDraining: (response: ServerResponse) => void
+  readonly onFault: (fault: unknown) => void
+  readonly requestBodyMs: number
+}
+
+const HEADERS_MS = 10_000
+/** Longer than the keep-alive of common load balancers (60 s), so that they close first and no request is lost in between. */
+const KEEP_ALIVE_MS = 75_000
+const HEADER_BYTES_MAX = 16 * 1024
+const POLL_MS = 20
+
+export class HttpServer {
+  readonly #server: Server
+  readonly #options: HttpServerOptions
+  #inFlight = 0
+  #isDraining = false
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options
+    this.#server = createServer(
+      {
+        headersTimeout: HEADERS_MS,
+        requestTimeout: options.requestBodyMs,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        maxHeaderSize: HEADER_BYTES_MAX,
+        noDelay: true,
+      },
+      (request, response) => this.#serve(request, response),
+    )
+  }
+
+  /** Calls of the hot paths that are not done yet. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
+  /** Listens; rejects where the port is taken. Returns the port, chosen by the system for port 0. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject)
+      this.#server.listen({ host, port, backlog: 4096 }, () => {
+        this.#server.off("error", reject)
+        this.#server.on("error", this.#options.onFault)
+        resolve((this.#server.address() as AddressInfo).port)
+      })
+    })
+  }
+
+  /** Stops accepting, waits at most `graceMs` for what runs, then cuts the rest. True where nothing had to be cut. */
+  async drain(graceMs: number): Promise<boolean> {
+    this.#isDraining = true
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeIdleConnections()
+    const until = performance.now() + graceMs
+    while (this.#inFlight > 0 && performance.now() < until) await sleep(POLL_MS)
+    const isClean = this.#inFlight === 0
+    this.#server.closeAllConnections()
+    await closed
+    // What was cut still has to be written down; it ends at once, since its caller is gone.
+    const cutUntil = performance.now() + 5_000
+    while (this.#inFlight > 0 && performance.now() < cutUntil) await sleep(POLL_MS)
+    return isClean
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const path = pathOf(request)
+    if (this.#isDraining) response.setHeader("connection", "close")
+    if (!this.#options.isHot(path)) {
+      this.#options.serveOther(request, response)
+      return
+    }
+    if (this.#isDraining) {
+      this.#options.refuseDraining(response)
+      return
+    }
+    this.#inFlight++
+    this.#options
+      .serveHot(request, response, path)
+      .catch((fault: unknown) => {
+        this.#options.onFault(fault)
+        response.destroy()
+      })
+      .finally(() => this.#inFlight--)
+  }
+}
+
+/** The path as it was sent, without its query; what does not begin with a slash (an absolute form) is no path of ours. */
+function pathOf(request: IncomingMessage): string {
+  const url = request.url ?? ""
+  const query = url.indexOf("?")
+  return query < 0 ? url : url.slice(0, query)
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

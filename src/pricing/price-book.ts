@@ -1,0 +1,166 @@
+/**
+ * The price book: which row priced a model, in a tier, at an instant. It stands on the request path, so how an id
+ * matches is decided once and remembered; a book never changes, a reload makes a new one. What is not listed is
+ * unpriced with a reason, never 0.
+ */
+import { isSnapshotOf, spellings } from "./model-name.ts"
+import {
+  type CatalogModel,
+  type CatalogPeriod,
+  type PriceFileText,
+  type PriceProblem,
+  readCatalog,
+} from "./price-catalog.ts"
+import { type PriceRow, tierName } from "./price-row.ts"
+
+export type { PriceFileText, PriceProblem } from "./price-catalog.ts"
+
+/** The served model and the served tier decide; `atMs` is when the call arrived, in epoch milliseconds. */
+export type PriceQuestion = {
+  readonly provider: string
+  readonly model: string
+  readonly tier: string
+  readonly atMs: number
+}
+
+export type FoundPrice =
+  | { readonly kind: "found"; readonly row: PriceRow }
+  | { readonly kind: "unpriced"; readonly reason: string }
+
+export type FoundRows =
+  | { readonly kind: "found"; readonly rows: readonly [PriceRow, ...PriceRow[]] }
+  | { readonly kind: "unpriced"; readonly reason: string }
+
+export type LoadedPriceBook =
+  | { readonly kind: "loaded"; readonly book: PriceBook }
+  | { readonly kind: "invalid"; readonly problems: readonly PriceProblem[] }
+
+type Match =
+  | { readonly kind: "match"; readonly model: CatalogModel }
+  | { readonly kind: "unpriced"; readonly reason: string }
+
+type Shelf = {
+  readonly byId: Map<string, CatalogModel>
+  /** Longest first. */
+  readonly prefixes: { readonly prefix: string; readonly model: CatalogModel }[]
+}
+
+/** More than the models any installation calls; model names come from callers, so the memory needs bounds. */
+const REMEMBERED_MAX = 4_096
+/** Longer than any provider's id, fine-tunes included. */
+const NAME_LENGTH_MAX = 256
+
+export class PriceBook {
+  readonly #shelves: ReadonlyMap<string, Shelf>
+  readonly #remembered = new Map<string, Match>()
+
+  constructor(shelves: ReadonlyMap<string, Shelf>) {
+    this.#shelves = shelves
+  }
+
+  /**
+   * The row of a served model and tier. Exact id or alias first, then without snapshot date and region, then by the
+   * longest listed prefix. '', default, auto and on_demand are the standard tier; any other tier that the book does
+   * not list for the model is unpriced, since standard may be half or twice of it.
+   */
+  find({ provider, model, tier, atMs }: PriceQuestion): FoundPrice {
+    const match = this.#match(provider, model)
+    if (match.kind === "unpriced") return match
+    const period = inForce(match.model, atMs)
+    if (period === undefined) return tooEarly(match.model)
+    const name = tierName(tier)
+    const row = period.rows.get(name)
+    if (row !== undefined) return { kind: "found", row }
+    return { kind: "unpriced", reason: `${provider}/${match.model.id} has no price for tier ${name.slice(0, 100)}` }
+  }
+
+  /** The rows of every tier that the model could be served in: what a hold is bounded by. */
+  tiers({ provider, model, atMs }: Omit<PriceQuestion, "tier">): FoundRows {
+    const match = this.#match(provider, model)
+    if (match.kind === "unpriced") return match
+    const [first, ...rest] = inForce(match.model, atMs)?.rows.values() ?? []
+    return first === undefined ? tooEarly(match.model) : { kind: "found", rows: [first, ...rest] }
+  }
+
+  /** Every listed id and alias of a provider, sorted. Ids that only a prefix covers are not among them. */
+  models(provider: string): readonly string[] {
+    return [...(this.#shelves.get(provider)?.byId.keys() ?? [])].sort()
+  }
+
+  providers(): readonly string[] {
+    return [...this.#shelves.keys()].sort()
+  }
+
+  #match(provider: string, model: string): Match {
+    if (model.length > NAME_LENGTH_MAX) {
+      return { kind: "unpriced", reason: `a model name of ${model.length} characters is not in the price book` }
+    }
+    const key = `${provider}/${model}`
+    const known = this.#remembered.get(key)
+    if (known !== undefined) return known
+    const match = this.#search(provider, model)
+    if (this.#remembered.size >= REMEMBERED_MAX) {
+      const oldest = this.#remembered.keys().next()
+      if (!oldest.done) this.#remembered.delete(oldest.value)
+    }
+    this.#remembered.set(key, match)
+    return match
+  }
+
+  #search(provider: string, model: string): Match {
+    const shelf = this.#shelves.get(provider)
+    if (shelf === undefined) return { kind: "unpriced", reason: `provider ${provider} is not in the price book` }
+    const ids = spellings(model)
+    for (const id of ids) {
+      const listed = shelf.byId.get(id)
+      if (listed !== undefined) return { kind: "match", model: listed }
+    }
+    const listed = shelf.prefixes.find(({ prefix }) => ids.some((id) => isSnapshotOf(prefix, id)))
+    if (listed !== undefined) return { kind: "match", model: listed.model }
+    return { kind: "unpriced", reason: `${provider}/${model} is not in the price book` }
+  }
+}
+
+/** The newest period that has begun. */
+function inForce(model: CatalogModel, atMs: number): CatalogPeriod | undefined {
+  return model.periods.findLast((period) => period.fromMs === null || period.fromMs <= atMs)
+}
+
+function tooEarly(model: CatalogModel): { readonly kind: "unpriced"; readonly reason: string } {
+  return { kind: "unpriced", reason: `${model.provider}/${model.id} has no price before its first date` }
+}
+
+/** Builds the book from price files; one bad figure refuses all of it, so that the book before it can stay. */
+export function loadPriceBook(files: readonly PriceFileText[]): LoadedPriceBook {
+  const shelves = new Map<string, Shelf>()
+  const problems: PriceProblem[] = []
+  for (const file of files) {
+    const catalog = readCatalog(file)
+    if (catalog.kind === "invalid") problems.push(...catalog.problems)
+    else for (const model of catalog.models) problems.push(...place(shelves, model))
+  }
+  if (problems.length > 0) return { kind: "invalid", problems }
+  for (const shelf of shelves.values()) shelf.prefixes.sort((a, b) => b.prefix.length - a.prefix.length)
+  return { kind: "loaded", book: new PriceBook(shelves) }
+}
+
+/** Puts a model on its provider's shelf; an id that two models claim is a problem, since one of them would be wrong. */
+function place(shelves: Map<string, Shelf>, model: CatalogModel): PriceProblem[] {
+  const shelf: Shelf = shelves.get(model.provider) ?? { byId: new Map(), prefixes: [] }
+  shelves.set(model.provider, shelf)
+  const problems: PriceProblem[] = []
+  const claim = (name: string, other: CatalogModel | undefined, path: string) => {
+    if (other === undefined) return true
+    const expected = `a name that ${other.id} (${other.file}:${other.line}) does not have`
+    problems.push({ file: model.file, line: model.line, path: `models.${model.id}${path}`, found: name, expected })
+    return false
+  }
+  for (const id of new Set([model.id, ...model.aliases])) {
+    if (claim(id, shelf.byId.get(id), id === model.id ? "" : ".aliases")) shelf.byId.set(id, model)
+  }
+  for (const prefix of model.prefixes) {
+    const other = shelf.prefixes.find((listed) => listed.prefix === prefix)?.model
+    if (claim(prefix, other, ".prefixes")) shelf.prefixes.push({ prefix, model })
+  }
+  return problems
+}

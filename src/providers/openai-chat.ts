@@ -1,0 +1,170 @@
+/**
+ * OpenAI chat completions (`POST /v1/chat/completions`), JSON and SSE. A stream reports usage only when
+ * `stream_options.include_usage` was asked for, in one more event with `choices: []` before `[DONE]`; we ask for it on
+ * the caller's behalf and take that event out again. (OpenAI API reference, ChatCompletionStreamOptions.)
+ */
+import {
+  type Dialect,
+  OUTPUT_TEXT_MAX,
+  type Reading,
+  type ReadRequest,
+  type RequestFacts,
+  type Rewrite,
+  type StreamEvent,
+} from "./dialect.ts"
+import { addMember, jsonMembers, splice } from "./json-members.ts"
+import { asObject, asText, count, readOpenAiUsage } from "./openai-usage.ts"
+
+const SHOWN: StreamEvent = { isInjectedUsage: false }
+const INJECTED: StreamEvent = { isInjectedUsage: true }
+/** Members that decide who is asked and how it is counted; twice in one body would be read differently by different servers. */
+const DECISIVE = ["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]
+
+export const openAiChat: Dialect = {
+  name: "openai-chat",
+
+  readRequest(body: Buffer): ReadRequest {
+    const parsed = parse(body.toString("utf8"))
+    if (parsed.kind === "broken") {
+      return {
+        kind: "invalid",
+        code: "invalid_json",
+        message: `The request body is not valid JSON: ${parsed.message}.`,
+      }
+    }
+    const request = asObject(parsed.value)
+    if (request === null) return invalid("The request body must be a JSON object.")
+    if (typeof request.model !== "string" || request.model === "") {
+      return invalid("`model` must be a non-empty string; GET /v1/models lists what this key may use.", "model")
+    }
+    const repeated = repeatedMember(body)
+    if (repeated !== null) return invalid(`\`${repeated}\` stands more than once in the request body.`, repeated)
+    return { kind: "read", facts: factsOf(request, request.model) }
+  },
+
+  rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
+    let bytes = body
+    if (rewrite.model !== facts.model) {
+      const member = jsonMembers(bytes).find(({ name }) => name === "model")
+      if (member === undefined) throw new Error("The request's model stands nowhere in its bytes.")
+      bytes = splice(bytes, member.valueStart, member.valueEnd, JSON.stringify(rewrite.model))
+    }
+    return rewrite.injectsUsage ? withUsageAsked(bytes) : bytes
+  },
+
+  readAnswer(body: Buffer, reading: Reading): void {
+    const parsed = parse(body.toString("utf8"))
+    const answer = parsed.kind === "parsed" ? asObject(parsed.value) : null
+    if (answer === null) return
+    readCommon(answer, reading)
+    for (const choice of asArray(answer.choices)) addText(asObject(asObject(choice)?.message), reading)
+    reading.isFinished = true
+  },
+
+  readEvent(data: string, reading: Reading): StreamEvent {
+    if (data === "[DONE]") {
+      reading.isFinished = true
+      return SHOWN
+    }
+    const parsed = parse(data)
+    const chunk = parsed.kind === "parsed" ? asObject(parsed.value) : null
+    if (chunk === null) return SHOWN
+    readCommon(chunk, reading)
+    const choices = asArray(chunk.choices)
+    for (const choice of choices) addText(asObject(asObject(choice)?.delta), reading)
+    const isUsageAlone = Array.isArray(chunk.choices) && choices.length === 0 && asObject(chunk.usage) !== null
+    return isUsageAlone ? INJECTED : SHOWN
+  },
+
+  streamError(message: string, code: string): string {
+    const error = { error: { message, type: "api_error", param: null, code } }
+    return `event: error\ndata: ${JSON.stringify(error)}\n\n`
+  },
+}
+
+function factsOf(request: Record<string, unknown>, model: string): RequestFacts {
+  const max = count(request.max_completion_tokens) ?? count(request.max_tokens)
+  const choices = Math.max(1, count(request.n) ?? 1)
+  return {
+    model,
+    isStream: request.stream === true,
+    asksUsage: asObject(request.stream_options)?.include_usage === true,
+    outputTokensMax: max === null ? null : max * choices,
+    tier: asText(request.service_tier),
+    endCustomer: asText(request.safety_identifier) || asText(request.user),
+  }
+}
+
+/** The name of a decisive member that stands twice; null where none does. The byte search spares nearly every body the scan. */
+function repeatedMember(body: Buffer): string | null {
+  const isSuspect = DECISIVE.some((name) => {
+    const first = body.indexOf(`"${name}"`)
+    return first >= 0 && body.indexOf(`"${name}"`, first + 1) >= 0
+  })
+  // An escaped name ("mod\u0065l") escapes the byte search, so a backslash followed by u makes the body suspect too.
+  if (!isSuspect && body.indexOf("\\u00") < 0) return null
+  const seen = new Set<string>()
+  for (const { name } of jsonMembers(body)) {
+    if (seen.has(name) && DECISIVE.includes(name)) return name
+    seen.add(name)
+  }
+  return null
+}
+
+function withUsageAsked(bytes: Buffer): Buffer {
+  const asked = '"include_usage":true'
+  // The byte search is enough to know that there is no such member; only then is no scan needed.
+  const options =
+    bytes.indexOf("stream_options") < 0 ? undefined : jsonMembers(bytes).find(({ name }) => name === "stream_options")
+  if (options === undefined) return addMember(bytes, `"stream_options":{${asked}}`)
+  if (bytes[options.valueStart] !== 0x7b) return splice(bytes, options.valueStart, options.valueEnd, `{${asked}}`)
+  const usage = jsonMembers(bytes, options.valueStart).find(({ name }) => name === "include_usage")
+  if (usage !== undefined) return splice(bytes, usage.valueStart, usage.valueEnd, "true")
+  return addMember(bytes, asked, options.valueStart)
+}
+
+function readCommon(answer: Record<string, unknown>, reading: Reading): void {
+  if (reading.model === "" && typeof answer.model === "string") reading.model = answer.model
+  if (typeof answer.service_tier === "string") reading.tier = answer.service_tier
+  if (reading.responseId === "" && typeof answer.id === "string") reading.responseId = answer.id
+  if (asObject(answer.error) !== null) reading.hasError = true
+  const read = readOpenAiUsage(answer.usage)
+  if (read === null) return
+  // Some servers repeat a growing usage in every event: the last one is the bill.
+  reading.usage = read.usage
+  reading.usageRaw = answer.usage
+  reading.isMismatch = read.isMismatch
+}
+
+/** Adds what a message or a delta shows: text, refusal, reasoning where it is visible, names and arguments of tool calls. */
+function addText(message: Record<string, unknown> | null, reading: Reading): void {
+  if (message === null) return
+  let text = asText(message.content) + asText(message.refusal) + asText(message.reasoning_content)
+  for (const call of asArray(message.tool_calls)) {
+    const called = asObject(asObject(call)?.function)
+    text += asText(called?.name) + asText(called?.arguments)
+  }
+  if (text === "") return
+  reading.hasContent = true
+  if (reading.outputText.length < OUTPUT_TEXT_MAX) reading.outputText += text
+}
+
+type Parsed =
+  | { readonly kind: "parsed"; readonly value: unknown }
+  | { readonly kind: "broken"; readonly message: string }
+
+function parse(text: string): Parsed {
+  try {
+    return { kind: "parsed", value: JSON.parse(text) }
+  } catch (error) {
+    return { kind: "broken", message: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+function asArray(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+function invalid(message: string, param?: string): ReadRequest {
+  return { kind: "invalid", code: "invalid_request", message, ...(param === undefined ? {} : { param }) }
+}

@@ -1,0 +1,118 @@
+/**
+ * May it: holds what the call may cost against every limit of its key, and writes the journal's start row, which is
+ * the record that the call becomes if the process dies before its end. Only then may it be forwarded.
+ */
+import type { Admitted as AdmissionReply } from "../admission/admit.ts"
+import type { CallEstimate } from "../admission/limits.ts"
+import { refusalMessage } from "../admission/refusal-text.ts"
+import type { VirtualKey } from "../identity/virtual-key.ts"
+import { totalTokens } from "../metering/usage.ts"
+import { ApiError } from "../platform/error-table.ts"
+import { nanosRoundedUp } from "../pricing/money.ts"
+import { worstCaseCost } from "../pricing/worst-case.ts"
+import type { Route } from "../providers/router.ts"
+import type { Admitted, Call, Ending } from "./call.ts"
+import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
+import type { DataPlane } from "./data-plane.ts"
+import { limitHeaders } from "./own-headers.ts"
+import type { Asked } from "./read-request.ts"
+import { chargeCall, putUsage, startRecord } from "./record.ts"
+
+type Refused = Extract<Ending, { kind: "refused" }>
+export type CallAdmission = { readonly kind: "admitted"; readonly admitted: Admitted } | Refused
+
+export async function admitCall(
+  plane: DataPlane,
+  call: Call,
+  key: VirtualKey,
+  asked: Asked,
+  route: Route,
+): Promise<CallAdmission> {
+  const unjournaled = journalFault(plane)
+  if (unjournaled !== null) return unjournaled
+  const estimate = estimateUsage(asked.facts, asked.body.length, plane.bounds.expectedOutputTokens)
+  const bound = boundOf(plane, call, key, asked, route, estimate)
+  if (bound.kind === "refused") return bound
+
+  const held = await plane.admission.admit({ holdId: call.id, limits: key.limits, estimate: bound.estimate })
+  if (held.kind === "refused") return refusedByLimit(plane, held)
+
+  const record = startRecord(call, key, asked, route)
+  const admitted: Admitted = {
+    held: held.hold,
+    counters: held.counters,
+    route,
+    facts: asked.facts,
+    body: asked.body,
+    record,
+  }
+  call.admitted = admitted
+  putUsage(record, estimate.likely, { source: "estimated", estimator: "bytes/4", raw: null, isMismatch: false })
+  chargeCall(plane, record, estimate.likely, held.hold, call.arrivedMs)
+  try {
+    await plane.journal.start(call.id, JSON.stringify(record))
+  } catch (cause) {
+    return unavailable("usage_store_unavailable", "Usage cannot be written down at the moment.", cause)
+  }
+  return { kind: "admitted", admitted }
+}
+
+function journalFault(plane: DataPlane): Refused | null {
+  if (!plane.journal.isFull()) return null
+  const message = "The journal of usage records is full, because the ledger has been away for long."
+  return unavailable("usage_store_full", message, undefined)
+}
+
+function unavailable(code: "usage_store_unavailable" | "usage_store_full", message: string, cause: unknown): Refused {
+  const text = `${message} Nothing was forwarded or charged; please try again.`
+  const error = new ApiError(code, text, { headers: [["retry-after", "5"]], ...(cause === undefined ? {} : { cause }) })
+  return { kind: "refused", error, reason: code }
+}
+
+type Bound = { readonly kind: "bound"; readonly estimate: CallEstimate } | Refused
+
+/** The worst case in money is worked out only for keys with a money limit; there, a model without a price is refused. */
+function boundOf(
+  plane: DataPlane,
+  call: Call,
+  key: VirtualKey,
+  asked: Asked,
+  route: Route,
+  estimate: UsageEstimate,
+): Bound {
+  const { inputTokensBound, outputTokensBound, likely } = estimate
+  let costNanosBound = 0n
+  if (key.limits.some((limit) => limit.kind === "usd")) {
+    const question = { provider: route.provider.pricedAs, model: route.model, atMs: call.arrivedMs }
+    const found = plane.priceBook.tiers(question)
+    const worst =
+      found.kind === "found"
+        ? worstCaseCost(found.rows, { inputTokensMax: inputTokensBound, outputTokensMax: outputTokensBound })
+        : found
+    if (worst.kind === "unpriced") return unpriced(asked.facts.model, worst.reason)
+    costNanosBound = nanosRoundedUp(worst.costPicos)
+  }
+  const tokensBound = BigInt(inputTokensBound) + BigInt(outputTokensBound)
+  const tokensLikely = BigInt(totalTokens(likely))
+  return { kind: "bound", estimate: { requests: 1n, tokensBound, tokensLikely, costNanosBound } }
+}
+
+function unpriced(model: string, reason: string): Refused {
+  const message =
+    `This key has a money budget, and the model \`${model.slice(0, 100)}\` has no price here (${reason}), so its cost ` +
+    "cannot be held. Use a priced model, or ask an admin to add the price under `prices.files`."
+  return { kind: "refused", error: new ApiError("model_not_priced", message, { param: "model" }), reason: "not priced" }
+}
+
+function refusedByLimit(plane: DataPlane, refused: Extract<AdmissionReply, { kind: "refused" }>): Refused {
+  const { refusal } = refused
+  const nowMs = plane.clock.nowMs()
+  const message = refusalMessage(refusal, nowMs)
+  const headers = limitHeaders(refused, nowMs)
+  if (refusal.isBudget) {
+    return { kind: "refused", error: new ApiError("insufficient_quota", message, { headers }), reason: "budget" }
+  }
+  const type = refusal.limit.kind === "tokens" || refusal.limit.kind === "usd" ? "tokens" : "requests"
+  const error = new ApiError("rate_limit_exceeded", message, { headers, type })
+  return { kind: "refused", error, reason: refusal.limit.kind === "concurrency" ? "concurrency" : "rate" }
+}

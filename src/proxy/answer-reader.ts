@@ -1,0 +1,97 @@
+/**
+ * Reads an answer on the side while its bytes flow to the caller: a JSON body at its end, a stream event by event.
+ * Nothing that a provider sends makes it throw; what it cannot read is left for an estimate.
+ */
+import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
+import { SseSplitter } from "../metering/sse.ts"
+import type { Dialect, Reading } from "../providers/dialect.ts"
+import { UsageFilter } from "./usage-filter.ts"
+
+/** Longest answer kept to be read at its end; a longer one is relayed all the same and its usage estimated. */
+const KEPT_BYTES_MAX = 16 * 1024 * 1024
+/** A compressed answer may unpack to this much. */
+const UNPACKED_BYTES_MAX = 64 * 1024 * 1024
+
+const UNPACK: Readonly<Record<string, (bytes: Buffer, options: { maxOutputLength: number }) => Buffer>> = {
+  gzip: gunzipSync,
+  "x-gzip": gunzipSync,
+  deflate: inflateSync,
+  br: brotliDecompressSync,
+  zstd: zstdDecompressSync,
+}
+
+export class AnswerReader {
+  readonly #dialect: Dialect
+  readonly #reading: Reading
+  readonly #isSse: boolean
+  readonly #encoding: string
+  readonly #splitter: SseSplitter | null
+  readonly #filter: UsageFilter | null
+  #kept: Buffer[] = []
+  #keptBytes = 0
+
+  constructor(dialect: Dialect, reading: Reading, form: { isSse: boolean; encoding: string; hidesUsage: boolean }) {
+    this.#dialect = dialect
+    this.#reading = reading
+    this.#isSse = form.isSse
+    this.#encoding = form.encoding === "identity" ? "" : form.encoding
+    this.#splitter = form.isSse ? new SseSplitter() : null
+    // Inside a compressed stream no event can be taken out without changing the rest.
+    const canHide = this.#splitter !== null && form.hidesUsage && this.#encoding === ""
+    this.#filter =
+      canHide && this.#splitter !== null
+        ? new UsageFilter(this.#splitter, (event) => this.#dialect.readEvent(event.data, this.#reading).isInjectedUsage)
+        : null
+  }
+
+  /** Whether bytes may be taken out, so that an announced length no longer holds. */
+  get changesLength(): boolean {
+    return this.#filter !== null
+  }
+
+  /** Takes a chunk in and returns what the caller gets of it, at once. */
+  push(chunk: Buffer): Buffer {
+    if (this.#filter !== null) return this.#filter.push(chunk)
+    if (this.#splitter !== null && this.#encoding === "") this.#readEvents(this.#splitter, chunk)
+    else this.#keep(chunk)
+    return chunk
+  }
+
+  /** The answer is over, whole or cut: reads what is left and returns the bytes still owed to the caller. */
+  end(): Buffer | null {
+    if (this.#filter !== null) return this.#filter.end()
+    if (this.#kept.length > 0 || this.#encoding !== "") this.#readKept()
+    if (this.#splitter !== null)
+      for (const event of this.#splitter.end()) this.#dialect.readEvent(event.data, this.#reading)
+    return null
+  }
+
+  #readEvents(splitter: SseSplitter, chunk: Buffer): void {
+    for (const event of splitter.push(chunk)) this.#dialect.readEvent(event.data, this.#reading)
+  }
+
+  #keep(chunk: Buffer): void {
+    if (this.#keptBytes > KEPT_BYTES_MAX) return
+    this.#keptBytes += chunk.length
+    if (this.#keptBytes <= KEPT_BYTES_MAX) this.#kept.push(chunk)
+    else this.#kept = []
+  }
+
+  #readKept(): void {
+    const bytes = this.#unpack(this.#kept.length === 1 && this.#kept[0] ? this.#kept[0] : Buffer.concat(this.#kept))
+    this.#kept = []
+    if (bytes === null) return
+    if (this.#isSse && this.#splitter !== null) this.#readEvents(this.#splitter, bytes)
+    else this.#dialect.readAnswer(bytes, this.#reading)
+  }
+
+  #unpack(bytes: Buffer): Buffer | null {
+    if (this.#encoding === "") return bytes
+    try {
+      return UNPACK[this.#encoding]?.(bytes, { maxOutputLength: UNPACKED_BYTES_MAX }) ?? null
+    } catch {
+      // Cut, broken or a bomb: the bytes were relayed, the usage is estimated and marked so.
+      return null
+    }
+  }
+}

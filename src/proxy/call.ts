@@ -1,0 +1,82 @@
+/** One call on its way through the data plane: what is known of it so far. Created on arrival, read by every step. */
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { HeldCall } from "../admission/admit.ts"
+import type { CounterState } from "../admission/limit-store.ts"
+import type { VirtualKey } from "../identity/virtual-key.ts"
+import type { UsageRecord } from "../ledger/usage-record.ts"
+import type { ApiError } from "../platform/error-table.ts"
+import type { Dialect, Reading, RequestFacts } from "../providers/dialect.ts"
+import type { Route } from "../providers/router.ts"
+import type { DataPlane } from "./data-plane.ts"
+
+/** A door of the data plane: the path it answers and the dialect that is spoken there. */
+export type Endpoint = {
+  readonly method: "POST"
+  readonly path: string
+  /** Name on the usage record. */
+  readonly name: string
+  readonly dialect: Dialect
+}
+
+export type Call = {
+  /** UUIDv7: the record's id, the hold's id and the answer's `x-request-id`. */
+  readonly id: string
+  readonly endpoint: Endpoint
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** Epoch milliseconds of the arrival. */
+  readonly arrivedMs: number
+  /** The same instant on the monotonic clock, for durations. */
+  readonly startedMs: number
+  key: VirtualKey | null
+  admitted: Admitted | null
+}
+
+/** What admission gave the call; from here on the exit must settle. */
+export type Admitted = {
+  readonly held: HeldCall
+  readonly counters: readonly CounterState[]
+  readonly route: Route
+  readonly facts: RequestFacts
+  readonly body: Buffer
+  /** The record this call becomes if the process dies now; completed on the way out. */
+  readonly record: UsageRecord
+}
+
+/** How a call's way through the data plane ended. */
+export type Ending =
+  | { readonly kind: "refused"; readonly error: ApiError; readonly reason: string }
+  | { readonly kind: "left" }
+  | { readonly kind: "answered"; readonly answer: Answer }
+
+/** What came of forwarding. */
+export type Answer = {
+  readonly reading: Reading
+  /** The upstream's status; 0 where it gave none. */
+  readonly upstreamStatus: number
+  /** Refusal to send in place of an answer; null where the upstream's own was relayed. */
+  readonly error: ApiError | null
+  readonly endState: "complete" | "client_abort" | "upstream_error" | "timeout"
+  /** The caller left, and the answer was read to its usage. */
+  readonly isDrained: boolean
+  /** The request may have reached the provider's meter although nothing was reported. */
+  readonly mayBeBilled: boolean
+  readonly errorCode: string
+  readonly providerRequestId: string
+  readonly forwardedMs: number
+  readonly headMs: number | null
+  readonly firstContentMs: number | null
+  readonly endedMs: number
+  readonly responseBytes: number
+}
+
+export function openCall(
+  plane: DataPlane,
+  endpoint: Endpoint,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Call {
+  const arrivedMs = plane.clock.nowMs()
+  const id = plane.mintId(arrivedMs)
+  return { id, endpoint, request, response, arrivedMs, startedMs: performance.now(), key: null, admitted: null }
+}

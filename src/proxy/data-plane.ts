@@ -1,0 +1,35 @@
+/** What the data plane works with: its collaborators and its bounds, given once by `app.ts`. */
+import type { Admission } from "../admission/admit.ts"
+import type { Directory } from "../identity/directory.ts"
+import type { Journal } from "../ledger/journal.ts"
+import type { Estimator } from "../metering/estimator.ts"
+import type { Clock } from "../platform/clock.ts"
+import type { Log } from "../platform/log.ts"
+import type { PriceBook } from "../pricing/price-book.ts"
+import type { Router } from "../providers/router.ts"
+import type { Upstreams } from "../providers/upstreams.ts"
+import type { DrainGate } from "./drain-gate.ts"
+import type { ProxyMetrics } from "./proxy-metrics.ts"
+
+export type DataPlane = {
+  readonly clock: Clock
+  readonly mintId: (nowMs: number) => string
+  readonly log: Log
+  readonly directory: Directory
+  readonly router: Router
+  readonly priceBook: PriceBook
+  readonly admission: Admission
+  readonly journal: Journal
+  readonly upstreams: Upstreams
+  readonly estimator: Estimator
+  readonly drains: DrainGate
+  readonly metrics: ProxyMetrics
+  readonly bounds: DataPlaneBounds
+}
+
+export type DataPlaneBounds = {
+  /** Longest request body, in bytes. */
+  readonly bodyBytesMax: number
+  /** Output tokens expected of a call that names no maximum. */
+  readonly expectedOutputTokens: number
+}

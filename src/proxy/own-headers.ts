@@ -1,0 +1,29 @@
+/** The headers that are Tallygate's own: the request's id, the caller's own rate limits, and whether to try again. */
+import type { Admitted as Admission } from "../admission/admit.ts"
+import { rateLimitHeaders } from "../admission/refusal-text.ts"
+import type { Admitted, Call } from "./call.ts"
+
+type RefusedAdmission = Extract<Admission, { kind: "refused" }>
+
+/** On every admitted answer: a flat list of names and values. */
+export function ownHeaders(call: Call, admitted: Pick<Admitted, "held" | "counters">): string[] {
+  const limits = rateLimitHeaders(admitted.held.charges, admitted.counters, call.arrivedMs)
+  return ["x-request-id", call.id, ...limits.flat()]
+}
+
+/**
+ * On a refusal by a limit. SDKs retry every 429 unless told otherwise: a used-up budget says so in `x-should-retry`,
+ * and `retry-after` stands only where waiting helps (openai-node reads both).
+ */
+export function limitHeaders(refused: RefusedAdmission, nowMs: number): [string, string][] {
+  const headers = rateLimitHeaders(refused.charges, refused.counters, nowMs)
+  const { isBudget, retryAfterMs } = refused.refusal
+  if (isBudget || (retryAfterMs === null && refused.refusal.limit.kind !== "concurrency")) {
+    headers.push(["x-should-retry", "false"])
+  }
+  if (retryAfterMs !== null) {
+    headers.push(["retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1000)))])
+    headers.push(["retry-after-ms", String(Math.max(1, Math.ceil(retryAfterMs)))])
+  }
+  return headers
+}

@@ -1,0 +1,215 @@
+/** Fills the usage record of a call: at its start with what is known then, at its end with what came of it. */
+import type { HeldCall } from "../admission/admit.ts"
+import { actualCharges, type CallActual, recordCharges } from "../admission/limits.ts"
+import type { VirtualKey } from "../identity/virtual-key.ts"
+import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
+import { totalTokens, type Usage, type UsageSource, ZERO_USAGE } from "../metering/usage.ts"
+import { priceUsage } from "../pricing/cost.ts"
+import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
+import type { Route } from "../providers/router.ts"
+import { bounded, readAttribution, text } from "./attribution.ts"
+import type { Admitted, Answer, Call } from "./call.ts"
+import type { DataPlane } from "./data-plane.ts"
+import type { Asked } from "./read-request.ts"
+
+/** Where a usage comes from, as it stands on the record. */
+export type UsageOrigin = {
+  readonly source: UsageSource
+  readonly estimator: string
+  readonly raw: unknown
+  readonly isMismatch: boolean
+}
+
+export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin }
+
+/** The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it. */
+export function startRecord(call: Call, key: VirtualKey, asked: Asked, route: Route): UsageRecord {
+  const { headers } = call.request
+  const { provider } = route
+  return {
+    id: call.id,
+    time: new Date(call.arrivedMs).toISOString(),
+    kind: "call",
+    adjusts_id: null,
+    organization_id: key.organizationId,
+    project_id: key.projectId,
+    user_id: key.userId,
+    key_id: key.id,
+    end_customer: bounded(asked.facts.endCustomer),
+    ...readAttribution(headers),
+    client_request_id: text(headers["x-request-id"]),
+    endpoint: call.endpoint.name,
+    dialect: call.endpoint.dialect.name,
+    provider: provider.name,
+    provider_account: provider.account,
+    region: provider.region,
+    billing: "account",
+    model_requested: bounded(asked.facts.model),
+    model_routed: bounded(route.model),
+    model_served: bounded(route.model),
+    tier_requested: bounded(asked.facts.tier),
+    tier_served: "",
+    provider_request_id: "",
+    provider_response_id: "",
+    stream: asked.facts.isStream,
+    attempts: [],
+    outcome: "error",
+    end_state: "interrupted",
+    http_status: 0,
+    error_code: "",
+    cut_by: "",
+    ...emptyUsage(),
+    charges: [],
+    duration_ms: 0,
+    ttft_ms: null,
+    upstream_ms: null,
+    overhead_us: 0,
+    request_bytes: asked.body.length,
+    response_bytes: 0,
+  }
+}
+
+function emptyUsage() {
+  const columns = usageColumns(ZERO_USAGE)
+  return {
+    usage_source: "none" as UsageSource,
+    estimator: "",
+    ...columns,
+    usage_mismatch: false,
+    usage_raw: null as unknown,
+    price_state: "free" as UsageRecord["price_state"],
+    cost_usd: "0" as string | null,
+    cost_source: "" as UsageRecord["cost_source"],
+    price_row: "",
+    provider_cost_usd: null as string | null,
+  }
+}
+
+function usageColumns(usage: Usage) {
+  return {
+    input_uncached_tokens: usage.inputUncachedTokens,
+    cache_read_tokens: usage.cacheReadTokens,
+    cache_write_5m_tokens: usage.cacheWrite5mTokens,
+    cache_write_1h_tokens: usage.cacheWrite1hTokens,
+    output_tokens: usage.outputTokens,
+    reasoning_tokens: usage.reasoningTokens,
+    audio_input_tokens: usage.audioInputTokens,
+    image_input_tokens: usage.imageInputTokens,
+    audio_output_tokens: usage.audioOutputTokens,
+    image_output_tokens: usage.imageOutputTokens,
+    web_searches: usage.webSearches,
+    units: usage.units,
+    unit_type: usage.unitType,
+  }
+}
+
+export function putUsage(record: UsageRecord, usage: Usage, origin: UsageOrigin): void {
+  Object.assign(record, usageColumns(usage))
+  record.usage_source = origin.source
+  record.estimator = origin.estimator
+  record.usage_raw = origin.raw
+  record.usage_mismatch = origin.isMismatch
+}
+
+/** Prices the record's usage and writes what its budgets are charged for it; returns what the call used of its limits. */
+export function chargeCall(
+  plane: DataPlane,
+  record: UsageRecord,
+  usage: Usage,
+  held: HeldCall,
+  atMs: number,
+): CallActual {
+  const costNanos = priceCall(plane, record, usage, atMs)
+  const actual = { requests: 1n, tokens: BigInt(totalTokens(usage)), costNanos }
+  record.charges = recordCharges(actualCharges(held.charges, actual))
+  return actual
+}
+
+/**
+ * Prices the record's usage by the served model and tier, and returns the cost in nano-dollars, rounded up. What has
+ * no price stays `unpriced` with a null cost; it is never 0.
+ */
+function priceCall(plane: DataPlane, record: UsageRecord, usage: Usage, atMs: number): bigint {
+  if (record.usage_source === "none") return free(record)
+  const provider = plane.router.providers.get(record.provider)?.pricedAs ?? record.provider
+  const tier = record.tier_served || record.tier_requested
+  const found = plane.priceBook.find({ provider, model: record.model_served, tier, atMs })
+  // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
+  const row =
+    found.kind === "found" ? found : plane.priceBook.find({ provider, model: record.model_routed, tier, atMs })
+  const priced = row.kind === "found" ? priceUsage(row.row, usage) : row
+  if (priced.kind === "unpriced") {
+    record.price_state = "unpriced"
+    record.cost_usd = null
+    record.cost_source = ""
+    record.price_row = ""
+    return 0n
+  }
+  record.price_state = "priced"
+  record.cost_usd = formatUsd(priced.costPicos)
+  record.cost_source = "book"
+  record.price_row = priced.priceRow
+  return nanosRoundedUp(priced.costPicos)
+}
+
+function free(record: UsageRecord): bigint {
+  record.price_state = "free"
+  record.cost_usd = "0"
+  record.cost_source = ""
+  record.price_row = ""
+  return 0n
+}
+
+/** Completes the record of a forwarded call and returns what it used of its limits. */
+export function completeRecord(
+  plane: DataPlane,
+  call: Call,
+  admitted: Admitted,
+  answer: Answer,
+  { usage, origin }: AnswerUsage,
+): CallActual {
+  const { record, held } = admitted
+  const { reading } = answer
+  if (reading.model !== "") record.model_served = bounded(reading.model)
+  record.tier_served = bounded(reading.tier)
+  record.provider_request_id = bounded(answer.providerRequestId)
+  record.provider_response_id = bounded(reading.responseId)
+  record.provider_cost_usd = reading.costUsd
+  putUsage(record, usage, origin)
+  putEnd(record, answer)
+  putTimes(call, record, answer)
+  return chargeCall(plane, record, usage, held, call.arrivedMs)
+}
+
+function putEnd(record: UsageRecord, answer: Answer): void {
+  record.end_state = answer.endState
+  record.outcome = outcomeOf(answer.endState, answer.reading.hasError)
+  record.error_code = answer.errorCode
+  record.http_status = answer.endState === "client_abort" ? 0 : (answer.error?.status ?? answer.upstreamStatus)
+}
+
+function outcomeOf(endState: EndState, hasError: boolean): Outcome {
+  if (endState === "client_abort") return "aborted"
+  return endState === "complete" && !hasError ? "ok" : "error"
+}
+
+function putTimes(call: Call, record: UsageRecord, answer: Answer): void {
+  const since = (ms: number) => Math.round(ms - call.startedMs)
+  record.duration_ms = since(answer.endedMs)
+  record.ttft_ms = answer.firstContentMs === null ? null : since(answer.firstContentMs)
+  record.upstream_ms = answer.headMs === null ? null : Math.round(answer.headMs - answer.forwardedMs)
+  record.overhead_us = Math.round((answer.forwardedMs - call.startedMs) * 1000)
+  record.response_bytes = answer.responseBytes
+  record.attempts = [
+    {
+      provider: record.provider,
+      account: record.provider_account,
+      model: record.model_routed,
+      status: answer.upstreamStatus,
+      started_ms: since(answer.forwardedMs),
+      duration_ms: Math.round(answer.endedMs - answer.forwardedMs),
+      provider_request_id: record.provider_request_id,
+      error: answer.errorCode,
+    },
+  ]
+}

@@ -1,0 +1,25 @@
+/** What a broken connection to a provider means for the caller. */
+import { ApiError } from "../platform/error-table.ts"
+
+export type Failure = { readonly error: ApiError; readonly isTimeout: boolean }
+
+/** undici's codes for time-outs: to connect, to the first byte, and between two bytes of the answer. */
+const TIMEOUTS: Readonly<Record<string, string>> = {
+  UND_ERR_CONNECT_TIMEOUT: "could not be reached in time (timeouts.connect_ms)",
+  UND_ERR_HEADERS_TIMEOUT: "did not begin to answer in time (timeouts.first_byte_ms)",
+  UND_ERR_BODY_TIMEOUT: "stopped in the middle of its answer (timeouts.idle_ms)",
+}
+
+export function failureOf(cause: Error, providerName: string): Failure {
+  const code = "code" in cause && typeof cause.code === "string" ? cause.code : ""
+  const timeout = TIMEOUTS[code]
+  if (timeout !== undefined) {
+    return {
+      error: new ApiError("upstream_timeout", `The provider \`${providerName}\` ${timeout}.`, { cause }),
+      isTimeout: true,
+    }
+  }
+  const shown = code === "" ? "" : ` (${code})`
+  const message = `The connection to the provider \`${providerName}\` failed${shown}. The call may be tried again.`
+  return { error: new ApiError("upstream_error", message, { cause }), isTimeout: false }
+}

@@ -1,0 +1,446 @@
+/**
+ * What every limit store promises, run for each implementation. The clock belongs to the test; `advance` may take its
+ * time, so that a store with a clock of its own can be moved as well.
+ */
+import { afterEach, beforeEach, describe, expect, it } from "vitest"
+import type { Charge, LimitStore } from "../../src/admission/limit-store.ts"
+import type { Limit } from "../../src/identity/limit.ts"
+
+export type StoreUnderTest = {
+  readonly store: LimitStore
+  readonly clock: { nowMs(): number; advance(ms: number): void | Promise<void> }
+  readonly close?: () => void | Promise<void>
+}
+
+const LEASE_MS = 60_000
+const MINUTE_MS = 60_000
+
+/** A limit for tests: a lifetime token budget unless told otherwise. */
+export function limitOf(overrides: Partial<Limit> = {}): Limit {
+  return {
+    id: "lim_1",
+    scope: "key",
+    subject: "key_1",
+    kind: "tokens",
+    window: "lifetime",
+    cap: 100n,
+    timeZone: "UTC",
+    anchorDay: 1,
+    ...overrides,
+  }
+}
+
+/** A charge on a limit, in the window that its kind implies; calendar windows are given by name. */
+export function chargeOf(limit: Limit, amount: bigint, window?: string, resetsAtMs: number | null = null): Charge {
+  const implied = limit.kind === "concurrency" ? "now" : limit.window === "minute" ? "rate" : "lifetime"
+  return { limit, window: window ?? implied, resetsAtMs, amount }
+}
+
+export function describeLimitStore(name: string, make: () => StoreUnderTest | Promise<StoreUnderTest>): void {
+  describe(`${name} keeps the promises of a limit store`, () => {
+    let under: StoreUnderTest
+    let store: LimitStore
+    let clock: StoreUnderTest["clock"]
+
+    beforeEach(async () => {
+      under = await make()
+      store = under.store
+      clock = under.clock
+    })
+    afterEach(async () => under.close?.())
+
+    const budget = limitOf()
+    const money = limitOf({ id: "lim_usd", kind: "usd", cap: 1_000_000_000n })
+    const requests = limitOf({ id: "lim_req", kind: "requests", cap: 10n })
+    const rate = limitOf({ id: "lim_rate", window: "minute", cap: 60n })
+    const slots = limitOf({ id: "lim_slots", kind: "concurrency", window: "none", cap: 2n })
+
+    const reserve = (id: string, ...charges: Charge[]) => store.reserve(id, "proxy_1", LEASE_MS, charges)
+    const counterOf = async (limit: Limit, window?: string) => {
+      const [state] = await store.read([chargeOf(limit, 0n, window)])
+      if (state === undefined) throw new Error("read answered nothing")
+      return state
+    }
+    const totals = async (limit: Limit, window?: string) => {
+      const { settled, held } = await counterOf(limit, window)
+      return { settled, held }
+    }
+
+    describe("reserve", () => {
+      it("takes nothing at all when one of several charges has no room", async () => {
+        const reply = await reserve("a", chargeOf(slots, 1n), chargeOf(rate, 5n), chargeOf(budget, 101n))
+        expect(reply).toMatchObject({ kind: "denied", denied: 2, retryAfterMs: null })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 0n })
+        expect(await counterOf(rate)).toEqual({ settled: 0n, held: 0n, emptyInMs: 0 })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 0n })
+        expect(await store.holds(10)).toEqual([])
+      })
+
+      it("answers a denial with what every counter says without the call", async () => {
+        await reserve("a", chargeOf(budget, 60n), chargeOf(money, 5n))
+        const reply = await reserve("b", chargeOf(money, 5n), chargeOf(budget, 41n))
+        expect(reply).toEqual({
+          kind: "denied",
+          denied: 1,
+          retryAfterMs: null,
+          counters: [
+            { settled: 0n, held: 5n, emptyInMs: null },
+            { settled: 0n, held: 60n, emptyInMs: null },
+          ],
+        })
+      })
+
+      it("lets a denied id try again", async () => {
+        await reserve("a", chargeOf(budget, 100n))
+        expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "denied" })
+        await store.release("a")
+        expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "held" })
+      })
+
+      it("fills a budget to its cap and not by one more", async () => {
+        expect(await reserve("a", chargeOf(budget, 99n))).toMatchObject({ kind: "held" })
+        expect(await reserve("b", chargeOf(budget, 2n))).toMatchObject({ kind: "denied" })
+        expect(await reserve("c", chargeOf(budget, 1n))).toMatchObject({ kind: "held" })
+        expect(await reserve("d", chargeOf(budget, 1n))).toMatchObject({ kind: "denied" })
+      })
+
+      it("holds ten of a hundred concurrent reservations against a budget for ten", async () => {
+        const ids = Array.from({ length: 100 }, (_, index) => `call_${index}`)
+        const replies = await Promise.all(ids.map((id) => reserve(id, chargeOf(budget, 10n), chargeOf(money, 1n))))
+        expect(replies.filter(({ kind }) => kind === "held")).toHaveLength(10)
+        expect(replies.filter(({ kind }) => kind === "denied")).toHaveLength(90)
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 100n })
+        expect(await totals(money)).toEqual({ settled: 0n, held: 10n })
+      })
+
+      it("adds up two charges on the same counter", async () => {
+        expect(await reserve("a", chargeOf(budget, 60n), chargeOf(budget, 60n))).toMatchObject({
+          kind: "denied",
+          denied: 1,
+        })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 0n })
+      })
+
+      it("takes once for an id that is reserved twice", async () => {
+        await reserve("a", chargeOf(budget, 30n))
+        const again = await reserve("a", chargeOf(budget, 30n))
+        expect(again).toEqual({ kind: "held", counters: [{ settled: 0n, held: 30n, emptyInMs: null }] })
+        expect(await store.holds(10)).toHaveLength(1)
+      })
+
+      it("tells an id that was settled, released or swept", async () => {
+        await reserve("settled", chargeOf(budget, 1n))
+        await store.settle("settled", [chargeOf(budget, 1n)])
+        await reserve("released", chargeOf(budget, 1n))
+        await store.release("released")
+        await reserve("swept", chargeOf(budget, 1n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        const kinds = []
+        for (const id of ["settled", "released", "swept"]) kinds.push((await reserve(id, chargeOf(budget, 1n))).kind)
+        expect(kinds).toEqual(["done", "done", "gone"])
+      })
+
+      it("counts subjects and windows of one limit apart", async () => {
+        const other = limitOf({ subject: "key_2" })
+        await reserve("a", chargeOf(budget, 100n))
+        expect(await reserve("b", chargeOf(other, 100n))).toMatchObject({ kind: "held" })
+        expect(await reserve("c", chargeOf(budget, 100n, "2026-12"))).toMatchObject({ kind: "held" })
+      })
+
+      it("follows a cap that was changed while calls are held", async () => {
+        await reserve("a", chargeOf(budget, 80n))
+        expect(await reserve("b", chargeOf({ ...budget, cap: 50n }, 1n))).toMatchObject({ kind: "denied" })
+        expect(await reserve("c", chargeOf({ ...budget, cap: 200n }, 120n))).toMatchObject({ kind: "held" })
+      })
+
+      it("refuses a negative amount as a fault and takes nothing", async () => {
+        await expect(reserve("a", chargeOf(money, 5n), chargeOf(budget, -1n))).rejects.toThrow(/negative/)
+        expect(await totals(money)).toEqual({ settled: 0n, held: 0n })
+      })
+
+      it("counts amounts beyond 2^53 exactly", async () => {
+        const huge = limitOf({ id: "lim_huge", kind: "usd", cap: 9_007_199_254_740_995n })
+        await reserve("a", chargeOf(huge, 9_007_199_254_740_993n))
+        expect(await reserve("b", chargeOf(huge, 3n))).toMatchObject({ kind: "denied" })
+        expect(await reserve("c", chargeOf(huge, 2n))).toMatchObject({ kind: "held" })
+      })
+    })
+
+    describe("settle and release", () => {
+      it("replaces what was held by what was used, in the window of admission", async () => {
+        await reserve("a", chargeOf(budget, 80n, "2026-11"), chargeOf(money, 500n), chargeOf(slots, 1n))
+        const actual = [chargeOf(budget, 30n, "2026-11"), chargeOf(money, 200n), chargeOf(slots, 0n)]
+        expect(await store.settle("a", actual)).toBe("settled")
+        expect(await totals(budget, "2026-11")).toEqual({ settled: 30n, held: 0n })
+        expect(await totals(money)).toEqual({ settled: 200n, held: 0n })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 0n })
+        expect(await store.holds(10)).toEqual([])
+      })
+
+      it("charges more than was held where more was used", async () => {
+        await reserve("a", chargeOf(budget, 100n))
+        await store.settle("a", [chargeOf(budget, 130n)])
+        expect(await totals(budget)).toEqual({ settled: 130n, held: 0n })
+        expect(await reserve("b", chargeOf(budget, 0n))).toMatchObject({ kind: "denied" })
+      })
+
+      it("counts a settle that comes twice once", async () => {
+        await reserve("a", chargeOf(budget, 80n))
+        await store.settle("a", [chargeOf(budget, 30n)])
+        expect(await store.settle("a", [chargeOf(budget, 30n)])).toBe("done")
+        expect(await totals(budget)).toEqual({ settled: 30n, held: 0n })
+      })
+
+      it("charges a hold it does not know, once, since the money is spent", async () => {
+        const actual = [chargeOf(budget, 30n), chargeOf(slots, 0n)]
+        expect(await store.settle("stranger", actual)).toBe("unknown")
+        expect(await store.settle("stranger", actual)).toBe("done")
+        expect(await totals(budget)).toEqual({ settled: 30n, held: 0n })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 0n })
+      })
+
+      it("gives everything back on release, once", async () => {
+        await reserve("a", chargeOf(budget, 80n), chargeOf(rate, 60n), chargeOf(slots, 1n), chargeOf(requests, 1n))
+        expect(await store.release("a")).toBe(true)
+        expect(await store.release("a")).toBe(false)
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 0n })
+        expect(await counterOf(rate)).toEqual({ settled: 0n, held: 0n, emptyInMs: 0 })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 0n })
+        expect(await totals(requests)).toEqual({ settled: 0n, held: 0n })
+      })
+
+      it("answers done to a settle after a release, and false to a release after a settle", async () => {
+        await reserve("a", chargeOf(budget, 80n))
+        await store.release("a")
+        expect(await store.settle("a", [chargeOf(budget, 80n)])).toBe("done")
+        await reserve("b", chargeOf(budget, 80n))
+        await store.settle("b", [chargeOf(budget, 10n)])
+        expect(await store.release("b")).toBe(false)
+        expect(await store.release("stranger")).toBe(false)
+        expect(await totals(budget)).toEqual({ settled: 10n, held: 0n })
+      })
+
+      it("refuses actual charges that are not those of the hold, and changes nothing", async () => {
+        await reserve("a", chargeOf(budget, 80n), chargeOf(money, 5n))
+        await expect(store.settle("a", [chargeOf(budget, 1n)])).rejects.toThrow(/in order/)
+        await expect(store.settle("a", [chargeOf(money, 1n), chargeOf(budget, 1n)])).rejects.toThrow(/in order/)
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 80n })
+      })
+    })
+
+    describe("rates", () => {
+      it("let one cap through at once, then drain by the cap per minute", async () => {
+        expect(await reserve("a", chargeOf(rate, 60n))).toEqual({
+          kind: "held",
+          counters: [{ settled: 60n, held: 0n, emptyInMs: MINUTE_MS }],
+        })
+        expect(await reserve("b", chargeOf(rate, 5n))).toMatchObject({ kind: "denied", retryAfterMs: 5_000 })
+        await clock.advance(4_999)
+        expect(await reserve("c", chargeOf(rate, 5n))).toMatchObject({ kind: "denied", retryAfterMs: 1 })
+        await clock.advance(1)
+        expect(await reserve("d", chargeOf(rate, 5n))).toMatchObject({ kind: "held" })
+      })
+
+      it("never admit a single charge above the cap, and do not ask to wait for it", async () => {
+        expect(await reserve("a", chargeOf(rate, 61n))).toMatchObject({ kind: "denied", retryAfterMs: null })
+      })
+
+      it("are corrected by the difference when a call used less or more than was likely", async () => {
+        await reserve("less", chargeOf(rate, 30n))
+        await store.settle("less", [chargeOf(rate, 10n)])
+        expect(await totals(rate)).toEqual({ settled: 10n, held: 0n })
+        await reserve("more", chargeOf(rate, 30n))
+        await store.settle("more", [chargeOf(rate, 110n)])
+        expect(await totals(rate)).toEqual({ settled: 120n, held: 0n })
+        expect(await reserve("next", chargeOf(rate, 1n))).toMatchObject({ kind: "denied", retryAfterMs: 61_000 })
+      })
+
+      it("never owe the caller: a correction stops at an empty counter", async () => {
+        await reserve("a", chargeOf(rate, 60n))
+        await clock.advance(MINUTE_MS / 2)
+        await store.settle("a", [chargeOf(rate, 0n)])
+        expect(await counterOf(rate)).toEqual({ settled: 0n, held: 0n, emptyInMs: 0 })
+        expect(await reserve("b", chargeOf(rate, 61n))).toMatchObject({ kind: "denied" })
+      })
+
+      it("with a cap of 0 admit nothing and promise nothing", async () => {
+        const shut = limitOf({ id: "lim_shut", window: "minute", cap: 0n })
+        expect(await reserve("a", chargeOf(shut, 1n))).toMatchObject({ kind: "denied", retryAfterMs: null })
+      })
+
+      it("tell the longest of several waits, and none where another charge can never fit", async () => {
+        const slow = limitOf({ id: "lim_slow", window: "minute", cap: 6n })
+        await reserve("a", chargeOf(rate, 60n), chargeOf(slow, 6n))
+        expect(await reserve("b", chargeOf(rate, 1n), chargeOf(slow, 1n))).toMatchObject({
+          denied: 0,
+          retryAfterMs: 10_000,
+        })
+        expect(await reserve("c", chargeOf(rate, 1n), chargeOf(budget, 101n))).toMatchObject({
+          denied: 0,
+          retryAfterMs: null,
+        })
+      })
+    })
+
+    describe("concurrency", () => {
+      it("frees a slot when a call ends, however it ends", async () => {
+        await reserve("a", chargeOf(slots, 1n))
+        await reserve("b", chargeOf(slots, 1n))
+        const denied = await reserve("c", chargeOf(slots, 1n))
+        expect(denied).toMatchObject({ kind: "denied", counters: [{ settled: 0n, held: 2n }] })
+        expect(denied.kind === "denied" && denied.retryAfterMs).toBeGreaterThan(0)
+        await store.settle("a", [chargeOf(slots, 0n)])
+        expect(await reserve("c", chargeOf(slots, 1n))).toMatchObject({ kind: "held" })
+        await store.release("b")
+        expect(await reserve("d", chargeOf(slots, 1n))).toMatchObject({ kind: "held" })
+      })
+
+      it("heals when the owner of a call dies", async () => {
+        await reserve("a", chargeOf(slots, 1n))
+        await reserve("b", chargeOf(slots, 1n))
+        await clock.advance(LEASE_MS)
+        expect(await reserve("c", chargeOf(slots, 1n))).toMatchObject({ kind: "held" })
+      })
+    })
+
+    describe("extend", () => {
+      it("adds to the hold's charge, so that one actual amount settles both", async () => {
+        await reserve("a", chargeOf(budget, 40n), chargeOf(money, 5n))
+        expect(await store.extend("a", [chargeOf(budget, 30n)])).toEqual({
+          kind: "held",
+          counters: [{ settled: 0n, held: 70n, emptyInMs: null }],
+        })
+        const [hold] = await store.holds(1)
+        expect(hold?.charges.map(({ amount }) => amount)).toEqual([70n, 5n])
+        await store.settle("a", [chargeOf(budget, 65n), chargeOf(money, 5n)])
+        expect(await totals(budget)).toEqual({ settled: 65n, held: 0n })
+      })
+
+      it("appends a charge on a counter that the hold did not have", async () => {
+        await reserve("a", chargeOf(budget, 40n))
+        await store.extend("a", [chargeOf(money, 7n)])
+        await store.release("a")
+        expect(await totals(money)).toEqual({ settled: 0n, held: 0n })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 0n })
+      })
+
+      it("takes nothing where one of its charges has no room, and leaves the hold as it was", async () => {
+        await reserve("a", chargeOf(budget, 40n), chargeOf(money, 5n))
+        const reply = await store.extend("a", [chargeOf(money, 5n), chargeOf(budget, 61n)])
+        expect(reply).toMatchObject({ kind: "denied", denied: 1 })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 40n })
+        expect(await totals(money)).toEqual({ settled: 0n, held: 5n })
+      })
+
+      it("tells a hold that is finished", async () => {
+        await reserve("a", chargeOf(budget, 1n))
+        await store.release("a")
+        await reserve("b", chargeOf(budget, 1n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await store.extend("a", [chargeOf(budget, 1n)])).toEqual({ kind: "done" })
+        expect(await store.extend("b", [chargeOf(budget, 1n)])).toEqual({ kind: "gone" })
+      })
+    })
+
+    describe("leases", () => {
+      it("expire into a full charge of budgets, and free rates and concurrency", async () => {
+        await reserve(
+          "a",
+          chargeOf(budget, 80n),
+          chargeOf(money, 500n),
+          chargeOf(requests, 1n),
+          chargeOf(rate, 60n),
+          chargeOf(slots, 1n),
+        )
+        await clock.advance(LEASE_MS - 1)
+        expect(await store.sweep()).toBe(0)
+        await clock.advance(1)
+        expect(await store.sweep()).toBe(1)
+        expect(await store.sweep()).toBe(0)
+        expect(await totals(budget)).toEqual({ settled: 80n, held: 0n })
+        expect(await totals(money)).toEqual({ settled: 500n, held: 0n })
+        expect(await totals(requests)).toEqual({ settled: 1n, held: 0n })
+        expect(await totals(rate)).toEqual({ settled: 0n, held: 0n })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 0n })
+      })
+
+      it("let the late truth replace what expiry charged, once", async () => {
+        await reserve("a", chargeOf(budget, 80n), chargeOf(rate, 60n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await store.settle("a", [chargeOf(budget, 30n), chargeOf(rate, 60n)])).toBe("late")
+        expect(await totals(budget)).toEqual({ settled: 30n, held: 0n })
+        expect(await totals(rate)).toEqual({ settled: 0n, held: 0n })
+        expect(await store.settle("a", [chargeOf(budget, 30n), chargeOf(rate, 60n)])).toBe("done")
+        expect(await totals(budget)).toEqual({ settled: 30n, held: 0n })
+      })
+
+      it("are not given back by a release that comes too late", async () => {
+        await reserve("a", chargeOf(budget, 80n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await store.release("a")).toBe(false)
+        expect(await totals(budget)).toEqual({ settled: 80n, held: 0n })
+      })
+
+      it("are prolonged by renewal; ids that are not live are named", async () => {
+        await reserve("a", chargeOf(budget, 10n))
+        await reserve("b", chargeOf(budget, 10n))
+        await reserve("c", chargeOf(budget, 10n))
+        await store.settle("c", [chargeOf(budget, 10n)])
+        await clock.advance(45_000)
+        expect(await store.renew(["a", "c", "stranger"], LEASE_MS)).toEqual(["c", "stranger"])
+        await clock.advance(15_000)
+        expect(await store.sweep()).toBe(1)
+        expect((await store.holds(10)).map(({ id }) => id)).toEqual(["a"])
+        await clock.advance(45_000)
+        expect(await store.sweep()).toBe(1)
+      })
+
+      it("can be shortened by renewal", async () => {
+        await reserve("a", chargeOf(budget, 10n))
+        await store.renew(["a"], 1_000)
+        await clock.advance(1_000)
+        expect(await store.sweep()).toBe(1)
+      })
+
+      it("let a settle through that comes after the lease but before the sweep", async () => {
+        await reserve("a", chargeOf(budget, 80n))
+        await clock.advance(LEASE_MS * 2)
+        expect(await store.settle("a", [chargeOf(budget, 30n)])).toBe("settled")
+        expect(await store.sweep()).toBe(0)
+        expect(await totals(budget)).toEqual({ settled: 30n, held: 0n })
+      })
+    })
+
+    describe("read, holds and seed", () => {
+      it("list live holds with owner, lease and charges, oldest first and no more than asked for", async () => {
+        const nowMs = clock.nowMs()
+        await reserve("a", chargeOf(budget, 10n))
+        await reserve("b", chargeOf(budget, 20n))
+        expect((await store.holds(10)).map(({ id }) => id)).toEqual(["a", "b"])
+        const [oldest, ...others] = await store.holds(1)
+        expect(others).toEqual([])
+        expect(oldest).toMatchObject({ id: "a", owner: "proxy_1", charges: [{ amount: 10n, window: "lifetime" }] })
+        expect(oldest?.leaseUntilMs).toBeGreaterThanOrEqual(nowMs + LEASE_MS)
+        expect(await store.holds(0)).toEqual([])
+      })
+
+      it("read counters that were never touched as empty", async () => {
+        expect(await store.read([chargeOf(budget, 5n), chargeOf(rate, 5n)])).toEqual([
+          { settled: 0n, held: 0n, emptyInMs: null },
+          { settled: 0n, held: 0n, emptyInMs: 0 },
+        ])
+      })
+
+      it("start from what the ledger has settled", async () => {
+        await store.seed([{ limitId: "lim_1", subject: "key_1", window: "2026-11", settled: 90n }])
+        expect(await totals(budget, "2026-11")).toEqual({ settled: 90n, held: 0n })
+        expect(await reserve("a", chargeOf(budget, 11n, "2026-11"))).toMatchObject({ kind: "denied" })
+        expect(await reserve("b", chargeOf(budget, 10n, "2026-11"))).toMatchObject({ kind: "held" })
+      })
+    })
+  })
+}
