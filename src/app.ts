@@ -6,7 +6,9 @@ import { mkdir } from "node:fs/promises"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
 import { getRequestListener } from "@hono/node-server"
+import type { Registry } from "prom-client"
 import { adminApp } from "./admin/admin-app.ts"
+import type { Readiness } from "./admin/operation-routes.ts"
 import { Admission } from "./admission/admit.ts"
 import { MemoryLimitStore } from "./admission/memory-store.ts"
 import { ThresholdWatch } from "./alerts/threshold-watch.ts"
@@ -16,11 +18,10 @@ import { adminKeys } from "./identity/admin-key.ts"
 import { Directory } from "./identity/directory.ts"
 import { defaultOrganization, type FirstRun, firstRun } from "./identity/first-run.ts"
 import { type Journal, openJournal } from "./ledger/journal.ts"
-import { journalMetrics } from "./ledger/journal-metrics.ts"
+import { registerJournalMetrics } from "./ledger/journal-metrics.ts"
 import { readLimitUsage } from "./ledger/limit-usage.ts"
-import { keepPartitions } from "./ledger/partitions.ts"
 import { Estimator } from "./metering/estimator.ts"
-import { systemClock } from "./platform/clock.ts"
+import { systemClock as clock } from "./platform/clock.ts"
 import { Closing } from "./platform/closing.ts"
 import { EmbeddedPostgresError, startEmbeddedPostgres } from "./platform/embedded-postgres.ts"
 import { ApiError } from "./platform/error-table.ts"
@@ -29,7 +30,7 @@ import { uuidv7Mint } from "./platform/ids.ts"
 import { type Log, openLog } from "./platform/log.ts"
 import { openMetrics } from "./platform/metrics.ts"
 import { MigrationError, migrate } from "./platform/migrate.ts"
-import { isConnectionLost, openPostgres, sqlState } from "./platform/postgres.ts"
+import { isConnectionLost, openPostgres, type Sql, sqlState } from "./platform/postgres.ts"
 import { loadPriceBook, type PriceBook } from "./pricing/price-book.ts"
 import { readPriceFile, readPriceFiles } from "./pricing/price-files.ts"
 import { startSandbox } from "./providers/sandbox.ts"
@@ -40,6 +41,9 @@ import { ProxyMetrics } from "./proxy/proxy-metrics.ts"
 import { writeRefusal } from "./proxy/refuse.ts"
 import { isDataPlanePath, serveDataPlane } from "./proxy/routes.ts"
 
+/** Estimates that may wait for the counting thread, and how long one may take; beyond it bytes are counted. */
+const ESTIMATES_MAX = 1_000
+const ESTIMATE_MS = 10_000
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 
 /** A start that failed for a reason that its operator can mend; the message says which and how. */
@@ -69,60 +73,95 @@ export async function startApp(options: AppOptions): Promise<App> {
 
 async function build({ config, version }: AppOptions, log: Log, closing: Closing): Promise<App> {
   if (config.redis_url !== undefined) {
-    throw new StartError(
-      "redis_url is set, but limits are counted in the process in this version. Unset it (REDIS_URL).",
-    )
+    throw new StartError("REDIS_URL is set, but this version counts limits in the process. Unset it (or redis_url).")
   }
-  const clock = systemClock
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 })
+  const registry = openMetrics(version)
+  const priceBook = await openPriceBook(config)
+  const stores = await openStores(config, version, log, closing)
+  const ledger = await openLedger(config, stores, registry, log, closing)
+  const watch = new ThresholdWatch({ sql: stores.sql, clock, log })
+  watch.start()
+  closing.add("alerts", () => watch.stop())
+  const plane = await openDataPlane(config, { ...stores, ...ledger, priceBook, registry, log }, closing)
+  const admin = adminApp({
+    sql: stores.sql,
+    clock,
+    log,
+    directory: plane.directory,
+    registry,
+    version,
+    mintId: plane.mintId,
+    organizationId: await defaultOrganization(stores.sql),
+    identifyAdmin: adminKeys(stores.sql, config.admin_key ?? null),
+    readiness: () => readiness(server, ledger.journal),
+    isLoopback: isLoopbackHost(config.listen.host),
+  })
+  const server = openServer(config, plane, getRequestListener(admin.fetch))
+  const port = await server.listen(config.listen.host, config.listen.port)
+  closing.add("server", () => server.drain(config.timeouts.shutdown_grace_ms))
+  const url = `http://${urlHost(config.listen.host)}:${port}`
+  return { url, version, log, firstRun: stores.firstRun, close: () => closing.closeAll() }
+}
+
+type Stores = { readonly sql: Sql; readonly databaseUrl: string; readonly firstRun: FirstRun }
+
+/** The database: given or embedded, migrated, and set up where it is new. */
+async function openStores(config: Config, version: string, log: Log, closing: Closing): Promise<Stores> {
   const databaseUrl = config.database_url ?? (await embedded(config, log, closing))
   const sql = openPostgres(databaseUrl, { max: config.database_connections_max, applicationName: "tallygate" })
   closing.add("postgres", () => sql.end({ timeout: 5 }))
   await migrate(sql, path.join(ROOT, "migrations"), { codeVersion: version })
-  const first = await firstRun(sql, { isAdminKeyGiven: config.admin_key !== undefined })
-  const organizationId = await defaultOrganization(sql)
-  const priceBook = await openPriceBook(config)
-  const registry = openMetrics(version)
+  return { sql, databaseUrl, firstRun: await firstRun(sql, { isAdminKeyGiven: config.admin_key !== undefined }) }
+}
 
-  const partitions = await keepPartitions({ sql, clock, log })
-  closing.add("partitions", () => partitions.stop())
-  const journal = await openJournal({ ...journalOptions(config), databaseUrl, log })
+type Ledger = { readonly journal: Journal; readonly admission: Admission }
+
+/** The journal, and the limits counted from what the ledger knows once the journals of earlier processes are in it. */
+async function openLedger(
+  config: Config,
+  stores: Stores,
+  registry: Registry,
+  log: Log,
+  closing: Closing,
+): Promise<Ledger> {
+  const directory = path.join(config.data_dir, "journal")
+  const { sync, rows_max: rowsMax } = config.journal
+  const journal = await openJournal({ directory, sync, rowsMax, databaseUrl: stores.databaseUrl, log })
   closing.add("journal", () => journal.close())
-  const collect = journalMetrics(registry, journal)
-
+  registerJournalMetrics(registry, journal)
   const store = new MemoryLimitStore(clock.nowMs)
-  // After the journals of earlier processes have been shipped, the ledger knows everything that was ever settled.
-  await store.seed(await readLimitUsage(sql, "all"))
-  const onFault = (error: unknown, act: string) => log.error({ err: error, act }, "limit store failed")
+  await store.seed(await readLimitUsage(stores.sql, "all"))
   const admission = new Admission({
     store,
     nowMs: clock.nowMs,
     owner: `pid ${process.pid}`,
     leaseMs: config.admission.lease_ms,
-    onFault,
+    onFault: (error, act) => log.error({ err: error, act }, "limit store failed"),
   })
   admission.start()
   closing.add("admission", () => admission.stop())
+  return { journal, admission }
+}
 
+type PlaneParts = Stores & Ledger & { readonly priceBook: PriceBook; readonly registry: Registry; readonly log: Log }
+
+async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing): Promise<DataPlane> {
+  const { sql, log, journal, admission, priceBook, registry } = parts
   const directory = new Directory({ sql, clock, log, keysMax: config.key_cache_max })
   await directory.poll()
   directory.start()
   closing.add("directory", () => directory.stop())
-  const watch = new ThresholdWatch({ sql, clock, log })
-  watch.start()
-  closing.add("alerts", () => watch.stop())
-
-  const estimator = new Estimator({ queueMax: 1000, timeoutMs: 10_000 })
+  const estimator = new Estimator({ queueMax: ESTIMATES_MAX, timeoutMs: ESTIMATE_MS })
   closing.add("estimator", () => estimator.close())
   const upstreams = new Upstreams()
   closing.add("upstreams", () => upstreams.close())
-  const router = routerFrom(config, config.sandbox ? await sandbox(estimator, closing) : null)
-  const plane: DataPlane = {
+  return {
     clock,
     mintId: uuidv7Mint(),
     log,
     directory,
-    router,
+    router: routerFrom(config, config.sandbox ? await sandbox(estimator, closing) : null),
     priceBook,
     admission,
     journal,
@@ -134,33 +173,6 @@ async function build({ config, version }: AppOptions, log: Log, closing: Closing
       bodyBytesMax: config.body_bytes_max,
       expectedOutputTokens: config.admission.expected_output_tokens,
     },
-  }
-  const identifyAdmin = adminKeys(sql, config.admin_key ?? null)
-  const isLoopback = isLoopbackHost(config.listen.host)
-  const readiness = () => ({ isReady: !server.isDraining && !journal.isFull(), parts: readinessParts(journal) })
-  const admin = adminApp({
-    sql,
-    clock,
-    log,
-    directory,
-    registry,
-    version,
-    mintId: plane.mintId,
-    organizationId,
-    identifyAdmin,
-    readiness,
-    collect,
-    isLoopback,
-  })
-  const server = openServer(config, plane, getRequestListener(admin.fetch))
-  const port = await server.listen(config.listen.host, config.listen.port)
-  closing.add("server", () => server.drain(config.timeouts.shutdown_grace_ms))
-  return {
-    url: `http://${urlHost(config.listen.host)}:${port}`,
-    version,
-    log,
-    firstRun: first,
-    close: () => closing.closeAll(),
   }
 }
 
@@ -175,17 +187,9 @@ async function embedded(config: Config, log: Log, closing: Closing): Promise<str
 }
 
 async function sandbox(estimator: Estimator, closing: Closing): Promise<string> {
-  const running = await startSandbox({ estimator, nowMs: systemClock.nowMs })
+  const running = await startSandbox({ estimator, nowMs: clock.nowMs })
   closing.add("sandbox", () => running.close())
   return running.url
-}
-
-function journalOptions(config: Config) {
-  return {
-    directory: path.join(config.data_dir, "journal"),
-    sync: config.journal.sync,
-    rowsMax: config.journal.rows_max,
-  }
 }
 
 async function openPriceBook(config: Config): Promise<PriceBook> {
@@ -200,8 +204,9 @@ async function openPriceBook(config: Config): Promise<PriceBook> {
   )
 }
 
-function readinessParts(journal: Journal): Record<string, string> {
-  return { journal: journal.isFull() ? "full" : "writable" }
+function readiness(server: HttpServer, journal: Journal): Readiness {
+  const isFull = journal.isFull()
+  return { isReady: !server.isDraining && !isFull, parts: { journal: isFull ? "full" : "writable" } }
 }
 
 function openServer(config: Config, plane: DataPlane, serveOther: ReturnType<typeof getRequestListener>): HttpServer {

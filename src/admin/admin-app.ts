@@ -32,8 +32,6 @@ export type AdminOptions = {
   readonly organizationId: string
   readonly identifyAdmin: (text: string) => Promise<AdminIdentified>
   readonly readiness: () => Readiness
-  /** Figures that are read when `/metrics` is asked. */
-  readonly collect: () => void
   /** Whether only this machine can reach the listener; `/metrics` is open there and takes an admin key elsewhere. */
   readonly isLoopback: boolean
 }

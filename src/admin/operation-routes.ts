@@ -16,7 +16,6 @@ export function operationRoutes(app: AdminApp, options: AdminOptions, requireAdm
   })
   if (!options.isLoopback) app.use("/metrics", requireAdmin)
   app.get("/metrics", async (context) => {
-    options.collect()
     return context.body(await options.registry.metrics(), 200, { "content-type": options.registry.contentType })
   })
 }

@@ -87,9 +87,9 @@ function monthAt(timeZone: string, anchorDay: number, atMs: number): WindowSpan 
   }
 }
 
-/** When the window that begins in this month begins; an anchor beyond the month's end means its last day. */
+/** When the window that begins in this month begins. Temporal takes an anchor beyond the month's end as its last day. */
 function anchorMs(month: Temporal.PlainYearMonth, anchorDay: number, timeZone: string): number {
-  return startOfDayMs(month.toPlainDate({ day: Math.min(anchorDay, month.daysInMonth) }), timeZone)
+  return startOfDayMs(month.toPlainDate({ day: anchorDay }), timeZone)
 }
 
 function localDate(timeZone: string, atMs: number): Temporal.PlainDate {

@@ -29,6 +29,8 @@ const JOURNAL_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.sqlite$/
 const LOCK_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.lock$/
 /** A lock without a journal is a process that starts just now, unless it is older than this. */
 const ORPHAN_LOCK_AGE_MS = 3_600_000
+/** What the write-ahead log shrinks to when it starts anew after a rush. */
+const LOG_BYTES_KEPT = 16 * 1024 * 1024
 /** 80 MB: the shipper checkpoints long before; only without it the writer has to, and stalls while it syncs. */
 const CHECKPOINT_PAGES_MAX = 20_000
 
@@ -56,6 +58,7 @@ export function openJournalFile(paths: JournalPaths, sync: JournalSync): Databas
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = ${sync === "power" ? "FULL" : "NORMAL"};
     PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES_MAX};
+    PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};
     CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS probe (only INTEGER PRIMARY KEY, written INTEGER NOT NULL);
   `)

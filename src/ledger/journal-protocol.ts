@@ -31,7 +31,8 @@ export type JournalToMain =
   | { readonly kind: "failed"; readonly batches: number; readonly error: string }
   /** Ends that had to wait are written now, and so can starts be. */
   | { readonly kind: "writable" }
-  | { readonly kind: "removed"; readonly rows: number }
+  /** Rows that left the file: ends that need no more shipping, their starts, starts that were dropped. */
+  | { readonly kind: "removed"; readonly rows: number; readonly ends: number }
 
 export type ShipperToJournal =
   /** Everything up to `seq` was read: wake me when there is an end after it. */
@@ -53,8 +54,6 @@ export type ShipWorkerData = {
 
 export type MainToShipper = { readonly kind: "stop" }
 export type ShipperToMain =
-  /** Ends of this process's journal that need no more shipping. */
-  | { readonly kind: "shipped"; readonly ends: number }
   | { readonly kind: "away"; readonly error: string }
   | { readonly kind: "back" }
   | { readonly kind: "quarantined"; readonly total: number; readonly error: string }

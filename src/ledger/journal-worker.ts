@@ -2,8 +2,16 @@
  * The journal's thread: holds the file and its lock, and commits whenever its queue is drained. There is no timer: while a
  * commit runs the next batches gather, so batches grow with the load by themselves.
  */
+import type { DatabaseSync } from "node:sqlite"
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads"
-import { journalPaths, lockJournal, openJournalFile, removeJournal } from "./journal-file.ts"
+import {
+  type JournalLock,
+  type JournalPaths,
+  journalPaths,
+  lockJournal,
+  openJournalFile,
+  removeJournal,
+} from "./journal-file.ts"
 import type {
   JournalActs,
   JournalToMain,
@@ -16,108 +24,142 @@ import { JournalWriter } from "./journal-writer.ts"
 
 const RETRY_MS = 200
 
-function run(main: MessagePort, data: JournalWorkerData): void {
-  const paths = journalPaths(data.directory, data.journalId)
-  const lock = lockJournal(paths)
-  if (lock === null) throw new Error(`the journal ${paths.data} is in use`)
-  const database = openJournalFile(paths, data.sync)
-  const writer = new JournalWriter(database)
-  let shipper: MessagePort | null = null
+class JournalThread {
+  readonly #main: MessagePort
+  readonly #paths: JournalPaths
+  readonly #lock: JournalLock
+  readonly #database: DatabaseSync
+  readonly #writer: JournalWriter
+  #shipper: MessagePort | null = null
   /** What the shipper has read when it went to sleep; null while it is awake. */
-  let shipperIdleAt: number | null = null
-  let isClosing = false
-  let retryTimer: NodeJS.Timeout | undefined
-  let batchesAnswered = 0
-  let waiting: JournalActs[] = []
+  #shipperIdleAt: number | null = null
+  #shippedSeq = 0
+  #waiting: JournalActs[] = []
+  #batchesAnswered = 0
+  #retryTimer: NodeJS.Timeout | undefined
+  #isClosing = false
 
-  const tell = (message: JournalToMain) => main.postMessage(message)
-
-  function onMain(message: MainToJournal): void {
-    if (!("kind" in message)) waiting.push(message)
-    else if (message.kind === "shipper") attachShipper(message.port)
-    else isClosing = true
+  constructor(main: MessagePort, data: JournalWorkerData) {
+    this.#main = main
+    this.#paths = journalPaths(data.directory, data.journalId)
+    const lock = lockJournal(this.#paths)
+    if (lock === null) throw new Error(`the journal ${this.#paths.data} is in use`)
+    this.#lock = lock
+    this.#database = openJournalFile(this.#paths, data.sync)
+    this.#writer = new JournalWriter(this.#database)
+    main.on("message", (message: MainToJournal) => {
+      this.#onMain(message)
+      this.#drain()
+    })
+    this.#tell({ kind: "opened" })
   }
 
-  function drain(): void {
-    for (let next = receiveMessageOnPort(main); next !== undefined; next = receiveMessageOnPort(main)) {
-      onMain(next.message)
-    }
-    if (waiting.length > 0) commit()
-    if (isClosing) close()
+  #onMain(message: MainToJournal): void {
+    if (!("kind" in message)) this.#waiting.push(message)
+    else if (message.kind === "shipper") this.#attachShipper(message.port)
+    else this.#isClosing = true
   }
 
-  function commit(): void {
-    const batches = waiting
-    waiting = []
-    batchesAnswered += batches.length
-    const answer = writer.commit(batches)
+  /** Takes everything that was posted by now into one commit. */
+  #drain(): void {
+    for (const message of takeAll<MainToJournal>(this.#main)) this.#onMain(message)
+    if (this.#waiting.length > 0) this.#commit()
+    if (this.#isClosing) this.#close()
+  }
+
+  #commit(): void {
+    const batches = this.#waiting
+    this.#waiting = []
+    this.#batchesAnswered += batches.length
+    const answer = this.#writer.commit(batches)
     if (answer.kind === "failed") {
-      tell({ kind: "failed", batches: batchesAnswered, error: answer.error })
-      retryTimer ??= setTimeout(retry, RETRY_MS)
+      this.#tell({ kind: "failed", batches: this.#batchesAnswered, error: answer.error })
+      this.#retryLater()
       return
     }
-    tell({ kind: "committed", batches: batchesAnswered })
-    if (answer.dropped > 0) tell({ kind: "removed", rows: answer.dropped })
-    wakeShipper()
+    // Only starts are waited for, and a message costs the main thread more than the row did.
+    if (answer.starts > 0) this.#tell({ kind: "committed", batches: this.#batchesAnswered })
+    if (answer.dropped > 0) this.#tell({ kind: "removed", rows: answer.dropped, ends: 0 })
+    this.#wakeShipper()
   }
 
-  function retry(): void {
-    retryTimer = undefined
-    const answer = writer.retry()
+  #retry(): void {
+    const answer = this.#writer.retry()
     if (answer.kind === "failed") {
-      retryTimer = setTimeout(retry, RETRY_MS)
+      this.#retryLater()
       return
     }
-    if (answer.dropped > 0) tell({ kind: "removed", rows: answer.dropped })
-    tell({ kind: "writable" })
-    wakeShipper()
+    if (answer.dropped > 0) this.#tell({ kind: "removed", rows: answer.dropped, ends: 0 })
+    this.#tell({ kind: "writable" })
+    this.#purge()
+    this.#wakeShipper()
   }
 
-  function attachShipper(port: MessagePort): void {
-    shipper?.close()
-    shipper = port
-    shipperIdleAt = null
-    port.on("message", onShipper)
+  #retryLater(): void {
+    this.#retryTimer ??= setTimeout(() => {
+      this.#retryTimer = undefined
+      this.#retry()
+    }, RETRY_MS)
   }
 
-  function onShipper(message: ShipperToJournal): void {
+  #attachShipper(port: MessagePort): void {
+    this.#shipper?.close()
+    this.#shipper = port
+    this.#shipperIdleAt = null
+    port.on("message", (message: ShipperToJournal) => this.#onShipper(message))
+  }
+
+  #onShipper(message: ShipperToJournal): void {
     if (message.kind === "idle") {
-      shipperIdleAt = message.seq
-      wakeShipper()
+      this.#shipperIdleAt = message.seq
+      this.#wakeShipper()
     } else {
-      const rows = writer.purge(message.seq)
-      if (rows > 0) tell({ kind: "removed", rows })
+      this.#shippedSeq = message.seq
+      this.#purge()
     }
   }
 
-  function wakeShipper(): void {
-    if (shipper === null || shipperIdleAt === null || writer.lastEndSeq <= shipperIdleAt) return
-    shipperIdleAt = null
-    shipper.postMessage({ kind: "wake" } satisfies JournalToShipper)
+  /** A full disk may refuse even this: deleting needs room in the write-ahead log. */
+  #purge(): void {
+    const answer = this.#writer.purge(this.#shippedSeq)
+    if (answer.kind === "failed") this.#retryLater()
+    else if (answer.rows > 0) this.#tell({ kind: "removed", rows: answer.rows, ends: answer.ends })
+  }
+
+  #wakeShipper(): void {
+    if (this.#shipper === null || this.#shipperIdleAt === null) return
+    if (this.#writer.lastEndSeq <= this.#shipperIdleAt) return
+    this.#shipperIdleAt = null
+    this.#shipper.postMessage({ kind: "wake" } satisfies JournalToShipper)
   }
 
   /** The shipper has stopped before: what it said last is read, then the file goes if nothing is left in it. */
-  function close(): void {
-    if (shipper !== null) {
-      for (let next = receiveMessageOnPort(shipper); next !== undefined; next = receiveMessageOnPort(shipper)) {
-        onShipper(next.message)
-      }
-      shipper.close()
+  #close(): void {
+    clearTimeout(this.#retryTimer)
+    if (this.#shipper !== null) {
+      for (const message of takeAll<ShipperToJournal>(this.#shipper)) this.#onShipper(message)
+      this.#shipper.close()
     }
-    clearTimeout(retryTimer)
-    if (writer.keptActs > 0) writer.retry()
-    const isEmpty = writer.isEmpty()
-    database.close()
-    if (isEmpty) removeJournal(paths, lock as NonNullable<typeof lock>)
-    else lock?.release()
-    main.close()
+    clearTimeout(this.#retryTimer)
+    if (this.#writer.keptActs > 0) this.#writer.retry()
+    const isEmpty = this.#writer.isEmpty()
+    this.#database.close()
+    if (isEmpty) removeJournal(this.#paths, this.#lock)
+    else this.#lock.release()
+    this.#main.close()
   }
 
-  main.on("message", (message: MainToJournal) => {
-    onMain(message)
-    drain()
-  })
-  tell({ kind: "opened" })
+  #tell(message: JournalToMain): void {
+    this.#main.postMessage(message)
+  }
 }
 
-if (parentPort !== null) run(parentPort, workerData as JournalWorkerData)
+function takeAll<Message>(port: MessagePort): Message[] {
+  const messages: Message[] = []
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+    messages.push(next.message)
+  }
+  return messages
+}
+
+if (parentPort !== null) new JournalThread(parentPort, workerData)

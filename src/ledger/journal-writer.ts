@@ -7,7 +7,11 @@ import { END_ROW, START_ROW } from "./journal-file.ts"
 import { ACT_FIELDS, DROP_ACT, END_ACT, type JournalActs, START_ACT } from "./journal-protocol.ts"
 
 export type Commit =
-  | { readonly kind: "committed"; readonly dropped: number }
+  | { readonly kind: "committed"; readonly starts: number; readonly dropped: number }
+  | { readonly kind: "failed"; readonly error: string }
+
+export type Purge =
+  | { readonly kind: "purged"; readonly rows: number; readonly ends: number }
   | { readonly kind: "failed"; readonly error: string }
 
 type Staged = {
@@ -15,6 +19,7 @@ type Staged = {
   readonly open: Map<string, number | null>
   nextSeq: number
   lastEndSeq: number
+  starts: number
   dropped: number
 }
 
@@ -22,7 +27,8 @@ export class JournalWriter {
   readonly #database: DatabaseSync
   readonly #insert: StatementSync
   readonly #delete: StatementSync
-  readonly #purge: StatementSync
+  readonly #purgeEnds: StatementSync
+  readonly #purgeStarts: StatementSync
   readonly #probe: StatementSync
   /** Calls whose end is not written: id to the sequence of the start. */
   readonly #open = new Map<string, number>()
@@ -34,7 +40,10 @@ export class JournalWriter {
     this.#database = database
     this.#insert = database.prepare("INSERT INTO journal (seq, kind, id, body) VALUES (?, ?, ?, ?)")
     this.#delete = database.prepare("DELETE FROM journal WHERE seq = ?")
-    this.#purge = database.prepare("DELETE FROM journal WHERE seq <= ? AND seq NOT IN (SELECT value FROM json_each(?))")
+    this.#purgeEnds = database.prepare(`DELETE FROM journal WHERE seq <= ? AND kind = ${END_ROW}`)
+    this.#purgeStarts = database.prepare(
+      `DELETE FROM journal WHERE seq <= ? AND kind = ${START_ROW} AND seq NOT IN (SELECT value FROM json_each(?))`,
+    )
     this.#probe = database.prepare("INSERT OR REPLACE INTO probe (only, written) VALUES (1, ?)")
   }
 
@@ -50,7 +59,8 @@ export class JournalWriter {
 
   /** Writes acts in one transaction, those kept from before first. On failure nothing is written and only starts are lost. */
   commit(batches: readonly JournalActs[]): Commit {
-    const staged: Staged = { open: new Map(), nextSeq: this.#nextSeq, lastEndSeq: this.#lastEndSeq, dropped: 0 }
+    const counters = { nextSeq: this.#nextSeq, lastEndSeq: this.#lastEndSeq, starts: 0, dropped: 0 }
+    const staged: Staged = { open: new Map(), ...counters }
     try {
       this.#transact(() => {
         this.#stage(this.#kept, staged)
@@ -58,7 +68,7 @@ export class JournalWriter {
       })
     } catch (error) {
       for (const acts of batches) this.#keepAllButStarts(acts)
-      return { kind: "failed", error: error instanceof Error ? error.message : String(error) }
+      return { kind: "failed", error: messageOf(error) }
     }
     this.#kept = []
     this.#nextSeq = staged.nextSeq
@@ -67,7 +77,7 @@ export class JournalWriter {
       if (seq === null) this.#open.delete(id)
       else this.#open.set(id, seq)
     }
-    return { kind: "committed", dropped: staged.dropped }
+    return { kind: "committed", starts: staged.starts, dropped: staged.dropped }
   }
 
   /** Tries the disk again after a failure: what was kept, and a row of its own. */
@@ -75,15 +85,28 @@ export class JournalWriter {
     try {
       this.#transact(() => this.#probe.run(this.#nextSeq))
     } catch (error) {
-      return { kind: "failed", error: error instanceof Error ? error.message : String(error) }
+      return { kind: "failed", error: messageOf(error) }
     }
     return this.commit([])
   }
 
-  /** Deletes what was shipped: everything up to `seq` but the starts of calls that are still open. Returns the number of rows. */
-  purge(seq: number): number {
+  /**
+   * Deletes what was shipped: everything up to `seq` but the starts of calls that are still open. Starts and ends go
+   * together, so that no crash can leave a start whose end is gone.
+   */
+  purge(seq: number): Purge {
     const open = [...this.#open.values()].filter((start) => start <= seq)
-    return Number(this.#purge.run(seq, JSON.stringify(open)).changes)
+    let ends = 0
+    let starts = 0
+    try {
+      this.#transact(() => {
+        ends = Number(this.#purgeEnds.run(seq).changes)
+        starts = Number(this.#purgeStarts.run(seq, JSON.stringify(open)).changes)
+      })
+    } catch (error) {
+      return { kind: "failed", error: messageOf(error) }
+    }
+    return { kind: "purged", ends, rows: ends + starts }
   }
 
   isEmpty(): boolean {
@@ -117,6 +140,7 @@ export class JournalWriter {
       this.#insert.run(seq, act === END_ACT ? END_ROW : START_ROW, id, body)
       staged.open.set(id, act === END_ACT ? null : seq)
       if (act === END_ACT) staged.lastEndSeq = seq
+      else staged.starts++
     }
   }
 
@@ -125,4 +149,8 @@ export class JournalWriter {
       if (acts[at] !== START_ACT) this.#kept.push(...acts.slice(at, at + ACT_FIELDS))
     }
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -2,11 +2,15 @@
  * Monthly partitions of `usage_records`: made ahead by a job, or by the writer when a record of another month comes. They
  * are attached, not created in place, since that lets calls be written meanwhile; creators take turns on a table lock.
  */
+import type { Clock } from "../platform/clock.ts"
+import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
 
 /** A partition that is missing is made only for these years; a record outside them is wrong, not old. */
 const YEAR_MIN = 2020
 const YEAR_MAX = 2100
+
+const KEEP_EVERY_MS = 6 * 3_600_000
 
 export type Month = {
   /** Name of the partition, e.g. `usage_records_2026_11`. */
@@ -43,6 +47,21 @@ export async function ensurePartitions(sql: Sql, fromMs: number, toMs: number): 
 export async function ensureUpcomingPartitions(sql: Sql, nowMs: number): Promise<string[]> {
   const now = new Date(nowMs)
   return ensurePartitions(sql, nowMs, Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 2))
+}
+
+/**
+ * Makes the upcoming partitions now and holds them ready from then on. Throws where the first time fails; a later
+ * failure is logged and tried again, and meanwhile the writer makes what it needs.
+ */
+export async function keepPartitions(parts: { sql: Sql; clock: Clock; log: Log }): Promise<{ stop(): void }> {
+  await ensureUpcomingPartitions(parts.sql, parts.clock.nowMs())
+  const timer = setInterval(() => {
+    ensureUpcomingPartitions(parts.sql, parts.clock.nowMs()).catch((error: unknown) => {
+      parts.log.error({ err: error }, "partitions of the coming months could not be made")
+    })
+  }, KEEP_EVERY_MS)
+  timer.unref()
+  return { stop: () => clearInterval(timer) }
 }
 
 /** Makes the partitions of these months; returns the names of those that were new. Any number of processes may do so at once. */

@@ -118,13 +118,15 @@ export class Estimator {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#workerUrl)
-    worker.unref()
+    // Flags that this process was started with need not suit a thread (`-e` would end it).
+    const worker = new Worker(this.#workerUrl, { execArgv: [] })
     this.#hasAnswered = false
     worker.on("message", (answer: EstimateAnswer) => this.#onAnswer(worker, answer))
     // "exit" follows "error" and is what counts; without a listener an error would end this process.
     worker.on("error", () => this.#onDeath(worker))
     worker.on("exit", () => this.#onDeath(worker))
+    // Last, since a listener for messages makes the worker hold the process again.
+    worker.unref()
     return worker
   }
 

@@ -4,7 +4,8 @@
  * closes, and only then: a terminal's Ctrl-C reaches the whole process group, but the parent still has records to write.
  */
 import { randomBytes } from "node:crypto"
-import { accessSync, constants, mkdirSync } from "node:fs"
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs"
+import { dirname, resolve } from "node:path"
 import { Worker } from "node:worker_threads"
 import type { PGlite } from "@electric-sql/pglite"
 import { ClusterError, type CommitSync, openCluster } from "./embedded-postgres-cluster.ts"
@@ -54,7 +55,7 @@ function watchParent(): Promise<void> {
 
 async function lockOrFail(dataDir: string): Promise<DataDirLock> {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(resolve(dataDir))
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
     const result = await lockDataDir(dataDir)
     if (result.kind === "locked") return result.lock
@@ -65,6 +66,18 @@ async function lockOrFail(dataDir: string): Promise<DataDirLock> {
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
     return fail({ kind: "failed", reason: "unwritable", message: `${dataDir} cannot be written: ${text}` })
+  }
+}
+
+/** Makes a folder and those above it. Node's own recursive way spins for ever where a folder cannot be, such as /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    // Another starter was faster.
+    if (!existsSync(path)) throw error
   }
 }
 

@@ -6,8 +6,9 @@
  */
 import postgres from "postgres"
 
-export type Sql = postgres.Sql
-export type Transaction = postgres.TransactionSql
+/** Takes bigint parameters, single and in arrays; answers none (see above). */
+export type Sql = postgres.Sql<{ bigint: bigint }>
+export type Transaction = postgres.TransactionSql<{ bigint: bigint }>
 
 export interface PostgresOptions {
   /** Connections at most; they are opened when needed. */
@@ -20,11 +21,17 @@ export interface PostgresOptions {
 
 /** Opens a pool; nothing is connected before the first query. Close it with `sql.end({ timeout })`, in seconds. */
 export function openPostgres(url: string, options: PostgresOptions): Sql {
-  return postgres(url, {
+  const sql = postgres(url, {
     max: options.max,
     connection: { application_name: options.applicationName },
     onnotice: (notice) => options.onNotice?.(notice.message ?? ""),
   })
+  return acceptingBigints(sql)
+}
+
+/** The driver sends a bigint as int8 unasked; only its types know that no earlier than a parser is registered, which would change what arrives. */
+function acceptingBigints(sql: postgres.Sql): Sql {
+  return sql as unknown as Sql
 }
 
 const CAUSES_MAX = 5

@@ -47,6 +47,21 @@ describe("the in-process store over time", () => {
     expect(await store.read([chargeOf(rate, 0n)])).toEqual([{ settled: 30n, held: 0n, emptyInMs: 30_000 }])
   })
 
+  it("keeps the counter of a call that runs for days, and drops it once the call has ended", async () => {
+    const clock = steppedClock()
+    const store = new MemoryLimitStore(clock.nowMs)
+    const charge = chargeOf(limitOf({ window: "day" }), 10n, "2026-11-23", START_MS + DAY_MS / 2)
+    const settled = async () => (await store.read([charge]))[0]?.settled
+    await store.reserve("a", "proxy_1", 60_000, [charge])
+    await store.renew(["a"], 10 * DAY_MS)
+    clock.advance(5 * DAY_MS)
+    for (let round = 0; round < 3; round += 1) await store.sweep()
+    await store.settle("a", [charge])
+    expect(await settled()).toBe(10n)
+    for (let round = 0; round < 3; round += 1) await store.sweep()
+    expect(await settled()).toBe(0n)
+  })
+
   it("takes a clock with fractions of a millisecond", async () => {
     const store = new MemoryLimitStore(() => START_MS + 0.75)
     const reply = await store.reserve("a", "proxy_1", 60_000, [chargeOf(limitOf({ window: "minute" }), 1n)])
@@ -66,6 +81,14 @@ describe("the counters in memory", () => {
     expect(counters.size).toBe(1)
     counters.dropSome(endsAtMs + 2 * DAY_MS)
     counters.dropSome(endsAtMs + 2 * DAY_MS)
+    expect(counters.size).toBe(0)
+  })
+
+  it("learn the end of a seeded window from its first charge", () => {
+    const counters = new MemoryCounters()
+    counters.seed([{ limitId: day.id, subject: day.subject, window: "2026-11-23", settled: 7n }], START_MS)
+    counters.of(dayCharge, START_MS)
+    for (let round = 0; round < 3; round += 1) counters.dropSome(endsAtMs + 2 * DAY_MS)
     expect(counters.size).toBe(0)
   })
 

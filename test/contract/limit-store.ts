@@ -117,6 +117,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await reserve("a", chargeOf(budget, 60n), chargeOf(budget, 60n))).toMatchObject({
           kind: "denied",
           denied: 1,
+          retryAfterMs: null,
         })
         expect(await totals(budget)).toEqual({ settled: 0n, held: 0n })
       })
@@ -256,6 +257,33 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await reserve("next", chargeOf(rate, 1n))).toMatchObject({ kind: "denied", retryAfterMs: 61_000 })
       })
 
+      it("drain first and are corrected then: a late surplus is owed in full", async () => {
+        await reserve("a", chargeOf(rate, 10n))
+        await clock.advance(30_000)
+        await store.settle("a", [chargeOf(rate, 60n)])
+        expect(await totals(rate)).toEqual({ settled: 50n, held: 0n })
+      })
+
+      it("round a wait up, so that the call fits when it is over", async () => {
+        const seven = limitOf({ id: "lim_seven", window: "minute", cap: 7n })
+        await reserve("a", chargeOf(seven, 7n))
+        expect(await reserve("b", chargeOf(seven, 1n))).toMatchObject({ kind: "denied", retryAfterMs: 8_572 })
+        await clock.advance(8_571)
+        expect(await reserve("c", chargeOf(seven, 1n))).toMatchObject({ kind: "denied", retryAfterMs: 1 })
+        await clock.advance(1)
+        expect(await reserve("d", chargeOf(seven, 1n))).toMatchObject({ kind: "held" })
+      })
+
+      it("whose cap was set to 0 while something was owed never empty, and promise nothing", async () => {
+        await reserve("a", chargeOf(rate, 5n))
+        expect(await reserve("b", chargeOf({ ...rate, cap: 0n }, 0n))).toEqual({
+          kind: "denied",
+          denied: 0,
+          retryAfterMs: null,
+          counters: [{ settled: 5n, held: 0n, emptyInMs: null }],
+        })
+      })
+
       it("never owe the caller: a correction stops at an empty counter", async () => {
         await reserve("a", chargeOf(rate, 60n))
         await clock.advance(MINUTE_MS / 2)
@@ -276,6 +304,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
           denied: 0,
           retryAfterMs: 10_000,
         })
+        expect(await reserve("b", chargeOf(slow, 1n), chargeOf(rate, 1n))).toMatchObject({ retryAfterMs: 10_000 })
         expect(await reserve("c", chargeOf(rate, 1n), chargeOf(budget, 101n))).toMatchObject({
           denied: 0,
           retryAfterMs: null,
@@ -290,7 +319,8 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         const denied = await reserve("c", chargeOf(slots, 1n))
         expect(denied).toMatchObject({ kind: "denied", counters: [{ settled: 0n, held: 2n }] })
         expect(denied.kind === "denied" && denied.retryAfterMs).toBeGreaterThan(0)
-        await store.settle("a", [chargeOf(slots, 0n)])
+        await store.settle("a", [chargeOf(slots, 1n)])
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 1n })
         expect(await reserve("c", chargeOf(slots, 1n))).toMatchObject({ kind: "held" })
         await store.release("b")
         expect(await reserve("d", chargeOf(slots, 1n))).toMatchObject({ kind: "held" })
@@ -333,6 +363,14 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await totals(money)).toEqual({ settled: 0n, held: 5n })
       })
 
+      it("takes nothing for a hold whose own lease the look before a deny has ended", async () => {
+        await reserve("a", chargeOf(slots, 1n))
+        await reserve("b", chargeOf(slots, 1n))
+        await clock.advance(LEASE_MS)
+        expect(await store.extend("a", [chargeOf(slots, 1n)])).toEqual({ kind: "gone" })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 0n })
+      })
+
       it("tells a hold that is finished", async () => {
         await reserve("a", chargeOf(budget, 1n))
         await store.release("a")
@@ -370,7 +408,8 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         await reserve("a", chargeOf(budget, 80n), chargeOf(rate, 60n))
         await clock.advance(LEASE_MS)
         await store.sweep()
-        expect(await store.settle("a", [chargeOf(budget, 30n), chargeOf(rate, 60n)])).toBe("late")
+        await expect(store.settle("a", [chargeOf(rate, 60n), chargeOf(budget, 30n)])).rejects.toThrow(/in order/)
+        expect(await store.settle("a", [chargeOf(budget, 30n), chargeOf(rate, 90n)])).toBe("late")
         expect(await totals(budget)).toEqual({ settled: 30n, held: 0n })
         expect(await totals(rate)).toEqual({ settled: 0n, held: 0n })
         expect(await store.settle("a", [chargeOf(budget, 30n), chargeOf(rate, 60n)])).toBe("done")

@@ -1,16 +1,7 @@
 /** The embedded Postgres behaves like a server with many connections, and loses nothing it has acknowledged. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -319,14 +310,14 @@ describe("a directory over time", () => {
     await expect(startEmbeddedPostgres({ dataDir: join(file, "data") })).rejects.toMatchObject({ reason: "unwritable" })
   })
 
-  test.skipIf(process.getuid?.() === 0)("a directory without write permission is refused", async () => {
-    const dataDir = join(folder, "read-only")
-    mkdirSync(dataDir)
-    chmodSync(dataDir, 0o500)
+  test("a directory without write permission is refused", async () => {
+    // Root may write anywhere but in a file system that takes no folders.
+    const dataDir = process.getuid?.() === 0 ? "/proc/tallygate" : join(folder, "read-only")
+    if (process.getuid?.() !== 0) mkdirSync(dataDir, { mode: 0o500 })
     await expect(startEmbeddedPostgres({ dataDir })).rejects.toMatchObject({ reason: "unwritable" })
   })
 
-  test("a start that takes too long is given up and leaves no process", async () => {
+  test("a start that takes too long is given up", async () => {
     const error = await startEmbeddedPostgres({ dataDir: join(folder, "slow"), startTimeoutMs: 1 }).catch(
       (cause: unknown) => cause,
     )

@@ -6,7 +6,8 @@ import { pino } from "pino"
 import { inject } from "vitest"
 import { type App, startApp } from "../../src/app.ts"
 import { formatProblem, loadConfig } from "../../src/config/load.ts"
-import { createDatabase } from "./database.ts"
+import type { UsageRecord } from "../../src/ledger/usage-record.ts"
+import { createDatabase } from "./real-postgres.ts"
 
 export const ADMIN_KEY = "admin-key-of-the-tests-0123456789"
 
@@ -19,6 +20,19 @@ export type NewKey = {
   limits?: { kind: string; window: string; cap: string | number }[]
 }
 
+/** What the admin API answers, as far as tests look at it; which members there are depends on the route. */
+export type AdminAnswer = {
+  readonly status: number
+  readonly body: {
+    id: string
+    key: string
+    data: UsageRecord[]
+    totals: Record<string, number | string>
+    next: string | null
+    error: { code: string; message: string; param: string | null; type: string }
+  }
+}
+
 export type TestApp = {
   readonly app: App
   readonly url: string
@@ -28,13 +42,13 @@ export type TestApp = {
   /** Every line that was logged. */
   readonly logged: string[]
   /** Calls the admin API with the admin key; returns the parsed body with the status. */
-  admin(method: string, route: string, body?: unknown): Promise<{ status: number; body: any }>
+  admin(method: string, route: string, body?: unknown): Promise<AdminAnswer>
   /** A virtual key, and its id. */
   createKey(wanted?: NewKey): Promise<{ id: string; key: string }>
   /** The record of a call, as soon as it is in the ledger. */
-  record(requestId: string): Promise<Record<string, any>>
+  record(requestId: string): Promise<UsageRecord>
   /** Every record of the database, as soon as there are `count` of them. */
-  records(count: number): Promise<Record<string, any>[]>
+  records(count: number): Promise<UsageRecord[]>
   close(): Promise<void>
 }
 
@@ -88,7 +102,8 @@ function adminClient(url: string): TestApp["admin"] {
       headers: { authorization: `Bearer ${ADMIN_KEY}`, "content-type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
-    return { status: response.status, body: await response.json() }
+    const answer = { status: response.status, body: await response.json() }
+    return answer as AdminAnswer
   }
 }
 

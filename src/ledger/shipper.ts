@@ -1,0 +1,138 @@
+/**
+ * The main thread's side of shipping: starts the ship worker, hears how it fares, and starts another when one dies, since
+ * all that a shipper knows is in the journal. Logs speak on change of state only.
+ */
+import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads"
+import type { Log } from "../platform/log.ts"
+import type { JournalOptions } from "./journal.ts"
+import type { MainToShipper, ShipperToMain } from "./journal-protocol.ts"
+import { exitOf, startShipWorker } from "./journal-threads.ts"
+
+const RESTART_MS = 1_000
+/** Longer than a healthy statement; one that hangs is cut, which costs nothing but sending it again. */
+const CLOSE_MS_MAX = 5_000
+
+export class Shipper {
+  readonly #options: JournalOptions
+  readonly #journalId: string
+  readonly #log: Log
+  readonly #connect: (port: MessagePort) => void
+  readonly #isReady: Promise<void>
+  #becomeReady: () => void = () => undefined
+  #worker: Worker
+  #restartTimer: NodeJS.Timeout | undefined
+  #isClosing = false
+  #error: string | null = null
+  #quarantined = 0
+
+  /** `connect` hands the other end of the shipper's line to the journal worker. */
+  constructor(options: JournalOptions, journalId: string, connect: (port: MessagePort) => void) {
+    this.#options = options
+    this.#journalId = journalId
+    this.#log = options.log
+    this.#connect = connect
+    this.#isReady = new Promise((resolve) => {
+      this.#becomeReady = resolve
+    })
+    this.#worker = this.#startWorker()
+  }
+
+  /** Why nothing is shipped at the moment; null where nothing is wrong. */
+  get error(): string | null {
+    return this.#error
+  }
+
+  /** Records in the directory's quarantine, of every process. */
+  get quarantined(): number {
+    return this.#quarantined
+  }
+
+  /** Waits until journals of dead processes are shipped; goes on without after `withinMs`, and says so. */
+  async ready(withinMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.#log.warn(
+          { error: this.#error },
+          "records of an earlier process are not in the ledger yet; shipping goes on",
+        )
+        resolve()
+      }, withinMs)
+    })
+    await Promise.race([this.#isReady, late])
+    clearTimeout(timer)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    clearTimeout(this.#restartTimer)
+    const exit = exitOf(this.#worker, CLOSE_MS_MAX)
+    this.#worker.postMessage({ kind: "stop" } satisfies MainToShipper)
+    await exit
+  }
+
+  #startWorker(): Worker {
+    const { port1, port2 } = new MessageChannel()
+    const { directory, databaseUrl, rowsPerBatchMax, lingerMs, statementMsMax, adoptEveryMs } = this.#options
+    const worker = startShipWorker(
+      {
+        directory,
+        journalId: this.#journalId,
+        databaseUrl,
+        journalPort: port1,
+        rowsPerBatchMax: rowsPerBatchMax ?? 500,
+        lingerMs: lingerMs ?? 50,
+        statementMsMax: statementMsMax ?? 30_000,
+        adoptEveryMs: adoptEveryMs ?? 30_000,
+      },
+      port1,
+    )
+    worker.on("message", (message: ShipperToMain) => this.#onMessage(message))
+    worker.on("error", (error) => {
+      this.#error = `the shipper died: ${error instanceof Error ? error.message : String(error)}`
+      this.#log.error({ err: error }, "shipper died; another one is started")
+    })
+    worker.on("exit", () => this.#restart())
+    this.#connect(port2)
+    return worker
+  }
+
+  #restart(): void {
+    if (this.#isClosing) return
+    this.#restartTimer = setTimeout(() => {
+      this.#worker = this.#startWorker()
+    }, RESTART_MS)
+  }
+
+  #onMessage(message: ShipperToMain): void {
+    switch (message.kind) {
+      case "ready":
+        if (this.#error?.startsWith("the shipper died")) this.#error = null
+        this.#becomeReady()
+        break
+      case "away":
+        this.#error = message.error
+        this.#log.warn({ error: message.error }, "ledger is away; records wait in the journal")
+        break
+      case "back":
+        this.#error = null
+        this.#log.info("ledger is back")
+        break
+      case "counted":
+        this.#quarantined = message.quarantined
+        break
+      case "quarantined":
+        this.#quarantined = message.total
+        this.#log.error({ error: message.error, quarantined: message.total }, "a record was refused by the ledger")
+        break
+      case "adopted": {
+        const { journalId, ended, interrupted } = message
+        this.#log.info({ journal: journalId, ended, interrupted }, "records of an earlier process shipped")
+        break
+      }
+      case "damaged":
+        this.#log.error({ journal: message.journalId, error: message.error }, "a damaged journal was set aside")
+        break
+    }
+  }
+}
