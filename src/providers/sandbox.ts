@@ -44,7 +44,7 @@ export async function startSandbox(options: SandboxOptions): Promise<{ url: stri
     const newId = () => `chatcmpl-sandbox-${mintId(options.nowMs())}`
     response.setHeader("x-request-id", `req_sandbox_${mintId(options.nowMs())}`)
     serve(options, request, response, reply, newId).catch((error: unknown) => {
-      if (response.headersSent || request.destroyed) response.destroy()
+      if (response.headersSent || response.destroyed) response.destroy()
       else if (error instanceof NotCounted) reply(503, serverError("The sandbox's tokenizer is busy; try again."))
       else reply(500, serverError("The sandbox failed."))
     })
@@ -159,6 +159,7 @@ async function cutAtWord(text: string, tokensMax: number, counts: Counts): Promi
 }
 
 async function stream(response: ServerResponse, chunks: Iterable<unknown>): Promise<void> {
+  if (response.destroyed) return
   const left = new AbortController()
   response.on("close", () => left.abort())
   response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" })

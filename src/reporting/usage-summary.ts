@@ -73,7 +73,7 @@ async function sums(sql: Sql, question: SummaryQuestion, groupBy: readonly Summa
   const groups = groupBy.map((dimension) => sql`, ${sql(SUMMARY_DIMENSIONS[dimension])} AS ${sql(dimension)}`)
   const counted = COUNTED.map((column) => sql`, coalesce(sum(${sql(column)}), 0)::text AS ${sql(column)}`)
   const rows = await sql<Record<string, string>[]>`
-    SELECT trim_scale(coalesce(sum(cost_usd), 0))::text AS cost_usd ${counted} ${groups}
+    SELECT trim_scale(coalesce(sum(cost_usd), 0))::text AS cost_usd ${[...counted, ...groups]}
     FROM usage_rollups
     WHERE organization_id = ${question.organizationId}
       AND bucket >= ${new Date(question.fromMs)} AND bucket < ${new Date(question.toMs)}

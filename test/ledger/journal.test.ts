@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { pino } from "pino"
 import { afterEach, beforeEach, expect, inject, test, vi } from "vitest"
-import { type Journal, type JournalOptions, openJournal } from "../../src/ledger/journal.ts"
+import { Journal, type JournalOptions, JournalUnavailable, openJournal } from "../../src/ledger/journal.ts"
 import { journalPaths, lockJournal, openJournalFile } from "../../src/ledger/journal-file.ts"
+import { startJournalWorker } from "../../src/ledger/journal-threads.ts"
 import { QUARANTINE_FILE } from "../../src/ledger/quarantine.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -334,6 +335,37 @@ test("more rows than one batch holds are shipped in order, each once", async () 
   expect(ack).toEqual({ isNewest: true })
 })
 
+test("when the journal's thread dies, waiting starts are refused with the cause, and no call is taken any more", async () => {
+  const paths = journalPaths(directory, uuidv7Mint()(Date.now()))
+  const worker = await startJournalWorker({ directory, journalId: paths.id, sync: "process" })
+  const log = pino({ level: "trace" }, { write: (line: string) => void logged.push(JSON.parse(line)) })
+  const options: JournalOptions = { directory, databaseUrl, log, sync: "process", rowsMax: 10 }
+  const journal = new Journal(options, paths, worker)
+  closing.push(() => journal.close())
+  await journal.shipper.ready(FLUSH_MS_MAX)
+  const waiting = journal.start("a", "{}")
+  const refused = expect(waiting).rejects.toThrow(/the journal's thread died/)
+  await worker.terminate()
+  await refused
+  expect(journal.isFull()).toBe(true)
+  await expect(journal.start("b", "{}")).rejects.toThrow(JournalUnavailable)
+  expect(journal.stats().lastError).toContain("the journal's thread died")
+  expect(logged.filter((line) => line.msg === "journal's thread died")).toHaveLength(1)
+})
+
+test("a shipper that dies is replaced, and ships on from where the journal stands", async () => {
+  // A directory where the quarantine's file belongs: setting a record aside throws.
+  await mkdir(path.join(directory, QUARANTINE_FILE))
+  const journal = await open({ adoptMsMax: 100 })
+  await call(journal, { tool: "\u0000" })
+  await vi.waitFor(() => expect(journal.stats().lastError).toContain("the shipper died"), { timeout: 5_000 })
+  const record = await call(journal)
+  await rm(path.join(directory, QUARANTINE_FILE), { recursive: true })
+  expect(await journal.flush(FLUSH_MS_MAX)).toBe(true)
+  expect(await states()).toEqual(new Map([[record.id, "complete"]]))
+  expect(journal.stats()).toMatchObject({ quarantined: 1, backlogRows: 0, lastError: null })
+})
+
 async function lineCount(child: ChildProcess, output: string[], count: number): Promise<void> {
   while (output.join("").split("\n").length < count) {
     if (child.exitCode !== null) throw new Error(`the child ended: ${child.exitCode}`)
@@ -375,5 +407,4 @@ test.each([
     timed: totals.records,
     settled: String(totals.records * 855_001),
   })
-  expect((await readdir(directory)).filter((name) => name.includes(".sqlite")).length).toBeGreaterThan(0)
 })
