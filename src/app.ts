@@ -12,6 +12,8 @@ import type { Readiness } from "./admin/operation-routes.ts"
 import { Admission } from "./admission/admit.ts"
 import { MemoryLimitStore } from "./admission/memory-store.ts"
 import { ThresholdWatch } from "./alerts/threshold-watch.ts"
+import { openPriceBook } from "./app/price-book.ts"
+import { asStartError, StartError } from "./app/start-error.ts"
 import { routerFrom } from "./config/routing.ts"
 import type { Config } from "./config/schema.ts"
 import { adminKeys } from "./identity/admin-key.ts"
@@ -20,19 +22,19 @@ import { defaultOrganization, type FirstRun, firstRun } from "./identity/first-r
 import { type Journal, openJournal } from "./ledger/journal.ts"
 import { registerJournalMetrics } from "./ledger/journal-metrics.ts"
 import { readLimitUsage } from "./ledger/limit-usage.ts"
+import { keepPartitions } from "./ledger/partitions.ts"
 import { Estimator } from "./metering/estimator.ts"
 import { systemClock as clock } from "./platform/clock.ts"
 import { Closing } from "./platform/closing.ts"
-import { EmbeddedPostgresError, startEmbeddedPostgres } from "./platform/embedded-postgres.ts"
+import { startEmbeddedPostgres } from "./platform/embedded-postgres.ts"
 import { ApiError } from "./platform/error-table.ts"
 import { HttpServer } from "./platform/http-server.ts"
 import { uuidv7Mint } from "./platform/ids.ts"
 import { type Log, openLog } from "./platform/log.ts"
 import { openMetrics } from "./platform/metrics.ts"
-import { MigrationError, migrate } from "./platform/migrate.ts"
-import { isConnectionLost, openPostgres, type Sql, sqlState } from "./platform/postgres.ts"
-import { loadPriceBook, type PriceBook } from "./pricing/price-book.ts"
-import { readPriceFile, readPriceFiles } from "./pricing/price-files.ts"
+import { migrate } from "./platform/migrate.ts"
+import { openPostgres, type Sql } from "./platform/postgres.ts"
+import type { PriceBook } from "./pricing/price-book.ts"
 import { startSandbox } from "./providers/sandbox.ts"
 import { Upstreams } from "./providers/upstreams.ts"
 import type { DataPlane } from "./proxy/data-plane.ts"
@@ -44,16 +46,17 @@ import { isDataPlanePath, serveDataPlane } from "./proxy/routes.ts"
 /** Estimates that may wait for the counting thread, and how long one may take; beyond it bytes are counted. */
 const ESTIMATES_MAX = 1_000
 const ESTIMATE_MS = 10_000
+/** How long a stop waits for the ledger to take what is left. */
+const FLUSH_MS_MAX = 5_000
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
-
-/** A start that failed for a reason that its operator can mend; the message says which and how. */
-export class StartError extends Error {}
 
 export type App = {
   readonly url: string
   readonly version: string
   readonly log: Log
   readonly firstRun: FirstRun
+  /** Resolves with the reason where the app cannot go on; it is still to be closed. */
+  readonly failed: Promise<string>
   /** Drains and closes; false where something could not be closed cleanly. */
   close(): Promise<boolean>
 }
@@ -77,7 +80,7 @@ async function build({ config, version }: AppOptions, log: Log, closing: Closing
   }
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 })
   const registry = openMetrics(version)
-  const priceBook = await openPriceBook(config)
+  const priceBook = await openPriceBook(ROOT, config.prices.files)
   const stores = await openStores(config, version, log, closing)
   const ledger = await openLedger(config, stores, registry, log, closing)
   const watch = new ThresholdWatch({ sql: stores.sql, clock, log })
@@ -101,18 +104,21 @@ async function build({ config, version }: AppOptions, log: Log, closing: Closing
   const port = await server.listen(config.listen.host, config.listen.port)
   closing.add("server", () => server.drain(config.timeouts.shutdown_grace_ms))
   const url = `http://${urlHost(config.listen.host)}:${port}`
-  return { url, version, log, firstRun: stores.firstRun, close: () => closing.closeAll() }
+  return { url, version, log, firstRun: stores.firstRun, failed: stores.failed, close: () => closing.closeAll() }
 }
 
-type Stores = { readonly sql: Sql; readonly databaseUrl: string; readonly firstRun: FirstRun }
+type Database = { readonly databaseUrl: string; readonly failed: Promise<string> }
+type Stores = Database & { readonly sql: Sql; readonly firstRun: FirstRun }
 
 /** The database: given or embedded, migrated, and set up where it is new. */
 async function openStores(config: Config, version: string, log: Log, closing: Closing): Promise<Stores> {
-  const databaseUrl = config.database_url ?? (await embedded(config, log, closing))
-  const sql = openPostgres(databaseUrl, { max: config.database_connections_max, applicationName: "tallygate" })
+  const database = config.database_url === undefined ? await embedded(config, log, closing) : given(config.database_url)
+  const sql = openPostgres(database.databaseUrl, { max: config.database_connections_max, applicationName: "tallygate" })
   closing.add("postgres", () => sql.end({ timeout: 5 }))
   await migrate(sql, path.join(ROOT, "migrations"), { codeVersion: version })
-  return { sql, databaseUrl, firstRun: await firstRun(sql, { isAdminKeyGiven: config.admin_key !== undefined }) }
+  const partitions = await keepPartitions({ sql, clock, log })
+  closing.add("partitions", () => partitions.stop())
+  return { ...database, sql, firstRun: await firstRun(sql, { isAdminKeyGiven: config.admin_key !== undefined }) }
 }
 
 type Ledger = { readonly journal: Journal; readonly admission: Admission }
@@ -128,7 +134,7 @@ async function openLedger(
   const directory = path.join(config.data_dir, "journal")
   const { sync, rows_max: rowsMax } = config.journal
   const journal = await openJournal({ directory, sync, rowsMax, databaseUrl: stores.databaseUrl, log })
-  closing.add("journal", () => journal.close())
+  closing.add("journal", () => closeJournal(journal, log))
   registerJournalMetrics(registry, journal)
   const store = new MemoryLimitStore(clock.nowMs)
   await store.seed(await readLimitUsage(stores.sql, "all"))
@@ -176,32 +182,30 @@ async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing
   }
 }
 
-async function embedded(config: Config, log: Log, closing: Closing): Promise<string> {
-  const postgres = await startEmbeddedPostgres({
-    dataDir: path.join(config.data_dir, "postgres"),
-    log,
-    sync: config.journal.sync,
-  })
+/** What has not reached the ledger in time stays in the file, and the next start ships it. */
+async function closeJournal(journal: Journal, log: Log): Promise<void> {
+  if (!(await journal.flush(FLUSH_MS_MAX)))
+    log.warn({ rows: journal.backlogRows() }, "records are kept for the next start")
+  await journal.close()
+}
+
+async function embedded(config: Config, log: Log, closing: Closing): Promise<Database> {
+  const dataDir = path.join(config.data_dir, "postgres")
+  const postgres = await startEmbeddedPostgres({ dataDir, log, sync: config.journal.sync })
   closing.add("embedded postgres", () => postgres.stop())
-  return postgres.url
+  const failed = postgres.exited.then(({ code, signal }) => `the embedded Postgres ended (${signal ?? code})`)
+  return { databaseUrl: postgres.url, failed }
+}
+
+/** A server of its own may go and come back: calls go on, and the journal keeps what it misses. */
+function given(databaseUrl: string): Database {
+  return { databaseUrl, failed: new Promise(() => undefined) }
 }
 
 async function sandbox(estimator: Estimator, closing: Closing): Promise<string> {
   const running = await startSandbox({ estimator, nowMs: clock.nowMs })
   closing.add("sandbox", () => running.close())
   return running.url
-}
-
-async function openPriceBook(config: Config): Promise<PriceBook> {
-  const own = await Promise.all(config.prices.files.map((file) => readPriceFile(file)))
-  const loaded = loadPriceBook([...(await readPriceFiles(path.join(ROOT, "config", "prices"))), ...own])
-  if (loaded.kind === "loaded") return loaded.book
-  const [problem] = loaded.problems
-  throw new StartError(
-    problem === undefined
-      ? "the price book is empty."
-      : `the price book is wrong: ${problem.file}:${problem.line} ${problem.path}: found ${problem.found}, expected ${problem.expected}.`,
-  )
 }
 
 function readiness(server: HttpServer, journal: Journal): Readiness {
@@ -232,23 +236,4 @@ function isLoopbackHost(host: string): boolean {
 
 function urlHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host
-}
-
-/** What an operator can mend is told in a sentence; anything else is a fault and keeps its stack. */
-function asStartError(error: unknown, config: Config): unknown {
-  if (error instanceof StartError) return error
-  if (error instanceof EmbeddedPostgresError || error instanceof MigrationError)
-    return new StartError(error.message, { cause: error })
-  const code = error instanceof Error && "code" in error ? error.code : undefined
-  const { host, port } = config.listen
-  if (code === "EADDRINUSE")
-    return new StartError(`port ${port} on ${host} is taken. Stop what listens there, or set PORT.`)
-  if (code === "EACCES")
-    return new StartError(`no permission: ${String(error)}. Check TALLYGATE_DATA and PORT.`, { cause: error })
-  if (isConnectionLost(error))
-    return new StartError("Postgres does not answer. Check DATABASE_URL, and that it runs.", { cause: error })
-  const REFUSED = ["28P01", "28000", "3D000"]
-  if (REFUSED.includes(sqlState(error) ?? ""))
-    return new StartError(`Postgres refuses: ${String(error)}. Check DATABASE_URL.`, { cause: error })
-  return error
 }

@@ -31,6 +31,16 @@ const child = spawn(runtime, [program, ...args], {
 // A terminal sends Ctrl-C to the child as well; a supervisor sends SIGTERM to this process alone.
 process.on("SIGINT", () => undefined)
 for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
+// npm starts scripts through a shell that dies of SIGTERM without passing it on; an orphan of npm ends by itself.
+if (process.env.npm_lifecycle_event !== undefined) {
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    child.kill("SIGTERM")
+  }, 250)
+  watch.unref()
+}
 child.on("exit", (code, signal) => {
   if (signal === null) process.exit(code ?? 1)
   process.removeAllListeners(signal)

@@ -1,5 +1,7 @@
 /** `tallygate serve`: starts the app, greets on the first run, and drains on SIGTERM or Ctrl-C. */
-import { type App, StartError, startApp } from "../app.ts"
+
+import { StartError } from "../app/start-error.ts"
+import { type App, startApp } from "../app.ts"
 import { formatProblem, loadConfig } from "../config/load.ts"
 import { version } from "../platform/version.ts"
 import { greeting } from "./greeting.ts"
@@ -11,7 +13,7 @@ export async function serve(env: Record<string, string | undefined>, cwd: string
     for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`)
     return 1
   }
-  for (const note of loaded.notes) process.stderr.write(`${note}\n`)
+  for (const note of loaded.notes) process.stderr.write(`note: ${note}\n`)
   // Listening for signals before the start, so that one that arrives meanwhile is not lost.
   const asked = askedToEnd()
   let app: App
@@ -25,9 +27,13 @@ export async function serve(env: Record<string, string | undefined>, cwd: string
   process.stdout.write(
     greeting(app, { isSandbox: loaded.config.sandbox, providers: Object.keys(loaded.config.providers) }),
   )
-  const signal = await asked
-  app.log.info({ signal }, "draining")
-  return (await app.close()) ? 0 : 1
+  const end = await Promise.race([asked, app.failed])
+  const isAsked = end === "SIGTERM" || end === "SIGINT"
+  if (isAsked) app.log.info({ signal: end }, "draining")
+  else
+    app.log.fatal({ reason: end }, "ending, since the app cannot go on; what is not in the ledger stays in the journal")
+  const isClean = await app.close()
+  return isAsked && isClean ? 0 : 1
 }
 
 function askedToEnd(): Promise<NodeJS.Signals> {

@@ -43,11 +43,12 @@ export async function startSandbox(options: SandboxOptions): Promise<{ url: stri
     }
     const newId = () => `chatcmpl-sandbox-${mintId(options.nowMs())}`
     response.setHeader("x-request-id", `req_sandbox_${mintId(options.nowMs())}`)
-    serve(options, request, response, reply, newId).catch((error: unknown) => {
+    const fail = (error: unknown) => {
       if (response.headersSent || response.destroyed) response.destroy()
       else if (error instanceof NotCounted) reply(503, serverError("The sandbox's tokenizer is busy; try again."))
       else reply(500, serverError("The sandbox failed."))
-    })
+    }
+    serve(options, request, response, reply, newId).catch(fail)
   })
   server.listen(0, "127.0.0.1")
   await once(server, "listening")

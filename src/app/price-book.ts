@@ -1,0 +1,25 @@
+/** The price book of the installation: the shipped files, and those that the configuration adds. */
+import path from "node:path"
+import { loadPriceBook, type PriceBook } from "../pricing/price-book.ts"
+import { readPriceFile, readPriceFiles } from "../pricing/price-files.ts"
+import { StartError } from "./start-error.ts"
+
+/** @throws StartError where a file is missing or says something wrong; nothing is guessed. */
+export async function openPriceBook(root: string, files: readonly string[]): Promise<PriceBook> {
+  const shipped = await readPriceFiles(path.join(root, "config", "prices"))
+  const own = await Promise.all(files.map(readOwn))
+  const loaded = loadPriceBook([...shipped, ...own])
+  if (loaded.kind === "loaded") return loaded.book
+  const lines = loaded.problems.map(
+    ({ file, line, path: key, found, expected }) => `${file}:${line} ${key}: found ${found}, expected ${expected}`,
+  )
+  throw new StartError(`the price book is wrong.\n${lines.join("\n")}`)
+}
+
+async function readOwn(file: string) {
+  try {
+    return await readPriceFile(file)
+  } catch (cause) {
+    throw new StartError(`the price file ${file} (prices.files) cannot be read.`, { cause })
+  }
+}
