@@ -23,7 +23,7 @@ export type JournalOptions = {
   readonly log: Log
   /** Rows of one statement; 500 by default. */
   readonly rowsPerBatchMax?: number
-  /** How long the shipper lets a batch that is not full grow; 50 by default. */
+  /** How long the shipper lets a batch that is not full grow; 100 by default. */
   readonly lingerMs?: number
   /** After this a statement counts as lost and is sent again; 30,000 by default. */
   readonly statementMsMax?: number
@@ -55,6 +55,8 @@ export class JournalUnavailable extends Error {}
 type Waiting = { readonly batch: number; resolve(): void; reject(error: Error): void }
 
 const CLOSE_MS_MAX = 10_000
+/** How long an end may wait for a start to share its message: a message costs more than the two rows of a call. */
+const END_WAIT_MS = 4
 
 /** Opens this process's journal and ships what dead processes left, so that the ledger is complete before the first call. */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
@@ -76,6 +78,12 @@ export class Journal {
   readonly #rowsMax: number
   readonly #backlog = new Backlog()
   #acts: string[] = []
+  /** Whether `#acts` holds a start. */
+  #hasStart = false
+  #isPostDue = false
+  /** Posted starts are not answered yet. */
+  #isCommitting = false
+  #endTimer: NodeJS.Timeout | undefined
   #batchesPosted = 0
   #batchesAnswered = 0
   #waiting: Waiting[] = []
@@ -165,13 +173,27 @@ export class Journal {
     await exit
   }
 
+  /**
+   * A start leaves with its tick, or when the commit under way is answered, since by then more have gathered; an end or
+   * a drop leaves with the next start, or alone a moment later.
+   */
   #add(act: string, id: string, body: string): void {
-    if (this.#acts.length === 0) setImmediate(() => this.#postActs())
     this.#acts.push(act, id, body)
+    if (act === START_ACT) this.#hasStart = true
+    if (this.#isPostDue || this.#isCommitting) return
+    if (act === START_ACT) {
+      this.#isPostDue = true
+      setImmediate(() => this.#postActs())
+    } else this.#endTimer ??= setTimeout(() => this.#postActs(), END_WAIT_MS)
   }
 
   #postActs(): void {
+    this.#isPostDue = false
+    clearTimeout(this.#endTimer)
+    this.#endTimer = undefined
     if (this.#acts.length === 0) return
+    this.#isCommitting = this.#hasStart
+    this.#hasStart = false
     this.#batchesPosted++
     this.#post(this.#acts)
     this.#acts = []
@@ -211,6 +233,8 @@ export class Journal {
 
   #answered(batches: number): Waiting[] {
     this.#batchesAnswered = batches
+    this.#isCommitting = false
+    this.#postActs()
     const open = this.#waiting.findIndex((waiting) => waiting.batch > this.#batchesAnswered)
     return this.#waiting.splice(0, open === -1 ? this.#waiting.length : open)
   }

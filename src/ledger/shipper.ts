@@ -81,7 +81,7 @@ export class Shipper {
         databaseUrl,
         journalPort: port1,
         rowsPerBatchMax: rowsPerBatchMax ?? 500,
-        lingerMs: lingerMs ?? 50,
+        lingerMs: lingerMs ?? 100,
         statementMsMax: statementMsMax ?? 30_000,
         adoptEveryMs: adoptEveryMs ?? 30_000,
       },

@@ -19,12 +19,14 @@ const SHOWN: StreamEvent = { isInjectedUsage: false }
 const INJECTED: StreamEvent = { isInjectedUsage: true }
 /** Members that decide who is asked and how it is counted; twice in one body would be read differently by different servers. */
 const DECISIVE = ["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]
+const DECISIVE_QUOTED = DECISIVE.map((name) => `"${name}"`)
 
 export const openAiChat: Dialect = {
   name: "openai-chat",
 
   readRequest(body: Buffer): ReadRequest {
-    const parsed = parse(body.toString("utf8"))
+    const text = body.toString("utf8")
+    const parsed = parse(text)
     if (parsed.kind === "broken") {
       return {
         kind: "invalid",
@@ -37,7 +39,7 @@ export const openAiChat: Dialect = {
     if (typeof request.model !== "string" || request.model === "") {
       return invalid("`model` must be a non-empty string; GET /v1/models lists what this key may use.", "model")
     }
-    const repeated = repeatedMember(body)
+    const repeated = repeatedMember(body, text)
     if (repeated !== null) return invalid(`\`${repeated}\` stands more than once in the request body.`, repeated)
     return { kind: "read", facts: factsOf(request, request.model) }
   },
@@ -95,14 +97,14 @@ function factsOf(request: Record<string, unknown>, model: string): RequestFacts 
   }
 }
 
-/** The name of a decisive member that stands twice; null where none does. The byte search spares nearly every body the scan. */
-function repeatedMember(body: Buffer): string | null {
-  const isSuspect = DECISIVE.some((name) => {
-    const first = body.indexOf(`"${name}"`)
-    return first >= 0 && body.indexOf(`"${name}"`, first + 1) >= 0
+/** The name of a decisive member that stands twice; null where none does. The search spares nearly every body the scan. */
+function repeatedMember(body: Buffer, text: string): string | null {
+  const isSuspect = DECISIVE_QUOTED.some((name) => {
+    const first = text.indexOf(name)
+    return first >= 0 && text.indexOf(name, first + name.length) >= 0
   })
-  // An escaped name ("mod\u0065l") escapes the byte search, so a backslash followed by u makes the body suspect too.
-  if (!isSuspect && body.indexOf("\\u00") < 0) return null
+  // An escaped name ("mod\u0065l") escapes the search, so a backslash followed by u makes the body suspect too.
+  if (!isSuspect && !text.includes("\\u00")) return null
   const seen = new Set<string>()
   for (const { name } of jsonMembers(body)) {
     if (seen.has(name) && DECISIVE.includes(name)) return name

@@ -6,6 +6,7 @@ import type { Admitted as AdmissionReply } from "../admission/admit.ts"
 import type { CallEstimate } from "../admission/limits.ts"
 import { refusalMessage } from "../admission/refusal-text.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
+import { recordText } from "../ledger/record-text.ts"
 import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
@@ -50,7 +51,7 @@ export async function admitCall(
   putUsage(record, estimate.likely, { source: "estimated", estimator: "bytes/4", raw: null, isMismatch: false })
   chargeCall(plane, record, estimate.likely, held.hold, call.arrivedMs)
   try {
-    await plane.journal.start(call.id, JSON.stringify(record))
+    await plane.journal.start(call.id, recordText(record))
   } catch (cause) {
     return unavailable("usage_store_unavailable", "Usage cannot be written down at the moment.", cause)
   }

@@ -2,6 +2,7 @@
  * The one way out of a call. What was held is settled by what was used, or released where nothing was forwarded; the
  * record goes to the journal; the caller gets the refusal, if it is one; the call is counted.
  */
+import { recordText } from "../ledger/record-text.ts"
 import { estimatedUsage, reportedUsage } from "./answer-usage.ts"
 import type { Admitted, Answer, Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
@@ -25,7 +26,7 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   const used = reportedUsage(answer) ?? (await estimatedUsage(plane, admitted, answer))
   const actual = completeRecord(plane, call, admitted, answer, used)
   const settling = plane.admission.settle(admitted.held, actual)
-  plane.journal.end(call.id, JSON.stringify(admitted.record))
+  plane.journal.end(call.id, recordText(admitted.record))
   plane.metrics.answered(admitted.record)
   if (answer.errorCode === "upstream_auth_failed") {
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")

@@ -19,7 +19,23 @@ const TOKEN_CLASSES = [
   ["reasoning", "reasoning_tokens"],
 ] as const
 
+type Sums = {
+  readonly provider: string
+  readonly model: string
+  readonly status: string
+  readonly outcome: string
+  requests: number
+  /** In the order of TOKEN_CLASSES. */
+  readonly tokens: number[]
+  costUsd: number
+  unpriced: number
+  estimated: number
+  mismatches: number
+}
+const NO_SUMS = { requests: 0, costUsd: 0, unpriced: 0, estimated: 0, mismatches: 0 }
+
 export class ProxyMetrics {
+  readonly #waiting = new Map<string, Sums>()
   readonly #modelsMax: number
   readonly #models = new Set<string>()
   readonly #requests: Counter
@@ -43,7 +59,15 @@ export class ProxyMetrics {
       new Counter({ name, help, labelNames, registers })
     const seconds = (name: string, help: string, buckets: number[]) =>
       new Histogram({ name, help, labelNames: ["provider"], buckets, registers })
-    this.#requests = counter("tallygate_requests_total", "Forwarded calls.", ["provider", "model", "status", "outcome"])
+    const handOver = () => this.#handOver()
+    // Registered first, so that what waits is handed over before any of them is read.
+    this.#requests = new Counter({
+      name: "tallygate_requests_total",
+      help: "Forwarded calls.",
+      labelNames: ["provider", "model", "status", "outcome"],
+      registers,
+      collect: handOver,
+    })
     this.#tokens = counter("tallygate_tokens_total", "Tokens by class; reasoning is part of output.", [
       "provider",
       "model",
@@ -88,21 +112,49 @@ export class ProxyMetrics {
     })
   }
 
+  /** Counts a forwarded call. Sums wait in plain numbers until the metrics are read: a labelled count costs a microsecond. */
   answered(record: UsageRecord): void {
-    const provider = record.provider
+    const { provider } = record
     const model = this.#modelLabel(record.model_served)
-    this.#requests.inc({ provider, model, status: String(record.http_status), outcome: record.outcome })
-    for (const [type, column] of TOKEN_CLASSES) {
-      if (record[column] > 0) this.#tokens.inc({ provider, model, type }, record[column])
+    const name = `${provider}\n${model}\n${record.http_status}\n${record.outcome}`
+    let sums = this.#waiting.get(name)
+    if (sums === undefined) {
+      sums = {
+        provider,
+        model,
+        status: String(record.http_status),
+        outcome: record.outcome,
+        ...NO_SUMS,
+        tokens: TOKEN_CLASSES.map(() => 0),
+      }
+      this.#waiting.set(name, sums)
     }
+    sums.requests++
+    for (const [index, [, column]] of TOKEN_CLASSES.entries())
+      sums.tokens[index] = (sums.tokens[index] ?? 0) + record[column]
     // A float is good enough for a graph; the ledger holds the money.
-    if (record.price_state === "priced") this.#cost.inc({ provider, model }, Number(record.cost_usd))
-    if (record.price_state === "unpriced") this.#unpriced.inc({ provider, model })
-    if (record.usage_source === "estimated") this.#estimated.inc({ provider })
-    if (record.usage_mismatch) this.#mismatches.inc({ provider })
+    if (record.price_state === "priced") sums.costUsd += Number(record.cost_usd)
+    if (record.price_state === "unpriced") sums.unpriced++
+    if (record.usage_source === "estimated") sums.estimated++
+    if (record.usage_mismatch) sums.mismatches++
     this.#duration.observe({ provider }, record.duration_ms / 1000)
     if (record.ttft_ms !== null) this.#ttft.observe({ provider }, record.ttft_ms / 1000)
     this.#overhead.observe({ provider }, record.overhead_us / 1e6)
+  }
+
+  #handOver(): void {
+    for (const { provider, model, status, outcome, ...sums } of this.#waiting.values()) {
+      this.#requests.inc({ provider, model, status, outcome }, sums.requests)
+      for (const [index, [type]] of TOKEN_CLASSES.entries()) {
+        const tokens = sums.tokens[index] ?? 0
+        if (tokens > 0) this.#tokens.inc({ provider, model, type }, tokens)
+      }
+      if (sums.costUsd > 0) this.#cost.inc({ provider, model }, sums.costUsd)
+      if (sums.unpriced > 0) this.#unpriced.inc({ provider, model }, sums.unpriced)
+      if (sums.estimated > 0) this.#estimated.inc({ provider }, sums.estimated)
+      if (sums.mismatches > 0) this.#mismatches.inc({ provider }, sums.mismatches)
+    }
+    this.#waiting.clear()
   }
 
   refused(error: ApiError, reason: string): void {

@@ -1,0 +1,119 @@
+/**
+ * A record as the text that travels through the journal into Postgres: JSON without the members that say nothing
+ * (empty, zero, false, null), since the ingest statement fills those in. It is written out member by member because it
+ * stands on the request path twice: a generic walk over the columns took five times as long.
+ */
+import type { UsageRecord } from "./usage-record.ts"
+
+/** JSON text of the record; what it leaves out is what the ingest statement puts in its place. */
+export function recordText(record: UsageRecord): string {
+  return `{"id":"${record.id}","time":"${record.time}","kind":"${record.kind}"${who(record)}${where(record)}${how(record)}${amount(record)}${price(record)}${times(record)}}`
+}
+
+function who(record: UsageRecord): string {
+  return (
+    text(',"adjusts_id":', record.adjusts_id ?? "") +
+    `,"organization_id":${JSON.stringify(record.organization_id)}` +
+    text(',"project_id":', record.project_id) +
+    text(',"user_id":', record.user_id) +
+    text(',"key_id":', record.key_id) +
+    text(',"end_customer":', record.end_customer) +
+    text(',"conversation":', record.conversation) +
+    text(',"tool":', record.tool) +
+    text(',"operation":', record.operation) +
+    list(',"tags":', record.tags) +
+    (isEmpty(record.metadata) ? "" : `,"metadata":${JSON.stringify(record.metadata)}`) +
+    text(',"client_request_id":', record.client_request_id)
+  )
+}
+
+function where(record: UsageRecord): string {
+  return (
+    text(',"endpoint":', record.endpoint) +
+    text(',"dialect":', record.dialect) +
+    text(',"provider":', record.provider) +
+    text(',"provider_account":', record.provider_account) +
+    text(',"region":', record.region) +
+    `,"billing":"${record.billing}"` +
+    text(',"model_requested":', record.model_requested) +
+    text(',"model_routed":', record.model_routed) +
+    text(',"model_served":', record.model_served) +
+    text(',"tier_requested":', record.tier_requested) +
+    text(',"tier_served":', record.tier_served) +
+    text(',"provider_request_id":', record.provider_request_id) +
+    text(',"provider_response_id":', record.provider_response_id)
+  )
+}
+
+function how(record: UsageRecord): string {
+  return (
+    (record.stream ? ',"stream":true' : "") +
+    list(',"attempts":', record.attempts) +
+    text(',"outcome":', record.outcome) +
+    text(',"end_state":', record.end_state) +
+    count(',"http_status":', record.http_status) +
+    text(',"error_code":', record.error_code) +
+    text(',"cut_by":', record.cut_by)
+  )
+}
+
+function amount(record: UsageRecord): string {
+  return (
+    `,"usage_source":"${record.usage_source}"` +
+    text(',"estimator":', record.estimator) +
+    count(',"input_uncached_tokens":', record.input_uncached_tokens) +
+    count(',"cache_read_tokens":', record.cache_read_tokens) +
+    count(',"cache_write_5m_tokens":', record.cache_write_5m_tokens) +
+    count(',"cache_write_1h_tokens":', record.cache_write_1h_tokens) +
+    count(',"output_tokens":', record.output_tokens) +
+    count(',"reasoning_tokens":', record.reasoning_tokens) +
+    count(',"audio_input_tokens":', record.audio_input_tokens) +
+    count(',"image_input_tokens":', record.image_input_tokens) +
+    count(',"audio_output_tokens":', record.audio_output_tokens) +
+    count(',"image_output_tokens":', record.image_output_tokens) +
+    count(',"web_searches":', record.web_searches) +
+    count(',"units":', record.units) +
+    text(',"unit_type":', record.unit_type) +
+    (record.usage_mismatch ? ',"usage_mismatch":true' : "") +
+    (record.usage_raw == null ? "" : `,"usage_raw":${JSON.stringify(record.usage_raw)}`)
+  )
+}
+
+function price(record: UsageRecord): string {
+  return (
+    `,"price_state":"${record.price_state}"` +
+    text(',"cost_usd":', record.cost_usd ?? "") +
+    text(',"cost_source":', record.cost_source) +
+    text(',"price_row":', record.price_row) +
+    text(',"provider_cost_usd":', record.provider_cost_usd ?? "") +
+    list(',"charges":', record.charges)
+  )
+}
+
+function times(record: UsageRecord): string {
+  return (
+    count(',"duration_ms":', record.duration_ms) +
+    (record.ttft_ms === null ? "" : `,"ttft_ms":${record.ttft_ms}`) +
+    (record.upstream_ms === null ? "" : `,"upstream_ms":${record.upstream_ms}`) +
+    count(',"overhead_us":', record.overhead_us) +
+    count(',"request_bytes":', record.request_bytes) +
+    count(',"response_bytes":', record.response_bytes)
+  )
+}
+
+function text(member: string, value: string): string {
+  return value === "" ? "" : member + JSON.stringify(value)
+}
+
+function count(member: string, value: number): string {
+  return value === 0 ? "" : member + value
+}
+
+function list(member: string, values: readonly unknown[]): string {
+  return values.length === 0 ? "" : member + JSON.stringify(values)
+}
+
+function isEmpty(value: object): boolean {
+  for (const _name in value) return false
+  return true
+}
