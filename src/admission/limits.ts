@@ -56,15 +56,20 @@ export function chargesFor(
 
 /** The truth for each held charge, in order and in the window of admission, even when midnight has passed since. */
 export function actualCharges(held: readonly Charge[], actual: CallActual): Charge[] {
-  return held.map((charge) => ({ ...charge, amount: actualAmount(charge.limit, actual) }))
+  return held.map(({ limit, window, resetsAtMs }) => ({
+    limit,
+    window,
+    resetsAtMs,
+    amount: actualAmount(limit, actual),
+  }))
 }
 
-/** The charges that the ledger keeps: budgets. Rates and calls in flight mean nothing a minute later. */
-export function recordCharges(charges: readonly Charge[]): DurableCharge[] {
+/** What the ledger keeps of what a call really used: budgets. Rates and calls in flight mean nothing a minute later. */
+export function recordCharges(held: readonly Charge[], actual: CallActual): DurableCharge[] {
   const durable: DurableCharge[] = []
-  for (const { limit, window, amount } of charges) {
+  for (const { limit, window } of held) {
     if (counterKind(limit) !== "budget") continue
-    durable.push({ limit_id: limit.id, subject: limit.subject, window, amount: amount.toString() })
+    durable.push({ limit_id: limit.id, subject: limit.subject, window, amount: actualAmount(limit, actual).toString() })
   }
   return durable
 }

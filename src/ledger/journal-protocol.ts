@@ -5,12 +5,14 @@
 import type { MessagePort } from "node:worker_threads"
 import type { JournalSync } from "./journal-file.ts"
 
-/** Acts of one tick, flat: kind, id, body (empty for a drop), and so on. Plain strings are the cheapest thing to post. */
+/** Acts of one batch, flat: kind, id, body (empty for a drop), and so on. */
 export type JournalActs = readonly string[]
 export const START_ACT = "s"
 export const END_ACT = "e"
 export const DROP_ACT = "d"
 export const ACT_FIELDS = 3
+/** In the order of their codes in a packed batch. */
+export const ACTS: readonly string[] = [START_ACT, END_ACT, DROP_ACT]
 
 export type JournalWorkerData = {
   readonly directory: string
@@ -19,9 +21,8 @@ export type JournalWorkerData = {
 }
 
 export type MainToJournal =
-  | JournalActs
-  | { readonly kind: "shipper"; readonly port: MessagePort }
-  | { readonly kind: "close" }
+  /** A packed batch of acts. */
+  Uint8Array<ArrayBuffer> | { readonly kind: "shipper"; readonly port: MessagePort } | { readonly kind: "close" }
 
 /** `batches` counts posted batches from the first one on: everything up to it is answered by this message. */
 export type JournalToMain =

@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads"
+import { unpackActs } from "./journal-acts.ts"
 import {
   type JournalLock,
   type JournalPaths,
@@ -55,7 +56,7 @@ class JournalThread {
   }
 
   #onMain(message: MainToJournal): void {
-    if (!("kind" in message)) this.#waiting.push(message)
+    if (message instanceof Uint8Array) this.#waiting.push(unpackActs(message))
     else if (message.kind === "shipper") this.#attachShipper(message.port)
     else this.#isClosing = true
   }

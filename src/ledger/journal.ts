@@ -8,6 +8,7 @@ import type { Worker } from "node:worker_threads"
 import { uuidv7Mint } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
 import { Backlog } from "./backlog.ts"
+import { ActPacker } from "./journal-acts.ts"
 import { type JournalPaths, type JournalSync, journalBytes, journalPaths } from "./journal-file.ts"
 import { DROP_ACT, END_ACT, type JournalToMain, type MainToJournal, START_ACT } from "./journal-protocol.ts"
 import { exitOf, startJournalWorker } from "./journal-threads.ts"
@@ -77,8 +78,8 @@ export class Journal {
   readonly #log: Log
   readonly #rowsMax: number
   readonly #backlog = new Backlog()
-  #acts: string[] = []
-  /** Whether `#acts` holds a start. */
+  readonly #acts = new ActPacker()
+  /** Whether the batch holds a start. */
   #hasStart = false
   #isPostDue = false
   /** Posted starts are not answered yet. */
@@ -166,7 +167,7 @@ export class Journal {
   async close(): Promise<void> {
     if (this.#isClosing) return
     this.#isClosing = true
-    if (this.#acts.length > 0) this.#postActs()
+    this.#postActs()
     await this.shipper.close()
     const exit = exitOf(this.#worker, CLOSE_MS_MAX)
     this.#post({ kind: "close" })
@@ -178,7 +179,7 @@ export class Journal {
    * a drop leaves with the next start, or alone a moment later.
    */
   #add(act: string, id: string, body: string): void {
-    this.#acts.push(act, id, body)
+    this.#acts.add(act, id, body)
     if (act === START_ACT) this.#hasStart = true
     if (this.#isPostDue || this.#isCommitting) return
     if (act === START_ACT) {
@@ -191,16 +192,16 @@ export class Journal {
     this.#isPostDue = false
     clearTimeout(this.#endTimer)
     this.#endTimer = undefined
-    if (this.#acts.length === 0) return
+    if (this.#acts.isEmpty) return
     this.#isCommitting = this.#hasStart
     this.#hasStart = false
     this.#batchesPosted++
-    this.#post(this.#acts)
-    this.#acts = []
+    this.#post(this.#acts.take())
   }
 
   #post(message: MainToJournal): void {
-    this.#worker.postMessage(message, "kind" in message && message.kind === "shipper" ? [message.port] : [])
+    if (message instanceof Uint8Array) this.#worker.postMessage(message, [message.buffer])
+    else this.#worker.postMessage(message, message.kind === "shipper" ? [message.port] : [])
   }
 
   #onMessage(message: JournalToMain): void {

@@ -5,9 +5,17 @@
  */
 import type { UsageRecord } from "./usage-record.ts"
 
-/** JSON text of the record; what it leaves out is what the ingest statement puts in its place. */
-export function recordText(record: UsageRecord): string {
-  return `{"id":"${record.id}","time":"${record.time}","kind":"${record.kind}"${who(record)}${where(record)}${how(record)}${amount(record)}${price(record)}${times(record)}}`
+/**
+ * JSON text of the record; what it leaves out is what the ingest statement puts in its place. `subject` is the
+ * `subjectText` of the same record, made before; a call writes its record twice and this part of it does not change.
+ */
+export function recordText(record: UsageRecord, subject = subjectText(record)): string {
+  return `${subject}${how(record)}${amount(record)}${price(record)}${times(record)}}`
+}
+
+/** The part of the text that is known when the call begins: who calls, and what was asked of whom. */
+export function subjectText(record: UsageRecord): string {
+  return `{"id":"${record.id}","time":"${record.time}","kind":"${record.kind}"${who(record)}${where(record)}`
 }
 
 function who(record: UsageRecord): string {
@@ -37,17 +45,18 @@ function where(record: UsageRecord): string {
     `,"billing":"${record.billing}"` +
     text(',"model_requested":', record.model_requested) +
     text(',"model_routed":', record.model_routed) +
-    text(',"model_served":', record.model_served) +
     text(',"tier_requested":', record.tier_requested) +
-    text(',"tier_served":', record.tier_served) +
-    text(',"provider_request_id":', record.provider_request_id) +
-    text(',"provider_response_id":', record.provider_response_id)
+    (record.stream ? ',"stream":true' : "") +
+    count(',"request_bytes":', record.request_bytes)
   )
 }
 
 function how(record: UsageRecord): string {
   return (
-    (record.stream ? ',"stream":true' : "") +
+    text(',"model_served":', record.model_served) +
+    text(',"tier_served":', record.tier_served) +
+    text(',"provider_request_id":', record.provider_request_id) +
+    text(',"provider_response_id":', record.provider_response_id) +
     list(',"attempts":', record.attempts) +
     text(',"outcome":', record.outcome) +
     text(',"end_state":', record.end_state) +
@@ -96,7 +105,6 @@ function times(record: UsageRecord): string {
     (record.ttft_ms === null ? "" : `,"ttft_ms":${record.ttft_ms}`) +
     (record.upstream_ms === null ? "" : `,"upstream_ms":${record.upstream_ms}`) +
     count(',"overhead_us":', record.overhead_us) +
-    count(',"request_bytes":', record.request_bytes) +
     count(',"response_bytes":', record.response_bytes)
   )
 }

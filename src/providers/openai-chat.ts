@@ -59,7 +59,10 @@ export const openAiChat: Dialect = {
     const answer = parsed.kind === "parsed" ? asObject(parsed.value) : null
     if (answer === null) return
     readCommon(answer, reading)
-    for (const choice of asArray(answer.choices)) addText(asObject(asObject(choice)?.message), reading)
+    // The text is for an estimate, and a whole answer that reports its usage needs none.
+    if (reading.usage === null) {
+      for (const choice of asArray(answer.choices)) addText(asObject(asObject(choice)?.message), reading)
+    }
     reading.isFinished = true
   },
 

@@ -6,7 +6,7 @@ import type { Admitted as AdmissionReply } from "../admission/admit.ts"
 import type { CallEstimate } from "../admission/limits.ts"
 import { refusalMessage } from "../admission/refusal-text.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
-import { recordText } from "../ledger/record-text.ts"
+import { recordText, subjectText } from "../ledger/record-text.ts"
 import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
@@ -46,12 +46,13 @@ export async function admitCall(
     facts: asked.facts,
     body: asked.body,
     record,
+    subject: subjectText(record),
   }
   call.admitted = admitted
   putUsage(record, estimate.likely, { source: "estimated", estimator: "bytes/4", raw: null, isMismatch: false })
   chargeCall(plane, record, estimate.likely, held.hold, call.arrivedMs)
   try {
-    await plane.journal.start(call.id, recordText(record))
+    await plane.journal.start(call.id, recordText(record, admitted.subject))
   } catch (cause) {
     return unavailable("usage_store_unavailable", "Usage cannot be written down at the moment.", cause)
   }

@@ -41,6 +41,8 @@ export type Admitted = {
   readonly body: Buffer
   /** The record this call becomes if the process dies now; completed on the way out. */
   readonly record: UsageRecord
+  /** The part of the record's text that does not change any more. */
+  readonly subject: string
 }
 
 /** How a call's way through the data plane ended. */

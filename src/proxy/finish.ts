@@ -26,7 +26,7 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   const used = reportedUsage(answer) ?? (await estimatedUsage(plane, admitted, answer))
   const actual = completeRecord(plane, call, admitted, answer, used)
   const settling = plane.admission.settle(admitted.held, actual)
-  plane.journal.end(call.id, recordText(admitted.record))
+  plane.journal.end(call.id, recordText(admitted.record, admitted.subject))
   plane.metrics.answered(admitted.record)
   if (answer.errorCode === "upstream_auth_failed") {
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")

@@ -3,9 +3,10 @@
  * label only up to a bound of series, beyond it `other`, since callers choose model names. Nothing is labelled by key
  * or user: those figures come from the ledger.
  */
-import { Counter, Gauge, Histogram, type Registry } from "prom-client"
+import { Counter, Gauge, type Registry } from "prom-client"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { ApiError } from "../platform/error-table.ts"
+import { SecondsHistogram } from "../platform/seconds-histogram.ts"
 
 const DURATION_BUCKETS_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const OVERHEAD_BUCKETS_S = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]
@@ -45,9 +46,9 @@ export class ProxyMetrics {
   readonly #estimated: Counter
   readonly #mismatches: Counter
   readonly #refusals: Counter
-  readonly #duration: Histogram
-  readonly #ttft: Histogram
-  readonly #overhead: Histogram
+  readonly #duration: SecondsHistogram
+  readonly #ttft: SecondsHistogram
+  readonly #overhead: SecondsHistogram
   readonly #registry: Registry
 
   constructor(registry: Registry, seriesMax: number) {
@@ -57,8 +58,8 @@ export class ProxyMetrics {
     this.#registry = registry
     const counter = (name: string, help: string, labelNames: string[]) =>
       new Counter({ name, help, labelNames, registers })
-    const seconds = (name: string, help: string, buckets: number[]) =>
-      new Histogram({ name, help, labelNames: ["provider"], buckets, registers })
+    const seconds = (name: string, help: string, bounds: readonly number[]) =>
+      new SecondsHistogram({ name, help, label: "provider", bounds }, registry)
     const handOver = () => this.#handOver()
     // Registered first, so that what waits is handed over before any of them is read.
     this.#requests = new Counter({
@@ -137,9 +138,9 @@ export class ProxyMetrics {
     if (record.price_state === "unpriced") sums.unpriced++
     if (record.usage_source === "estimated") sums.estimated++
     if (record.usage_mismatch) sums.mismatches++
-    this.#duration.observe({ provider }, record.duration_ms / 1000)
-    if (record.ttft_ms !== null) this.#ttft.observe({ provider }, record.ttft_ms / 1000)
-    this.#overhead.observe({ provider }, record.overhead_us / 1e6)
+    this.#duration.observe(provider, record.duration_ms / 1000)
+    if (record.ttft_ms !== null) this.#ttft.observe(provider, record.ttft_ms / 1000)
+    this.#overhead.observe(provider, record.overhead_us / 1e6)
   }
 
   #handOver(): void {

@@ -1,6 +1,6 @@
 /** Fills the usage record of a call: at its start with what is known then, at its end with what came of it. */
 import type { HeldCall } from "../admission/admit.ts"
-import { actualCharges, type CallActual, recordCharges } from "../admission/limits.ts"
+import { type CallActual, recordCharges } from "../admission/limits.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
 import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
@@ -126,7 +126,7 @@ export function chargeCall(
 ): CallActual {
   const costNanos = priceCall(plane, record, usage, atMs)
   const actual = { requests: 1n, tokens: BigInt(totalTokens(usage)), costNanos }
-  record.charges = recordCharges(actualCharges(held.charges, actual))
+  record.charges = recordCharges(held.charges, actual)
   return actual
 }
 

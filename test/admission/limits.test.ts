@@ -49,7 +49,7 @@ it("the truth is charged in the windows of admission, and a call that ended hold
 })
 
 it("the record carries what budgets were charged, as decimal strings, and neither rates nor slots", () => {
-  const charges = recordCharges(actualCharges(chargesFor(ALL, ESTIMATE, AT_MS), ACTUAL))
+  const charges = recordCharges(chargesFor(ALL, ESTIMATE, AT_MS), ACTUAL)
   expect(charges).toEqual([
     { limit_id: "tokens/day", subject: "key_1", window: "2026-11-24", amount: "812" },
     { limit_id: "tokens/lifetime", subject: "key_1", window: "lifetime", amount: "812" },
