@@ -43,16 +43,17 @@ type Shelf = {
   readonly byId: Map<string, CatalogModel>
   /** Longest first. */
   readonly prefixes: { readonly prefix: string; readonly model: CatalogModel }[]
+  /** How asked ids matched, by id. */
+  readonly remembered: Map<string, Match>
 }
 
-/** More than the models any installation calls; model names come from callers, so the memory needs bounds. */
+/** More than any installation calls of one provider; model names come from callers, so the memory needs bounds. */
 const REMEMBERED_MAX = 4_096
 /** Longer than any provider's id, fine-tunes included. */
 const NAME_LENGTH_MAX = 256
 
 export class PriceBook {
   readonly #shelves: ReadonlyMap<string, Shelf>
-  readonly #remembered = new Map<string, Match>()
 
   constructor(shelves: ReadonlyMap<string, Shelf>) {
     this.#shelves = shelves
@@ -95,21 +96,20 @@ export class PriceBook {
     if (model.length > NAME_LENGTH_MAX) {
       return { kind: "unpriced", reason: `a model name of ${model.length} characters is not in the price book` }
     }
-    const key = `${provider}/${model}`
-    const known = this.#remembered.get(key)
+    const shelf = this.#shelves.get(provider)
+    if (shelf === undefined) return { kind: "unpriced", reason: `provider ${provider} is not in the price book` }
+    const known = shelf.remembered.get(model)
     if (known !== undefined) return known
-    const match = this.#search(provider, model)
-    if (this.#remembered.size >= REMEMBERED_MAX) {
-      const oldest = this.#remembered.keys().next()
-      if (!oldest.done) this.#remembered.delete(oldest.value)
+    const match = this.#search(provider, shelf, model)
+    if (shelf.remembered.size >= REMEMBERED_MAX) {
+      const oldest = shelf.remembered.keys().next()
+      if (!oldest.done) shelf.remembered.delete(oldest.value)
     }
-    this.#remembered.set(key, match)
+    shelf.remembered.set(model, match)
     return match
   }
 
-  #search(provider: string, model: string): Match {
-    const shelf = this.#shelves.get(provider)
-    if (shelf === undefined) return { kind: "unpriced", reason: `provider ${provider} is not in the price book` }
+  #search(provider: string, shelf: Shelf, model: string): Match {
     const ids = spellings(model)
     for (const id of ids) {
       const listed = shelf.byId.get(id)
@@ -146,7 +146,7 @@ export function loadPriceBook(files: readonly PriceFileText[]): LoadedPriceBook 
 
 /** Puts a model on its provider's shelf; an id that two models claim is a problem, since one of them would be wrong. */
 function place(shelves: Map<string, Shelf>, model: CatalogModel): PriceProblem[] {
-  const shelf: Shelf = shelves.get(model.provider) ?? { byId: new Map(), prefixes: [] }
+  const shelf: Shelf = shelves.get(model.provider) ?? { byId: new Map(), prefixes: [], remembered: new Map() }
   shelves.set(model.provider, shelf)
   const problems: PriceProblem[] = []
   const claim = (name: string, other: CatalogModel | undefined, path: string) => {

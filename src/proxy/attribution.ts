@@ -6,6 +6,8 @@ import type { IncomingHttpHeaders } from "node:http"
 
 const VALUE_BYTES_MAX = 128
 const TAGS_MAX = 16
+/** Nearly every value: short printable ASCII without a space at either end. */
+const PLAIN = /^[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?$/
 const METADATA_MAX = 16
 
 export type Attribution = {
@@ -37,7 +39,7 @@ export function text(value: string | string[] | undefined): string {
 
 /** Cuts to 128 bytes without splitting a character, and drops control characters. */
 export function bounded(value: string): string {
-  if (value === "") return ""
+  if (value === "" || PLAIN.test(value)) return value
   const clean = value.replace(/\p{Cc}/gu, "").trim()
   if (Buffer.byteLength(clean) <= VALUE_BYTES_MAX) return clean
   return Buffer.from(clean)

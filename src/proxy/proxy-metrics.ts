@@ -23,7 +23,7 @@ const TOKEN_CLASSES = [
 type Sums = {
   readonly provider: string
   readonly model: string
-  readonly status: string
+  readonly httpStatus: number
   readonly outcome: string
   requests: number
   /** In the order of TOKEN_CLASSES. */
@@ -33,10 +33,11 @@ type Sums = {
   estimated: number
   mismatches: number
 }
+const WAITING_MAX = 64
 const NO_SUMS = { requests: 0, costUsd: 0, unpriced: 0, estimated: 0, mismatches: 0 }
 
 export class ProxyMetrics {
-  readonly #waiting = new Map<string, Sums>()
+  readonly #waiting: Sums[] = []
   readonly #modelsMax: number
   readonly #models = new Set<string>()
   readonly #requests: Counter
@@ -117,18 +118,25 @@ export class ProxyMetrics {
   answered(record: UsageRecord): void {
     const { provider } = record
     const model = this.#modelLabel(record.model_served)
-    const name = `${provider}\n${model}\n${record.http_status}\n${record.outcome}`
-    let sums = this.#waiting.get(name)
+    let sums = this.#waiting.find(
+      (known) =>
+        known.model === model &&
+        known.provider === provider &&
+        known.httpStatus === record.http_status &&
+        known.outcome === record.outcome,
+    )
     if (sums === undefined) {
       sums = {
         provider,
         model,
-        status: String(record.http_status),
+        httpStatus: record.http_status,
         outcome: record.outcome,
         ...NO_SUMS,
         tokens: TOKEN_CLASSES.map(() => 0),
       }
-      this.#waiting.set(name, sums)
+      // Few calls differ between two looks at the metrics; where many do, they are handed over before the search gets long.
+      if (this.#waiting.length >= WAITING_MAX) this.#handOver()
+      this.#waiting.push(sums)
     }
     sums.requests++
     for (const [index, [, column]] of TOKEN_CLASSES.entries())
@@ -144,7 +152,8 @@ export class ProxyMetrics {
   }
 
   #handOver(): void {
-    for (const { provider, model, status, outcome, ...sums } of this.#waiting.values()) {
+    for (const { provider, model, httpStatus, outcome, ...sums } of this.#waiting.splice(0)) {
+      const status = String(httpStatus)
       this.#requests.inc({ provider, model, status, outcome }, sums.requests)
       for (const [index, [type]] of TOKEN_CLASSES.entries()) {
         const tokens = sums.tokens[index] ?? 0
@@ -155,7 +164,6 @@ export class ProxyMetrics {
       if (sums.estimated > 0) this.#estimated.inc({ provider }, sums.estimated)
       if (sums.mismatches > 0) this.#mismatches.inc({ provider }, sums.mismatches)
     }
-    this.#waiting.clear()
   }
 
   refused(error: ApiError, reason: string): void {

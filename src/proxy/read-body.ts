@@ -20,10 +20,10 @@ export function readBody(request: IncomingMessage, bytesMax: number): Promise<Re
         resolve({ kind: "too large" })
       } else parts.push(part)
     })
-    request.once("end", () =>
+    request.on("end", () =>
       resolve({ kind: "read", body: parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts) }),
     )
-    request.once("close", () => resolve({ kind: "left" }))
-    request.once("error", () => resolve({ kind: "left" }))
+    request.on("close", () => resolve({ kind: "left" }))
+    request.on("error", () => resolve({ kind: "left" }))
   })
 }

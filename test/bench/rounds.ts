@@ -12,13 +12,29 @@ export type Measure = (typeof MEASURES)[number]
 export type Plan = {
   readonly rounds: number
   readonly durationMs: number
+  /** Before the first round, so that every target runs as compiled code. */
+  readonly warmUpMs: number
   readonly streams: number
   readonly chunksPerStream: number
   readonly chunkDelayMs: number
 }
 
-export const FULL_PLAN: Plan = { rounds: 5, durationMs: 4_000, streams: 100, chunksPerStream: 200, chunkDelayMs: 20 }
-export const QUICK_PLAN: Plan = { rounds: 2, durationMs: 1_500, streams: 100, chunksPerStream: 50, chunkDelayMs: 20 }
+export const FULL_PLAN: Plan = {
+  rounds: 5,
+  durationMs: 4_000,
+  warmUpMs: 15_000,
+  streams: 100,
+  chunksPerStream: 200,
+  chunkDelayMs: 20,
+}
+export const QUICK_PLAN: Plan = {
+  rounds: 2,
+  durationMs: 1_500,
+  warmUpMs: 5_000,
+  streams: 100,
+  chunksPerStream: 50,
+  chunkDelayMs: 20,
+}
 
 export type Run = {
   readonly round: number
@@ -39,7 +55,8 @@ const QUIET_MS_MAX = 60_000
 
 export async function runRounds(targets: readonly Target[], plan: Plan, cores: Cores): Promise<Run[]> {
   const runs: Run[] = []
-  for (const target of targets) await runLoad({ ...loadOptions("saturation", target, plan), durationMs: 2_000 }, cores)
+  for (const target of targets)
+    await runLoad({ ...loadOptions("saturation", target, plan), durationMs: plan.warmUpMs }, cores)
   for (const target of targets) if (target.pid !== null) await waitUntilQuiet(target.pid, QUIET_MS_MAX)
   for (let round = 0; round < plan.rounds; round++) {
     for (const measure of MEASURES) {

@@ -27,7 +27,20 @@ afterAll(async () => {
   await upstream?.stop()
 })
 
-const DIMENSIONS = ["model", "provider", "provider_account", "project", "user", "key", "endpoint", "tool", "operation", "tier", "outcome", "usage_source"]
+const DIMENSIONS = [
+  "model",
+  "provider",
+  "provider_account",
+  "project",
+  "user",
+  "key",
+  "endpoint",
+  "tool",
+  "operation",
+  "tier",
+  "outcome",
+  "usage_source",
+]
 
 describe("who spent what", () => {
   test.each(DIMENSIONS)("by %s, the rows add up to the totals and to the provider's own account", async (dimension) => {
@@ -39,7 +52,11 @@ describe("who spent what", () => {
       expect(rows.reduce((sum, row) => sum + Number(row[column]), 0)).toBe(body.totals[column])
     }
     const served = upstream.served()
-    expect(body.totals).toMatchObject({ records: 4, input_uncached_tokens: served.promptTokens, output_tokens: served.completionTokens })
+    expect(body.totals).toMatchObject({
+      records: 4,
+      input_uncached_tokens: served.promptTokens,
+      output_tokens: served.completionTokens,
+    })
   })
 
   test("by two dimensions", async () => {

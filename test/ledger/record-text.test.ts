@@ -14,9 +14,13 @@ function fullRecord(): UsageRecord {
     if (read === "numeric") record[column] = column.endsWith("_usd") ? "0.25" : 1.5
     if (read === "boolean") record[column] = true
     if (read === "text[]") record[column] = ["a", '"']
-    if (read === "jsonb")
-      record[column] = column === "attempts" || column === "charges" ? [{ [column]: "\\" }] : { [column]: "\\" }
+    if (read === "jsonb") record[column] = { [column]: "\\" }
   }
+  record.attempts = [{ error: "\\" }]
+  record.charges = [
+    { limit_id: 'l"1', subject: "s\n", window: "2026-11", amount: "12" },
+    { limit_id: "l2", subject: "ü", window: "lifetime", amount: "1" },
+  ]
   // Words of ours, written without escaping.
   return { ...record, kind: "report", billing: "caller", usage_source: "drained", price_state: "priced" } as UsageRecord
 }
