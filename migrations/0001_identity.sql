@@ -55,7 +55,8 @@ CREATE TABLE limits (
   cap             numeric(30, 0) NOT NULL CHECK (cap >= 0),
   time_zone       text NOT NULL DEFAULT 'UTC',
   anchor_day      integer NOT NULL DEFAULT 1 CHECK (anchor_day BETWEEN 1 AND 31),
-  created_at      timestamptz NOT NULL DEFAULT now(),
+  -- Not now(): limits made in one transaction keep their order.
+  created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
   CHECK ((kind = 'concurrency') = ("window" = 'none'))
 );
 CREATE INDEX limits_subject ON limits (scope, subject);

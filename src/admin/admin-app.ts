@@ -108,7 +108,8 @@ function invalidRequest(issues: readonly Issue[]): ApiError {
 }
 
 function bodyTooLarge(): never {
-  throw new ApiError("request_too_large", `A request to the admin API has at most ${BODY_BYTES_MAX} bytes.`)
+  const message = `A request to the admin API has at most ${BODY_BYTES_MAX} bytes.`
+  throw new ApiError("request_too_large", message, { headers: [["connection", "close"]] })
 }
 
 function unknownRoute(context: Context): ApiError {

@@ -23,9 +23,14 @@ type Staged = {
   dropped: number
 }
 
+const ROWS_PER_INSERT = 8
+/** seq, kind, id, body */
+const ROW_FIELDS = 4
+
 export class JournalWriter {
   readonly #database: DatabaseSync
   readonly #insert: StatementSync
+  readonly #insertMany: StatementSync
   readonly #delete: StatementSync
   readonly #purgeEnds: StatementSync
   readonly #purgeStarts: StatementSync
@@ -38,7 +43,9 @@ export class JournalWriter {
 
   constructor(database: DatabaseSync) {
     this.#database = database
-    this.#insert = database.prepare("INSERT INTO journal (seq, kind, id, body) VALUES (?, ?, ?, ?)")
+    const insert = "INSERT INTO journal (seq, kind, id, body) VALUES "
+    this.#insert = database.prepare(`${insert}(?, ?, ?, ?)`)
+    this.#insertMany = database.prepare(insert + Array(ROWS_PER_INSERT).fill("(?, ?, ?, ?)").join(", "))
     this.#delete = database.prepare("DELETE FROM journal WHERE seq = ?")
     this.#purgeEnds = database.prepare(`DELETE FROM journal WHERE seq <= ? AND kind = ${END_ROW}`)
     this.#purgeStarts = database.prepare(
@@ -126,22 +133,34 @@ export class JournalWriter {
   }
 
   #stage(acts: JournalActs, staged: Staged): void {
+    let rows: (number | string)[] = []
     for (let at = 0; at < acts.length; at += ACT_FIELDS) {
       const act = acts[at]
       const id = acts[at + 1] ?? ""
       const body = acts[at + 2] ?? ""
       if (act === DROP_ACT) {
+        this.#write(rows)
+        rows = []
         const seq = staged.open.get(id) ?? this.#open.get(id)
         if (seq !== undefined) staged.dropped += Number(this.#delete.run(seq).changes)
         staged.open.set(id, null)
         continue
       }
       const seq = staged.nextSeq++
-      this.#insert.run(seq, act === END_ACT ? END_ROW : START_ROW, id, body)
+      rows.push(seq, act === END_ACT ? END_ROW : START_ROW, id, body)
       staged.open.set(id, act === END_ACT ? null : seq)
       if (act === END_ACT) staged.lastEndSeq = seq
       else staged.starts++
     }
+    this.#write(rows)
+  }
+
+  /** Rows, flat; several to a statement, since running one costs more than a row. */
+  #write(rows: readonly (number | string)[]): void {
+    const many = ROWS_PER_INSERT * ROW_FIELDS
+    let at = 0
+    for (; at + many <= rows.length; at += many) this.#insertMany.run(...rows.slice(at, at + many))
+    for (; at < rows.length; at += ROW_FIELDS) this.#insert.run(...rows.slice(at, at + ROW_FIELDS))
   }
 
   #keepAllButStarts(acts: JournalActs): void {

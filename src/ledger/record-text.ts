@@ -3,7 +3,7 @@
  * (empty, zero, false, null), since the ingest statement fills those in. It is written out member by member because it
  * stands on the request path twice: a generic walk over the columns took five times as long.
  */
-import type { RecordCharge, UsageRecord } from "./usage-record.ts"
+import type { Attempt, RecordCharge, UsageRecord } from "./usage-record.ts"
 
 /** Printable ASCII but for the quote and the backslash. */
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
@@ -60,7 +60,7 @@ function how(record: UsageRecord): string {
     text(',"tier_served":', record.tier_served) +
     text(',"provider_request_id":', record.provider_request_id) +
     text(',"provider_response_id":', record.provider_response_id) +
-    list(',"attempts":', record.attempts) +
+    attempts(record.attempts) +
     text(',"outcome":', record.outcome) +
     text(',"end_state":', record.end_state) +
     count(',"http_status":', record.http_status) +
@@ -127,6 +127,14 @@ function charges(values: readonly RecordCharge[]): string {
     json += `${json === "" ? "" : ","}{"limit_id":${quoted(limit)},"subject":${quoted(subject)},"window":${quoted(window)},"amount":"${amount}"}`
   }
   return json === "" ? "" : `,"charges":[${json}]`
+}
+
+function attempts(values: readonly Attempt[]): string {
+  let json = ""
+  for (const { provider, account, model, status, started_ms, duration_ms, provider_request_id, error } of values) {
+    json += `${json === "" ? "" : ","}{"provider":${quoted(provider)},"account":${quoted(account)},"model":${quoted(model)},"status":${status},"started_ms":${started_ms},"duration_ms":${duration_ms},"provider_request_id":${quoted(provider_request_id)},"error":${quoted(error)}}`
+  }
+  return json === "" ? "" : `,"attempts":[${json}]`
 }
 
 function count(member: string, value: number): string {

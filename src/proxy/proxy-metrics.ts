@@ -11,14 +11,7 @@ import { SecondsHistogram } from "../platform/seconds-histogram.ts"
 const DURATION_BUCKETS_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const OVERHEAD_BUCKETS_S = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]
 
-const TOKEN_CLASSES = [
-  ["input", "input_uncached_tokens"],
-  ["cached", "cache_read_tokens"],
-  ["cache_write", "cache_write_5m_tokens"],
-  ["cache_write_1h", "cache_write_1h_tokens"],
-  ["output", "output_tokens"],
-  ["reasoning", "reasoning_tokens"],
-] as const
+const TOKEN_CLASSES = ["input", "cached", "cache_write", "cache_write_1h", "output", "reasoning"] as const
 
 type Sums = {
   readonly provider: string
@@ -26,15 +19,20 @@ type Sums = {
   readonly httpStatus: number
   readonly outcome: string
   requests: number
-  /** In the order of TOKEN_CLASSES. */
-  readonly tokens: number[]
+  input: number
+  cached: number
+  cache_write: number
+  cache_write_1h: number
+  output: number
+  reasoning: number
   costUsd: number
   unpriced: number
   estimated: number
   mismatches: number
 }
 const WAITING_MAX = 64
-const NO_SUMS = { requests: 0, costUsd: 0, unpriced: 0, estimated: 0, mismatches: 0 }
+const NO_TOKENS = { input: 0, cached: 0, cache_write: 0, cache_write_1h: 0, output: 0, reasoning: 0 }
+const NO_SUMS = { requests: 0, ...NO_TOKENS, costUsd: 0, unpriced: 0, estimated: 0, mismatches: 0 }
 
 export class ProxyMetrics {
   readonly #waiting: Sums[] = []
@@ -132,15 +130,18 @@ export class ProxyMetrics {
         httpStatus: record.http_status,
         outcome: record.outcome,
         ...NO_SUMS,
-        tokens: TOKEN_CLASSES.map(() => 0),
       }
       // Few calls differ between two looks at the metrics; where many do, they are handed over before the search gets long.
       if (this.#waiting.length >= WAITING_MAX) this.#handOver()
       this.#waiting.push(sums)
     }
     sums.requests++
-    for (const [index, [, column]] of TOKEN_CLASSES.entries())
-      sums.tokens[index] = (sums.tokens[index] ?? 0) + record[column]
+    sums.input += record.input_uncached_tokens
+    sums.cached += record.cache_read_tokens
+    sums.cache_write += record.cache_write_5m_tokens
+    sums.cache_write_1h += record.cache_write_1h_tokens
+    sums.output += record.output_tokens
+    sums.reasoning += record.reasoning_tokens
     // A float is good enough for a graph; the ledger holds the money.
     if (record.price_state === "priced") sums.costUsd += Number(record.cost_usd)
     if (record.price_state === "unpriced") sums.unpriced++
@@ -155,10 +156,7 @@ export class ProxyMetrics {
     for (const { provider, model, httpStatus, outcome, ...sums } of this.#waiting.splice(0)) {
       const status = String(httpStatus)
       this.#requests.inc({ provider, model, status, outcome }, sums.requests)
-      for (const [index, [type]] of TOKEN_CLASSES.entries()) {
-        const tokens = sums.tokens[index] ?? 0
-        if (tokens > 0) this.#tokens.inc({ provider, model, type }, tokens)
-      }
+      for (const type of TOKEN_CLASSES) if (sums[type] > 0) this.#tokens.inc({ provider, model, type }, sums[type])
       if (sums.costUsd > 0) this.#cost.inc({ provider, model }, sums.costUsd)
       if (sums.unpriced > 0) this.#unpriced.inc({ provider, model }, sums.unpriced)
       if (sums.estimated > 0) this.#estimated.inc({ provider }, sums.estimated)

@@ -234,10 +234,16 @@ describe("limits refuse with all that a caller needs", () => {
 
   test("concurrency is given back when the call ends, and also when the caller leaves", async () => {
     const made = await app.createKey({ limits: [{ kind: "concurrency", window: "none", cap: 1 }] })
-    const running = post(made.key, body("gpt-4o-mini-t300"))
+    const running = fetch(app.url + CHAT, {
+      method: "POST",
+      headers: { authorization: `Bearer ${made.key}` },
+      body: body("gpt-4o-mini-c20-d20", { stream: true }),
+    })
     await upstream.waitForRequest(1)
     expect(await post(made.key, body())).toMatchObject({ status: 429, error: { code: "rate_limit_exceeded" } })
-    expect((await running).status).toBe(200)
+    const ran = await running
+    await ran.text()
+    expect(ran.status).toBe(200)
     const left = await rawRequest({
       port: app.port,
       method: "POST",

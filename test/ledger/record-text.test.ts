@@ -16,7 +16,11 @@ function fullRecord(): UsageRecord {
     if (read === "text[]") record[column] = ["a", '"']
     if (read === "jsonb") record[column] = { [column]: "\\" }
   }
-  record.attempts = [{ error: "\\" }]
+  const attempt = { provider: "p", account: "ä", model: 'm"', status: 200, started_ms: 1, duration_ms: 2 }
+  record.attempts = [
+    { ...attempt, provider_request_id: "r\\", error: "" },
+    { ...attempt, provider_request_id: "", error: "e" },
+  ]
   record.charges = [
     { limit_id: 'l"1', subject: "s\n", window: "2026-11", amount: "12" },
     { limit_id: "l2", subject: "ü", window: "lifetime", amount: "1" },
