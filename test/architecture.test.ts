@@ -191,7 +191,9 @@ function functionsOf(lines: readonly string[]): { name: string; length: number }
         line,
       )
     if (match === null || /^\s*(if|for|while|switch|return|catch)\b/.test(line)) return
-    const end = lines.findIndex((other, index) => index > start && other === `${match[1]}}`)
+    const end = lines.findIndex(
+      (other, index) => index > start && (other === `${match[1]}}` || other === `${match[1]}},`),
+    )
     if (end > 0) found.push({ name: match[2] ?? match[3] ?? "", length: end - start + 1 })
   })
   return found

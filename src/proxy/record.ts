@@ -7,10 +7,10 @@ import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import type { Route } from "../providers/router.ts"
-import { bounded, readAttribution, text } from "./attribution.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
+import { bounded, readAttribution, text } from "./attribution.ts"
 
 /** Where a usage comes from, as it stands on the record. */
 export type UsageOrigin = {
@@ -23,11 +23,10 @@ export type UsageOrigin = {
 export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin }
 
 /** The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it. */
-export function startRecord(call: Call, key: VirtualKey, asked: Asked, route: Route): UsageRecord {
+export function startRecord(call: Call, key: VirtualKey, asked: Asked, { provider, model }: Route): UsageRecord {
   const { headers } = call.request
-  const { provider } = route
-  const attribution = readAttribution(headers)
-  // One literal, member by member: an object put together from spreads is slow to make and slow to read.
+  const said = readAttribution(headers)
+  // One literal, member by member: an object of spreads is slow to make and slow to read.
   return {
     id: call.id,
     time: new Date(call.arrivedMs).toISOString(),
@@ -38,11 +37,11 @@ export function startRecord(call: Call, key: VirtualKey, asked: Asked, route: Ro
     user_id: key.userId,
     key_id: key.id,
     end_customer: bounded(asked.facts.endCustomer),
-    conversation: attribution.conversation,
-    tool: attribution.tool,
-    operation: attribution.operation,
-    tags: attribution.tags,
-    metadata: attribution.metadata,
+    conversation: said.conversation,
+    tool: said.tool,
+    operation: said.operation,
+    tags: said.tags,
+    metadata: said.metadata,
     client_request_id: text(headers["x-request-id"]),
     endpoint: call.endpoint.name,
     dialect: call.endpoint.dialect.name,
@@ -51,8 +50,8 @@ export function startRecord(call: Call, key: VirtualKey, asked: Asked, route: Ro
     region: provider.region,
     billing: "account",
     model_requested: bounded(asked.facts.model),
-    model_routed: bounded(route.model),
-    model_served: bounded(route.model),
+    model_routed: bounded(model),
+    model_served: bounded(model),
     tier_requested: bounded(asked.facts.tier),
     tier_served: "",
     provider_request_id: "",
