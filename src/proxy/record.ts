@@ -7,10 +7,10 @@ import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import type { Route } from "../providers/router.ts"
+import { bounded, readAttribution, text } from "./attribution.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
-import { bounded, readAttribution, text } from "./attribution.ts"
 
 /** Where a usage comes from, as it stands on the record. */
 export type UsageOrigin = {
