@@ -22,11 +22,13 @@ export type UsageOrigin = {
 
 export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin }
 
-/** The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it. */
+/**
+ * The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it.
+ * One literal, member by member, since an object of spreads is slow to make and slow to read.
+ */
 export function startRecord(call: Call, key: VirtualKey, asked: Asked, { provider, model }: Route): UsageRecord {
   const { headers } = call.request
   const said = readAttribution(headers)
-  // One literal, member by member: an object of spreads is slow to make and slow to read.
   return {
     id: call.id,
     time: new Date(call.arrivedMs).toISOString(),

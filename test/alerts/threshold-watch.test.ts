@@ -1,0 +1,71 @@
+import { pino } from "pino"
+import { afterAll, beforeAll, expect, inject, test } from "vitest"
+import { ThresholdWatch } from "../../src/alerts/threshold-watch.ts"
+import { crossedThresholds } from "../../src/alerts/thresholds.ts"
+import { defaultOrganization, firstRun } from "../../src/identity/first-run.ts"
+import { createVirtualKey } from "../../src/identity/registry.ts"
+import { migrate } from "../../src/platform/migrate.ts"
+import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
+import { createDatabase } from "../support/real-postgres.ts"
+
+let sql: Sql
+let limitId: string
+let keyId: string
+let organizationId: string
+let nowMs = Date.UTC(2026, 10, 23, 12)
+const lines: string[] = []
+const log = pino({}, { write: (line: string) => void lines.push(line) })
+
+beforeAll(async () => {
+  sql = openPostgres(await createDatabase(inject("postgresUrl")), { max: 3, applicationName: "test" })
+  await migrate(sql, "migrations", { codeVersion: "test" })
+  await firstRun(sql, { isAdminKeyGiven: true })
+  organizationId = await defaultOrganization(sql)
+  const wanted = { name: "k", organizationId, projectId: null, userId: null, allowedModels: null, expiresAt: null }
+  const created = await createVirtualKey(
+    sql,
+    { name: "t", ip: "" },
+    { ...wanted, limits: [{ kind: "usd", window: "day", cap: 1_000_000_000n }] },
+  )
+  if (created.kind !== "created") throw new Error(created.what)
+  keyId = created.row.id
+  limitId = created.row.limits[0]?.id ?? ""
+})
+afterAll(() => sql?.end())
+
+const use = (window: string, settled: string) => sql`
+  INSERT INTO limit_usage (organization_id, limit_id, subject, window_id, settled)
+  VALUES (${organizationId}, ${limitId}, ${keyId}, ${window}, ${settled})
+  ON CONFLICT (organization_id, limit_id, subject, window_id) DO UPDATE SET settled = excluded.settled, updated_at = now()`
+const watch = () => new ThresholdWatch({ sql, clock: { nowMs: () => nowMs }, log })
+
+test("thresholds are crossed at exactly their share of the cap", () => {
+  expect(crossedThresholds(499n, 1000n)).toEqual([])
+  expect(crossedThresholds(500n, 1000n)).toEqual([50])
+  expect(crossedThresholds(1000n, 1000n)).toEqual([50, 80, 100])
+  expect(crossedThresholds(0n, 0n)).toEqual([])
+})
+
+test("each threshold is told once, whoever sees it first, and again in the next window", async () => {
+  await use("2026-11-23", "490000000")
+  expect(await watch().look()).toBe(0)
+  await use("2026-11-23", "850000000")
+  const raised = await Promise.all([watch().look(), watch().look(), watch().look()])
+  expect(raised.reduce((sum, count) => sum + count, 0)).toBe(2)
+  expect(await watch().look()).toBe(0)
+  await use("2026-11-23", "1000000000")
+  expect(await watch().look()).toBe(1)
+  nowMs += 24 * 3_600_000
+  expect(await watch().look()).toBe(0)
+  await use("2026-11-24", "600000000")
+  expect(await watch().look()).toBe(1)
+  expect(lines.map((line) => JSON.parse(line)).map(({ percent, window }) => [percent, window])).toEqual(
+    expect.arrayContaining([
+      [50, "2026-11-23"],
+      [80, "2026-11-23"],
+      [100, "2026-11-23"],
+      [50, "2026-11-24"],
+    ]),
+  )
+  expect(lines).toHaveLength(4)
+})
