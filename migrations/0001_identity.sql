@@ -4,6 +4,8 @@ CREATE TABLE organizations (
   id         text PRIMARY KEY,
   name       text NOT NULL,
   is_default boolean NOT NULL DEFAULT false,
+  -- When the first keys were made and shown; NULL until a start has come so far as to listen.
+  first_keys_at timestamptz,
   created_at timestamptz NOT NULL DEFAULT now()
 );
 -- One default at most, which also makes one of several first starters win.

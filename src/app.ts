@@ -18,7 +18,7 @@ import { routerFrom } from "./config/routing.ts"
 import type { Config } from "./config/schema.ts"
 import { adminKeys } from "./identity/admin-key.ts"
 import { Directory } from "./identity/directory.ts"
-import { defaultOrganization, type FirstRun, firstRun } from "./identity/first-run.ts"
+import { defaultOrganization, type FirstRun, firstRun, install } from "./identity/first-run.ts"
 import { type Journal, openJournal } from "./ledger/journal.ts"
 import { registerJournalMetrics } from "./ledger/journal-metrics.ts"
 import { readLimitUsage } from "./ledger/limit-usage.ts"
@@ -103,12 +103,14 @@ async function build({ config, version }: AppOptions, log: Log, closing: Closing
   const server = openServer(config, plane, getRequestListener(admin.fetch))
   const port = await server.listen(config.listen.host, config.listen.port)
   closing.add("server", () => server.drain(config.timeouts.shutdown_grace_ms))
+  // Only now, since keys that are made are shown once: a start that failed before would take them with it.
+  const first = await firstRun(stores.sql, { isAdminKeyGiven: config.admin_key !== undefined })
   const url = `http://${urlHost(config.listen.host)}:${port}`
-  return { url, version, log, firstRun: stores.firstRun, failed: stores.failed, close: () => closing.closeAll() }
+  return { url, version, log, firstRun: first, failed: stores.failed, close: () => closing.closeAll() }
 }
 
 type Database = { readonly databaseUrl: string; readonly failed: Promise<string> }
-type Stores = Database & { readonly sql: Sql; readonly firstRun: FirstRun }
+type Stores = Database & { readonly sql: Sql }
 
 /** The database: given or embedded, migrated, and set up where it is new. */
 async function openStores(config: Config, version: string, log: Log, closing: Closing): Promise<Stores> {
@@ -118,7 +120,8 @@ async function openStores(config: Config, version: string, log: Log, closing: Cl
   await migrate(sql, path.join(ROOT, "migrations"), { codeVersion: version })
   const partitions = await keepPartitions({ sql, clock, log })
   closing.add("partitions", () => partitions.stop())
-  return { ...database, sql, firstRun: await firstRun(sql, { isAdminKeyGiven: config.admin_key !== undefined }) }
+  await install(sql)
+  return { ...database, sql }
 }
 
 type Ledger = { readonly journal: Journal; readonly admission: Admission }

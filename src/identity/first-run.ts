@@ -1,6 +1,7 @@
 /**
- * What a new installation needs before its first call: an organization, a default project, an admin key and a first
- * virtual key. Done once, in one transaction with the row that says so; of several starters one does it.
+ * What a new installation needs before its first call: an organization and a default project, made at any start that
+ * finds none; and an admin key and a virtual key, made once and only when Tallygate already listens, so that a start
+ * that fails on its way takes no keys with it.
  */
 import { namedId } from "../platform/ids.ts"
 import { type Sql, sqlState, type Transaction } from "../platform/postgres.ts"
@@ -16,34 +17,48 @@ export type FirstRun =
 const ACTOR = { name: "first run", ip: "" }
 const UNIQUE_VIOLATION = "23505"
 
-/** Sets up the installation unless it was set up before; the keys are returned here and nowhere else. */
-export async function firstRun(sql: Sql, options: { isAdminKeyGiven: boolean }): Promise<FirstRun> {
-  const adminKey = options.isAdminKeyGiven ? null : mintAdminKey()
+/** Makes the default organization and project unless they are there; of several starters one does it. */
+export async function install(sql: Sql): Promise<void> {
   try {
-    return await sql.begin(async (transaction): Promise<FirstRun> => {
+    await sql.begin(async (transaction) => {
       const found = await transaction`SELECT 1 FROM organizations LIMIT 1`
-      if (found.length > 0) return { kind: "done before" }
-      return { kind: "done now", adminKey, virtualKey: await install(transaction, adminKey) }
+      if (found.length > 0) return
+      const organizationId = namedId("org")
+      await transaction`INSERT INTO organizations (id, name, is_default) VALUES (${organizationId}, 'default', true)`
+      await transaction`
+        INSERT INTO projects (id, organization_id, name) VALUES (${namedId("proj")}, ${organizationId}, 'default')`
+      const action = "installation.create"
+      await writeAudit(transaction, ACTOR, {
+        organizationId,
+        action,
+        subject: organizationId,
+        before: null,
+        after: null,
+      })
     })
   } catch (error) {
     // Another starter was faster: its default organization holds the unique index.
-    if (sqlState(error) === UNIQUE_VIOLATION) return { kind: "done before" }
-    throw error
+    if (sqlState(error) !== UNIQUE_VIOLATION) throw error
   }
 }
 
-async function install(transaction: Transaction, adminKey: string | null): Promise<string> {
-  const organizationId = namedId("org")
-  await transaction`INSERT INTO organizations (id, name, is_default) VALUES (${organizationId}, 'default', true)`
-  await transaction`
-    INSERT INTO projects (id, organization_id, name) VALUES (${namedId("proj")}, ${organizationId}, 'default')`
+/** Makes the first keys of an installed organization, once; they are returned here and nowhere else. */
+export async function firstRun(sql: Sql, options: { isAdminKeyGiven: boolean }): Promise<FirstRun> {
+  return sql.begin(async (transaction): Promise<FirstRun> => {
+    const [organization] = await transaction<{ id: string }[]>`
+      UPDATE organizations SET first_keys_at = now() WHERE is_default AND first_keys_at IS NULL RETURNING id`
+    if (organization === undefined) return { kind: "done before" }
+    const adminKey = options.isAdminKeyGiven ? null : mintAdminKey()
+    return { kind: "done now", adminKey, virtualKey: await firstKeys(transaction, organization.id, adminKey) }
+  })
+}
+
+async function firstKeys(transaction: Transaction, organizationId: string, adminKey: string | null): Promise<string> {
   if (adminKey !== null) {
     await transaction`
       INSERT INTO admin_keys (id, name, secret_sha256, last4)
       VALUES (${namedId("adm")}, 'first admin key', decode(${secretDigest(adminKey)}, 'hex'), ${adminKey.slice(-4)})`
   }
-  const action = "installation.create"
-  await writeAudit(transaction, ACTOR, { organizationId, action, subject: organizationId, before: null, after: null })
   const created = await insertVirtualKey(transaction, ACTOR, {
     name: "first key",
     organizationId,
@@ -53,7 +68,7 @@ async function install(transaction: Transaction, adminKey: string | null): Promi
     expiresAt: null,
     limits: [],
   })
-  if (created.kind !== "created") throw new Error("The default project is not there in the transaction that made it.")
+  if (created.kind !== "created") throw new Error("There is no default project: the installation is not whole.")
   return created.secret
 }
 

@@ -2,7 +2,7 @@ import { pino } from "pino"
 import { afterAll, beforeAll, expect, inject, test } from "vitest"
 import { ThresholdWatch } from "../../src/alerts/threshold-watch.ts"
 import { crossedThresholds } from "../../src/alerts/thresholds.ts"
-import { defaultOrganization, firstRun } from "../../src/identity/first-run.ts"
+import { defaultOrganization, install } from "../../src/identity/first-run.ts"
 import { createVirtualKey } from "../../src/identity/registry.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
@@ -19,7 +19,7 @@ const log = pino({}, { write: (line: string) => void lines.push(line) })
 beforeAll(async () => {
   sql = openPostgres(await createDatabase(inject("postgresUrl")), { max: 3, applicationName: "test" })
   await migrate(sql, "migrations", { codeVersion: "test" })
-  await firstRun(sql, { isAdminKeyGiven: true })
+  await install(sql)
   organizationId = await defaultOrganization(sql)
   const wanted = { name: "k", organizationId, projectId: null, userId: null, allowedModels: null, expiresAt: null }
   const created = await createVirtualKey(

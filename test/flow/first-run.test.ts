@@ -143,6 +143,21 @@ describe("the first run, by the README", () => {
   }, 30_000)
 })
 
+test("a first start that fails at its port loses no keys: the next one prints them", async () => {
+  const PORT = String(await freePort())
+  const server = createServer().listen(Number(PORT), "127.0.0.1")
+  await once(server, "listening")
+  const DATABASE_URL = await createDatabase(inject("postgresUrl"))
+  const env = { DATABASE_URL, TALLYGATE_DATA: path.join(folder, "failed first") }
+  expect((await run(MAIN, { env: { ...env, PORT } })).code).toBe(1)
+  server.close()
+  const running = await startTallygate(MAIN, { env })
+  await until(async () => (/Virtual key +tg_/.test(running.output()) ? true : undefined))
+  expect(running.output()).toMatch(/Admin key +tga_/)
+  running.process.kill("SIGTERM")
+  expect(await running.exited).toBe(0)
+})
+
 describe("what cannot start says why in a line", () => {
   const env = () => ({ TALLYGATE_DATA: path.join(folder, `data ${Math.random()}`), PORT: "0" })
 

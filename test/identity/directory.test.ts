@@ -1,7 +1,7 @@
 import { pino } from "pino"
 import { afterAll, beforeAll, expect, inject, test } from "vitest"
 import { Directory } from "../../src/identity/directory.ts"
-import { defaultOrganization, firstRun } from "../../src/identity/first-run.ts"
+import { defaultOrganization, firstRun, install } from "../../src/identity/first-run.ts"
 import { createVirtualKey, revokeVirtualKey } from "../../src/identity/registry.ts"
 import { mintVirtualKey } from "../../src/identity/secret.ts"
 import { migrate } from "../../src/platform/migrate.ts"
@@ -37,7 +37,9 @@ beforeAll(async () => {
   databaseUrl = await createDatabase(inject("postgresUrl"))
   sql = openPostgres(databaseUrl, { max: 3, applicationName: "test" })
   await migrate(sql, "migrations", { codeVersion: "test" })
-  const starters = await Promise.all(Array.from({ length: 4 }, () => firstRun(sql, { isAdminKeyGiven: false })))
+  const starters = await Promise.all(
+    Array.from({ length: 4 }, () => install(sql).then(() => firstRun(sql, { isAdminKeyGiven: false }))),
+  )
   expect(starters.filter(({ kind }) => kind === "done now")).toHaveLength(1)
   organizationId = await defaultOrganization(sql)
 })

@@ -29,7 +29,11 @@ test("every change of one character is caught before any query", () => {
 })
 
 test("anything else is refused with a reason and without throwing", () => {
-  fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => expect(virtualKeyFault(text)).not.toBeNull()))
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      expect(virtualKeyFault(text)).not.toBeNull()
+    }),
+  )
   expect(virtualKeyFault(mintAdminKey())).toContain("admin key")
   expect(isAdminKeyShaped(mintVirtualKey("key_0123456789ab"))).toBe(false)
 })
