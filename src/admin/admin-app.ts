@@ -130,6 +130,10 @@ function faultOf(log: Log, error: unknown, context: Context<AdminEnv>): ApiError
   if (error instanceof SyntaxError || isBadJson(error)) {
     return new ApiError("invalid_json", "The request body is not valid JSON.")
   }
+  // The OpenAPI layer's own refusal of a content-type, such as the one that `curl -d` sends unasked.
+  if (error instanceof Error && "status" in error && error.status === 415) {
+    return new ApiError("invalid_request", "Send the body as JSON, with `content-type: application/json`.")
+  }
   const requestId = context.get("requestId")
   log.error({ err: error, request_id: requestId, route: context.req.path }, "admin call failed")
   return new ApiError("internal_error", `Tallygate failed. Please report the request id ${requestId}.`)

@@ -10,9 +10,10 @@ export async function writeAudit(
   actor: Actor,
   entry: { organizationId: string; action: string; subject: string; before: object | null; after: object | null },
 ): Promise<void> {
+  // As text: what is sent as jsonb the driver writes as JSON, which would make a JSON string of it.
   await transaction`
     INSERT INTO audit_log (id, organization_id, actor, ip, action, subject, before, after)
     VALUES (${namedId("aud")}, ${entry.organizationId}, ${actor.name}, ${actor.ip}, ${entry.action}, ${entry.subject},
-            ${entry.before === null ? null : JSON.stringify(entry.before)}::jsonb,
-            ${entry.after === null ? null : JSON.stringify(entry.after)}::jsonb)`
+            ${entry.before === null ? null : JSON.stringify(entry.before)}::text::jsonb,
+            ${entry.after === null ? null : JSON.stringify(entry.after)}::text::jsonb)`
 }
