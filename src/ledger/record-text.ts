@@ -3,7 +3,8 @@
  * (empty, zero, false, null), since the ingest statement fills those in. It is written out member by member because it
  * stands on the request path twice: a generic walk over the columns took five times as long.
  */
-import type { Attempt, RecordCharge, UsageRecord } from "./usage-record.ts"
+import type { DurableCharge } from "../admission/limits.ts"
+import type { Attempt, UsageRecord } from "./usage-record.ts"
 
 /** Printable ASCII but for the quote and the backslash. */
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
@@ -121,7 +122,7 @@ function quoted(value: string): string {
   return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value)
 }
 
-function charges(values: readonly RecordCharge[]): string {
+function charges(values: readonly DurableCharge[]): string {
   let json = ""
   for (const { limit_id: limit, subject, window, amount } of values) {
     json += `${json === "" ? "" : ","}{"limit_id":${quoted(limit)},"subject":${quoted(subject)},"window":${quoted(window)},"amount":"${amount}"}`

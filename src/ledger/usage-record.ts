@@ -2,6 +2,7 @@
  * One call, written down once. The names are the columns of `usage_records`, so that a record travels as JSON from
  * the proxy through the journal into Postgres without being mapped on the way.
  */
+import type { DurableCharge } from "../admission/limits.ts"
 import type { UsageSource } from "../metering/usage.ts"
 
 /** How the call ended, seen from Tallygate. `interrupted` is written by recovery alone. */
@@ -22,14 +23,6 @@ export type Attempt = {
   readonly duration_ms: number
   readonly provider_request_id: string
   readonly error: string
-}
-
-/** What the record takes from one limit in one window; units of the limit (nano-dollars for usd), as a decimal string. */
-export type RecordCharge = {
-  readonly limit_id: string
-  readonly subject: string
-  readonly window: string
-  readonly amount: string
 }
 
 export type UsageRecord = {
@@ -111,7 +104,7 @@ export type UsageRecord = {
   /** What the provider itself says the call cost, where it says so. */
   provider_cost_usd: string | null
 
-  charges: RecordCharge[]
+  charges: DurableCharge[]
 
   duration_ms: number
   /** Arrival to the first content byte towards the caller; null where nothing was sent. */

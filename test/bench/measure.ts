@@ -45,13 +45,6 @@ export function processTree(pid: number): number[] {
   return found
 }
 
-/** CPU time of those descendants of `pid` whose command has this name, e.g. `postgres`. */
-export function sampleNamedCpuUs(pid: number, name: string): number {
-  return processTree(pid)
-    .filter((process) => readOrEmpty(`/proc/${process}/comm`).trim() === name)
-    .reduce((sum, process) => sum + threadsUs(process), 0)
-}
-
 /** Resolves once the tree uses less than 4 % of a core over 300 ms; throws after `timeoutMs`. */
 export async function waitUntilQuiet(pid: number, timeoutMs: number): Promise<void> {
   const giveUpMs = performance.now() + timeoutMs
