@@ -140,7 +140,7 @@ async function openLedger(
   closing.add("journal", () => closeJournal(journal, log))
   registerJournalMetrics(registry, journal)
   const store = new MemoryLimitStore(clock.nowMs)
-  await store.seed(await readLimitUsage(stores.sql, "all"))
+  store.seed(await readLimitUsage(stores.sql, "all"))
   const admission = new Admission({
     store,
     nowMs: clock.nowMs,

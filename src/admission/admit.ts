@@ -67,7 +67,8 @@ export class Admission {
   readonly #leaseMs: number
   readonly #onFault: AdmissionOptions["onFault"]
   readonly #windowOf = cachedWindowAt()
-  readonly #live = new Set<string>()
+  /** Live holds by organization. */
+  readonly #live = new Map<string, Set<string>>()
   #timers: NodeJS.Timeout[] = []
 
   constructor(options: AdmissionOptions) {
@@ -90,38 +91,36 @@ export class Admission {
     if (charges.length === 0) return { kind: "held", hold, counters: [] }
     const reply = await this.#store.reserve(call.holdId, this.#owner, this.#leaseMs, charges)
     if (reply.kind === "held") {
-      this.#live.add(call.holdId)
+      this.#addLive(hold)
       return { kind: "held", hold, counters: reply.counters }
     }
     if (reply.kind === "denied") {
       return { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters: reply.counters }
     }
-    throw new Error(`hold ${call.holdId} was used before: ${reply.kind}`)
+    throw new Error(`hold ${call.holdId} was used before, or cannot be made: ${reply.kind}`)
   }
 
   /** Replaces the hold by what the call really used. */
   async settle(hold: HeldCall, actual: CallActual): Promise<SettleReply> {
-    this.#live.delete(hold.id)
     if (hold.charges.length === 0) return "settled"
+    this.#liveOf(hold)?.delete(hold.id)
     return this.#store.settle(hold.id, actualCharges(hold.charges, actual))
   }
 
   /** Gives everything back: the call never reached a provider. */
   async release(hold: HeldCall): Promise<void> {
-    this.#live.delete(hold.id)
     if (hold.charges.length === 0) return
-    if (await this.#store.release(hold.id)) return
+    this.#liveOf(hold)?.delete(hold.id)
+    if (await this.#store.release(organizationOf(hold), hold.id)) return
     // It had expired, charged in full; the truth is that nothing was used.
     await this.#store.settle(hold.id, actualCharges(hold.charges, { requests: 0n, tokens: 0n, costNanos: 0n }))
   }
 
-  /** Prolongs all holds of this process by one store call; returns how many had expired. Those settle late. */
+  /** Prolongs all holds of this process by one store call an organization; returns how many had expired. Those settle late. */
   async renewAll(): Promise<number> {
-    if (this.#live.size === 0) return 0
-    const lost = await this.#store.renew([...this.#live], this.#leaseMs)
-    // What ended while the answer was under way has left the set by itself.
-    for (const id of lost) this.#live.delete(id)
-    return lost.length
+    const renewals = [...this.#live].map(([organizationId, ids]) => this.#renew(organizationId, ids))
+    const lost = await Promise.all(renewals)
+    return lost.reduce((sum, count) => sum + count, 0)
   }
 
   /** Expires holds whose owner is gone, whoever that was; returns how many. */
@@ -144,6 +143,32 @@ export class Admission {
     for (const timer of this.#timers) clearInterval(timer)
     this.#timers = []
   }
+
+  async #renew(organizationId: string, ids: Set<string>): Promise<number> {
+    if (ids.size === 0) {
+      this.#live.delete(organizationId)
+      return 0
+    }
+    const lost = await this.#store.renew(organizationId, [...ids], this.#leaseMs)
+    // What ended while the answer was under way has left the set by itself.
+    for (const id of lost) ids.delete(id)
+    return lost.length
+  }
+
+  #liveOf(hold: HeldCall): Set<string> | undefined {
+    return this.#live.get(organizationOf(hold))
+  }
+
+  #addLive(hold: HeldCall): void {
+    const live = this.#liveOf(hold)
+    if (live === undefined) this.#live.set(organizationOf(hold), new Set([hold.id]))
+    else live.add(hold.id)
+  }
+}
+
+/** The organization of a hold that has charges. */
+function organizationOf(hold: HeldCall): string {
+  return hold.charges[0]?.limit.organizationId ?? ""
 }
 
 /**

@@ -38,9 +38,15 @@ export type ReserveReply =
   | { readonly kind: "done" }
   /** This hold id was swept before. */
   | { readonly kind: "gone" }
+  /** The store has lost its counters and is being filled from the ledger: nothing was taken. */
+  | { readonly kind: "recovering" }
 
-/** `settled`: charged now. `late`: the hold had expired; the truth replaced what expiry charged. `done`: settled before, nothing changed. `unknown`: no such hold; charged all the same, since the money is spent. */
-export type SettleReply = "settled" | "late" | "done" | "unknown"
+/**
+ * `settled`: charged now. `late`: the hold had expired; the truth replaced what expiry charged. `done`: settled before,
+ * nothing changed. `unknown`: no such hold; charged all the same, since the money is spent. `recovering`: the store is
+ * being filled from the ledger, and the call's journal row will charge it there.
+ */
+export type SettleReply = "settled" | "late" | "done" | "unknown" | "recovering"
 
 export type Hold = {
   readonly id: string
@@ -49,25 +55,31 @@ export type Hold = {
   readonly charges: readonly Charge[]
 }
 
+export type SettledAmount = {
+  readonly limitId: string
+  readonly subject: string
+  readonly window: string
+  readonly settled: bigint
+}
+
+/** All limits of one call belong to one organization, which a store may keep in a place of its own. */
 export interface LimitStore {
-  /** Checks and takes every charge, or none of them. */
+  /** Checks and takes every charge, or none of them. There is at least one. */
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply>
   /** Adds to a live hold, all or none; for calls whose size becomes known as they flow. */
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply>
   /** Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order. */
   settle(id: string, actual: readonly Charge[]): Promise<SettleReply>
   /** Gives everything back: the call never reached a provider. False where the hold was already finished. */
-  release(id: string): Promise<boolean>
-  /** Prolongs the leases of live holds; returns the ids that are no longer live. */
-  renew(ids: readonly string[], leaseMs: number): Promise<readonly string[]>
+  release(organizationId: string, id: string): Promise<boolean>
+  /** Prolongs the leases of an organization's live holds; returns the ids that are no longer live. */
+  renew(organizationId: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]>
   /** Expires due leases (money and tokens are charged in full, rates and concurrency freed); returns how many. */
   sweep(): Promise<number>
   /** The counters of these charges, without taking anything. */
   read(charges: readonly Charge[]): Promise<readonly CounterState[]>
   /** Live holds, oldest first, at most `max`. */
   holds(max: number): Promise<readonly Hold[]>
-  /** Sets settled amounts from the ledger, before the first call is admitted. */
-  seed(rows: readonly { limitId: string; subject: string; window: string; settled: bigint }[]): Promise<void>
 }
 
 /** The counter's name, the same in every store and in the ledger's `limit_usage`. */

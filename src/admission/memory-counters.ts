@@ -4,7 +4,7 @@
  * anything is counted on them.
  */
 import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, stateOf, take, waitMs } from "./counter.ts"
-import { type Charge, type CounterState, counterName, type ReserveReply } from "./limit-store.ts"
+import { type Charge, type CounterState, counterName, type ReserveReply, type SettledAmount } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
 
 /** A counter outlives its window by two days, for calls that were admitted in it and still run. */
@@ -87,7 +87,7 @@ export class MemoryCounters {
   }
 
   /** Sets what budgets have settled; what is held stays. */
-  seed(rows: readonly { limitId: string; subject: string; window: string; settled: bigint }[], nowMs: number): void {
+  seed(rows: readonly SettledAmount[], nowMs: number): void {
     for (const { limitId, subject, window, settled } of rows) {
       const name = `${limitId}|${subject}|${window}`
       let counter = this.#counters.get(name)

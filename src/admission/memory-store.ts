@@ -4,7 +4,7 @@
  */
 import { type Counter, drain, expire, giveBack, settle as settleCounter, stateOf } from "./counter.ts"
 import { FinishedHolds } from "./finished-holds.ts"
-import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
+import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettledAmount, SettleReply } from "./limit-store.ts"
 import { MemoryCounters, type Taken } from "./memory-counters.ts"
 
 type LiveHold = {
@@ -88,7 +88,7 @@ export class MemoryLimitStore implements LimitStore {
     return swept === undefined ? "unknown" : "late"
   }
 
-  async release(id: string): Promise<boolean> {
+  async release(_organizationId: string, id: string): Promise<boolean> {
     const hold = this.#holds.get(id)
     if (hold === undefined) return false
     const nowMs = this.#clock()
@@ -97,7 +97,7 @@ export class MemoryLimitStore implements LimitStore {
     return true
   }
 
-  async renew(ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
+  async renew(_organizationId: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
     const leaseUntilMs = this.#clock() + leaseMs
     this.#nextLeaseEndMs = Math.min(this.#nextLeaseEndMs, leaseUntilMs)
     return ids.filter((id) => {
@@ -128,7 +128,8 @@ export class MemoryLimitStore implements LimitStore {
     return oldest
   }
 
-  async seed(rows: readonly { limitId: string; subject: string; window: string; settled: bigint }[]): Promise<void> {
+  /** Sets settled amounts from the ledger, before the first call is admitted. */
+  seed(rows: readonly SettledAmount[]): void {
     this.#counters.seed(rows, this.#clock())
   }
 

@@ -32,6 +32,7 @@ type KeyRow = {
 }
 type LimitRow = {
   id: string
+  organization_id: string
   scope: Limit["scope"]
   subject: string
   kind: Limit["kind"]
@@ -39,6 +40,7 @@ type LimitRow = {
   cap: string
   time_zone: string
   anchor_day: number
+  on_store_failure: Limit["onStoreFailure"]
 }
 
 export class Directory {
@@ -156,13 +158,14 @@ async function readVirtualKey(sql: Sql, digest: string): Promise<VirtualKey | nu
 
 async function readLimits(sql: Sql, key: KeyRow): Promise<Limit[]> {
   const rows = await sql<LimitRow[]>`
-    SELECT id, scope, subject, kind, "window", cap::text AS cap, time_zone, anchor_day
+    SELECT id, organization_id, scope, subject, kind, "window", cap::text AS cap, time_zone, anchor_day, on_store_failure
     FROM limits
     WHERE (scope, subject) IN (('organization', ${key.organization_id}), ('project', ${key.project_id}),
                                ('user', ${key.user_id ?? ""}), ('key', ${key.id}))
     ORDER BY array_position(ARRAY['organization', 'project', 'user', 'key'], scope), created_at, id`
   return rows.map((row) => ({
     id: row.id,
+    organizationId: row.organization_id,
     scope: row.scope,
     subject: row.subject,
     kind: row.kind,
@@ -170,5 +173,6 @@ async function readLimits(sql: Sql, key: KeyRow): Promise<Limit[]> {
     cap: BigInt(row.cap),
     timeZone: row.time_zone,
     anchorDay: row.anchor_day,
+    onStoreFailure: row.on_store_failure,
   }))
 }

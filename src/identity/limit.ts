@@ -10,8 +10,16 @@ export type LimitWindow = (typeof LIMIT_WINDOWS)[number]
 export const LIMIT_SCOPES = ["organization", "project", "user", "key"] as const
 export type LimitScope = (typeof LIMIT_SCOPES)[number]
 
+/**
+ * What a limit does while the store that counts it is away. `deny`: calls are refused. `local`: each proxy admits within
+ * its share of what it last saw left. `allow`: the limit is not applied.
+ */
+export const STORE_FAILURE_POLICIES = ["deny", "local", "allow"] as const
+export type StoreFailurePolicy = (typeof STORE_FAILURE_POLICIES)[number]
+
 export type Limit = {
   readonly id: string
+  readonly organizationId: string
   readonly scope: LimitScope
   /** Id of the organization, project, user or key that the limit counts. */
   readonly subject: string
@@ -23,4 +31,5 @@ export type Limit = {
   readonly timeZone: string
   /** Day of the month (1-31, clamped to the month's length) on which a month window begins. */
   readonly anchorDay: number
+  readonly onStoreFailure: StoreFailurePolicy
 }

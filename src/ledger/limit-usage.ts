@@ -1,13 +1,6 @@
 /** What limits have settled according to the ledger: counters are a cache of it and are seeded from here. */
+import type { SettledAmount } from "../admission/limit-store.ts"
 import type { Sql } from "../platform/postgres.ts"
-
-export type SettledCounter = {
-  readonly limitId: string
-  readonly subject: string
-  readonly window: string
-  /** In the limit's unit: requests, tokens, or nano-dollars. */
-  readonly settled: bigint
-}
 
 /**
  * Reads the counters of one organization or of all. A caller that names the windows (`2026-11`, `2026-11-23`,
@@ -17,7 +10,7 @@ export async function readLimitUsage(
   sql: Sql,
   organizationId: string | "all",
   windows?: readonly string[],
-): Promise<SettledCounter[]> {
+): Promise<SettledAmount[]> {
   if (windows?.length === 0) return []
   const ofOrganization = organizationId === "all" ? sql`` : sql`AND organization_id = ${organizationId}`
   const inWindows = windows === undefined ? sql`` : sql`AND window_id IN ${sql([...windows])}`

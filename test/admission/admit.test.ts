@@ -160,7 +160,7 @@ it("one store call renews all live holds of the process; lost ones are counted o
   await admission.settle(ended, ACTUAL)
   time.nowMs += LEASE_MS - 1
   expect(await admission.renewAll()).toBe(0)
-  expect(renew.mock.calls).toEqual([[["call_2", "call_3"], LEASE_MS]])
+  expect(renew.mock.calls).toEqual([["org_1", ["call_2", "call_3"], LEASE_MS]])
   time.nowMs += LEASE_MS
   expect(await admission.sweep()).toBe(2)
   expect(await admission.renewAll()).toBe(2)

@@ -167,14 +167,14 @@ const settle = (id: string, percent: bigint) =>
 const release = (id: string) =>
   act(`release ${id}`, async (model, store) => {
     const call = model.calls.get(id)
-    expect(await store.release(id)).toBe(call?.state === "live")
+    expect(await store.release("org_1", id)).toBe(call?.state === "live")
     if (call?.state === "live") model.end(call, "done", [0n, 0n, 0n, 0n])
   })
 
 const renew = (ids: string[]) =>
   act(`renew ${ids}`, async (model, store) => {
     const lost = ids.filter((id) => model.calls.get(id)?.state !== "live")
-    expect(await store.renew(ids, LEASE_MS)).toEqual(lost)
+    expect(await store.renew("org_1", ids, LEASE_MS)).toEqual(lost)
     for (const id of ids) {
       const call = model.calls.get(id)
       if (call?.state === "live") call.leaseUntilMs = model.nowMs + LEASE_MS

@@ -18,7 +18,8 @@ function steppedClock(startMs = START_MS) {
 
 describeLimitStore("the in-process store", () => {
   const clock = steppedClock()
-  return { store: new MemoryLimitStore(clock.nowMs), clock }
+  const store = new MemoryLimitStore(clock.nowMs)
+  return { store, clock, seed: (rows) => store.seed(rows) }
 })
 
 describe("the in-process store over time", () => {
@@ -53,7 +54,7 @@ describe("the in-process store over time", () => {
     const charge = chargeOf(limitOf({ window: "day" }), 10n, "2026-11-23", START_MS + DAY_MS / 2)
     const settled = async () => (await store.read([charge]))[0]?.settled
     await store.reserve("a", "proxy_1", 60_000, [charge])
-    await store.renew(["a"], 10 * DAY_MS)
+    await store.renew("org_1", ["a"], 10 * DAY_MS)
     clock.advance(5 * DAY_MS)
     for (let round = 0; round < 3; round += 1) await store.sweep()
     await store.settle("a", [charge])

@@ -3,12 +3,14 @@
  * time, so that a store with a clock of its own can be moved as well.
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
-import type { Charge, LimitStore } from "../../src/admission/limit-store.ts"
+import type { Charge, LimitStore, SettledAmount } from "../../src/admission/limit-store.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 
 export type StoreUnderTest = {
   readonly store: LimitStore
   readonly clock: { nowMs(): number; advance(ms: number): void | Promise<void> }
+  /** Fills empty counters of `org_1` from the ledger, in the store's own way. */
+  seed(rows: readonly SettledAmount[]): void | Promise<void>
   readonly close?: () => void | Promise<void>
 }
 
@@ -19,6 +21,7 @@ const MINUTE_MS = 60_000
 export function limitOf(overrides: Partial<Limit> = {}): Limit {
   return {
     id: "lim_1",
+    organizationId: "org_1",
     scope: "key",
     subject: "key_1",
     kind: "tokens",
@@ -26,6 +29,7 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
     cap: 100n,
     timeZone: "UTC",
     anchorDay: 1,
+    onStoreFailure: "local",
     ...overrides,
   }
 }
@@ -93,7 +97,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
       it("lets a denied id try again", async () => {
         await reserve("a", chargeOf(budget, 100n))
         expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "denied" })
-        await store.release("a")
+        await store.release("org_1", "a")
         expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "held" })
       })
 
@@ -133,7 +137,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         await reserve("settled", chargeOf(budget, 1n))
         await store.settle("settled", [chargeOf(budget, 1n)])
         await reserve("released", chargeOf(budget, 1n))
-        await store.release("released")
+        await store.release("org_1", "released")
         await reserve("swept", chargeOf(budget, 1n))
         await clock.advance(LEASE_MS)
         await store.sweep()
@@ -203,8 +207,8 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
 
       it("gives everything back on release, once", async () => {
         await reserve("a", chargeOf(budget, 80n), chargeOf(rate, 60n), chargeOf(slots, 1n), chargeOf(requests, 1n))
-        expect(await store.release("a")).toBe(true)
-        expect(await store.release("a")).toBe(false)
+        expect(await store.release("org_1", "a")).toBe(true)
+        expect(await store.release("org_1", "a")).toBe(false)
         expect(await totals(budget)).toEqual({ settled: 0n, held: 0n })
         expect(await counterOf(rate)).toEqual({ settled: 0n, held: 0n, emptyInMs: 0 })
         expect(await totals(slots)).toEqual({ settled: 0n, held: 0n })
@@ -213,12 +217,12 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
 
       it("answers done to a settle after a release, and false to a release after a settle", async () => {
         await reserve("a", chargeOf(budget, 80n))
-        await store.release("a")
+        await store.release("org_1", "a")
         expect(await store.settle("a", [chargeOf(budget, 80n)])).toBe("done")
         await reserve("b", chargeOf(budget, 80n))
         await store.settle("b", [chargeOf(budget, 10n)])
-        expect(await store.release("b")).toBe(false)
-        expect(await store.release("stranger")).toBe(false)
+        expect(await store.release("org_1", "b")).toBe(false)
+        expect(await store.release("org_1", "stranger")).toBe(false)
         expect(await totals(budget)).toEqual({ settled: 10n, held: 0n })
       })
 
@@ -322,7 +326,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         await store.settle("a", [chargeOf(slots, 1n)])
         expect(await totals(slots)).toEqual({ settled: 0n, held: 1n })
         expect(await reserve("c", chargeOf(slots, 1n))).toMatchObject({ kind: "held" })
-        await store.release("b")
+        await store.release("org_1", "b")
         expect(await reserve("d", chargeOf(slots, 1n))).toMatchObject({ kind: "held" })
       })
 
@@ -350,7 +354,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
       it("appends a charge on a counter that the hold did not have", async () => {
         await reserve("a", chargeOf(budget, 40n))
         await store.extend("a", [chargeOf(money, 7n)])
-        await store.release("a")
+        await store.release("org_1", "a")
         expect(await totals(money)).toEqual({ settled: 0n, held: 0n })
         expect(await totals(budget)).toEqual({ settled: 0n, held: 0n })
       })
@@ -373,7 +377,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
 
       it("tells a hold that is finished", async () => {
         await reserve("a", chargeOf(budget, 1n))
-        await store.release("a")
+        await store.release("org_1", "a")
         await reserve("b", chargeOf(budget, 1n))
         await clock.advance(LEASE_MS)
         await store.sweep()
@@ -420,7 +424,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         await reserve("a", chargeOf(budget, 80n))
         await clock.advance(LEASE_MS)
         await store.sweep()
-        expect(await store.release("a")).toBe(false)
+        expect(await store.release("org_1", "a")).toBe(false)
         expect(await totals(budget)).toEqual({ settled: 80n, held: 0n })
       })
 
@@ -430,7 +434,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         await reserve("c", chargeOf(budget, 10n))
         await store.settle("c", [chargeOf(budget, 10n)])
         await clock.advance(45_000)
-        expect(await store.renew(["a", "c", "stranger"], LEASE_MS)).toEqual(["c", "stranger"])
+        expect(await store.renew("org_1", ["a", "c", "stranger"], LEASE_MS)).toEqual(["c", "stranger"])
         await clock.advance(15_000)
         expect(await store.sweep()).toBe(1)
         expect((await store.holds(10)).map(({ id }) => id)).toEqual(["a"])
@@ -440,7 +444,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
 
       it("can be shortened by renewal", async () => {
         await reserve("a", chargeOf(budget, 10n))
-        await store.renew(["a"], 1_000)
+        await store.renew("org_1", ["a"], 1_000)
         await clock.advance(1_000)
         expect(await store.sweep()).toBe(1)
       })
@@ -475,7 +479,7 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
       })
 
       it("start from what the ledger has settled", async () => {
-        await store.seed([{ limitId: "lim_1", subject: "key_1", window: "2026-11", settled: 90n }])
+        await under.seed([{ limitId: "lim_1", subject: "key_1", window: "2026-11", settled: 90n }])
         expect(await totals(budget, "2026-11")).toEqual({ settled: 90n, held: 0n })
         expect(await reserve("a", chargeOf(budget, 11n, "2026-11"))).toMatchObject({ kind: "denied" })
         expect(await reserve("b", chargeOf(budget, 10n, "2026-11"))).toMatchObject({ kind: "held" })
