@@ -29,6 +29,13 @@ export async function ingest(sql: Sql, journalId: string, rows: readonly LedgerR
   return answer?.inserted ?? 0
 }
 
+/** The last row of a journal that is in the ledger, or was set aside after it; 0 where there is none. */
+export async function acknowledgedSeq(sql: Sql, journalId: string): Promise<number> {
+  const [row] = await sql<{ last_seq: string }[]>`
+    SELECT last_seq::text AS last_seq FROM journal_ack WHERE journal_id = ${journalId}::text::uuid`
+  return Number(row?.last_seq ?? 0)
+}
+
 /** One JSON array of the rows' objects, each with its `journal_seq` put in front. */
 function batchJson(rows: readonly LedgerRow[]): string {
   let json = "["

@@ -1,65 +1,55 @@
 /**
- * What the three threads of the journal tell one another. The main thread posts rows and hears of commits; the journal
- * worker owns the file; the ship worker reads it, writes to Postgres and says what may be purged.
+ * What the main thread and the shipper's thread tell one another. The main thread writes the journal; the shipper reads
+ * it, writes to Postgres and says how far it has come.
  */
-import type { MessagePort } from "node:worker_threads"
-import type { JournalSync } from "./journal-file.ts"
-
-/** Acts of one batch, flat: kind, id, body (empty for a drop), and so on. */
-export type JournalActs = readonly string[]
-export const START_ACT = "s"
-export const END_ACT = "e"
-export const DROP_ACT = "d"
-export const ACT_FIELDS = 3
-/** In the order of their codes in a packed batch. */
-export const ACTS: readonly string[] = [START_ACT, END_ACT, DROP_ACT]
-
-export type JournalWorkerData = {
-  readonly directory: string
-  readonly journalId: string
-  readonly sync: JournalSync
-}
-
-export type MainToJournal =
-  /** A packed batch of acts. */
-  Uint8Array<ArrayBuffer> | { readonly kind: "shipper"; readonly port: MessagePort } | { readonly kind: "close" }
-
-/** `batches` counts posted batches from the first one on: everything up to it is answered by this message. */
-export type JournalToMain =
-  | { readonly kind: "opened" }
-  | { readonly kind: "committed"; readonly batches: number }
-  /** Nothing of these batches was written; their ends and drops are kept and tried again, their starts are not. */
-  | { readonly kind: "failed"; readonly batches: number; readonly error: string }
-  /** Ends that had to wait are written now, and so can starts be. */
-  | { readonly kind: "writable" }
-  /** Rows that left the file: ends that need no more shipping, their starts, starts that were dropped. */
-  | { readonly kind: "removed"; readonly rows: number; readonly ends: number }
-
-export type ShipperToJournal =
-  /** Everything up to `seq` was read: wake me when there is an end after it. */
-  | { readonly kind: "idle"; readonly seq: number }
-  /** Ends up to `seq` are in the ledger or in quarantine. */
-  | { readonly kind: "shipped"; readonly seq: number }
-export type JournalToShipper = { readonly kind: "wake" }
+import type { DurableCharge } from "../admission/limits.ts"
 
 export type ShipWorkerData = {
   readonly directory: string
   readonly journalId: string
   readonly databaseUrl: string
-  readonly journalPort: MessagePort
+  /** Ends up to here were shipped by a worker before this one; 0 at first. */
+  readonly shippedSeq: number
   readonly rowsPerBatchMax: number
   readonly lingerMs: number
   readonly statementMsMax: number
   readonly adoptEveryMs: number
 }
 
-export type MainToShipper = { readonly kind: "stop" }
+/** A call of a journal, ended or cut off, and what its record charges. */
+export type ChargedCall = {
+  readonly id: string
+  readonly organizationId: string
+  readonly charges: readonly DurableCharge[]
+}
+
+/** The calls of this journal that ended after a row and belong to an organization; `gap` where older rows are gone. */
+export type EndedCalls = { readonly kind: "rows"; readonly rows: readonly ChargedCall[] } | { readonly kind: "gap" }
+
+export type MainToShipper =
+  | { readonly kind: "stop" }
+  /** There is an end after what you had read when you went to sleep. */
+  | { readonly kind: "wake" }
+  | {
+      readonly kind: "list ended"
+      readonly question: number
+      readonly organizationId: string
+      readonly afterSeq: number
+    }
+
 export type ShipperToMain =
+  /** Everything up to `seq` was read: wake me when there is an end after it. */
+  | { readonly kind: "idle"; readonly seq: number }
+  /** Ends up to `seq` are in the ledger or in quarantine; `ends` of them since the last time. */
+  | { readonly kind: "shipped"; readonly seq: number; readonly ends: number }
+  | { readonly kind: "ended"; readonly question: number; readonly answer: EndedCalls }
   | { readonly kind: "away"; readonly error: string }
   | { readonly kind: "back" }
   | { readonly kind: "quarantined"; readonly total: number; readonly error: string }
   | { readonly kind: "counted"; readonly quarantined: number }
+  /** Calls of a dead process's journal are in the ledger now; `writtenAtMs` is when it was last written. */
+  | { readonly kind: "adopted calls"; readonly calls: readonly ChargedCall[]; readonly writtenAtMs: number }
   | { readonly kind: "adopted"; readonly journalId: string; readonly ended: number; readonly interrupted: number }
-  | { readonly kind: "damaged"; readonly journalId: string; readonly error: string }
+  | { readonly kind: "damaged"; readonly journalId: string; readonly bytes: number }
   /** The first look for journals of dead processes is over. */
   | { readonly kind: "ready" }

@@ -2,14 +2,15 @@
  * The shipper's thread: first it adopts the journals of dead processes, then it brings the ends of its own journal to
  * Postgres in their order. It is told by the journal worker when there is something to read, and sleeps otherwise.
  */
-import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { setTimeout as wait } from "node:timers/promises"
 import { type MessagePort, parentPort, workerData } from "node:worker_threads"
 import { isConnectionLost } from "../platform/postgres.ts"
 import { adoptJournals } from "./adopt-journals.ts"
-import { ingest, type LedgerRow } from "./ingest.ts"
-import { END_ROW, type JournalPaths, journalBytes, journalPaths, openJournalReader } from "./journal-file.ts"
-import type { ShipperToJournal, ShipperToMain, ShipWorkerData } from "./journal-protocol.ts"
+import { chargedCalls, listEnded } from "./charged-calls.ts"
+import { acknowledgedSeq, ingest, type LedgerRow } from "./ingest.ts"
+import { END_ROW, type JournalRow } from "./journal-batch.ts"
+import type { MainToShipper, ShipperToMain, ShipWorkerData } from "./journal-protocol.ts"
+import { JournalReader } from "./journal-reader.ts"
 import { LedgerConnection } from "./ledger-connection.ts"
 import { ensureMonths } from "./partitions.ts"
 import { Quarantine } from "./quarantine.ts"
@@ -17,10 +18,7 @@ import { type Shipping, shipRows } from "./ship-rows.ts"
 
 const BACK_OFF_MS_MIN = 100
 const BACK_OFF_MS_MAX = 5_000
-const BATCH_BYTES_MAX = 8 * 1024 * 1024
-/** Checkpoints run here and passively, so that the journal's commits never wait for one. */
-const CHECKPOINT_EVERY_MS = 1_000
-const CHECKPOINT_BYTES_MIN = 4 * 1024 * 1024
+const BATCH_UNITS_MAX = 8 * 1024 * 1024
 
 /** Thrown out of waiting for Postgres when the process closes: what is unshipped stays in the journal. */
 class Stopped extends Error {}
@@ -28,39 +26,30 @@ class Stopped extends Error {}
 class ShipThread {
   readonly #main: MessagePort
   readonly #data: ShipWorkerData
-  readonly #paths: JournalPaths
-  readonly #journal: DatabaseSync
-  readonly #read: StatementSync
+  readonly #reader: JournalReader
+  /** Ends that were read and are not shipped yet. */
+  #read: JournalRow[] = []
   readonly #connection: LedgerConnection
   readonly #shipping: Shipping
   readonly #stopping = new AbortController()
   readonly #alarm = new Alarm()
-  readonly #timers: NodeJS.Timeout[]
+  readonly #adoptTimer: NodeJS.Timeout
   #adoptionDue = false
   #isAway = false
-  #readSeq = 0
+  #shippedSeq: number
 
   constructor(main: MessagePort, data: ShipWorkerData) {
     this.#main = main
     this.#data = data
-    this.#paths = journalPaths(data.directory, data.journalId)
-    this.#journal = openJournalReader(this.#paths)
-    this.#read = this.#journal.prepare("SELECT seq, body FROM journal WHERE seq > ? AND kind = ? ORDER BY seq LIMIT ?")
+    this.#shippedSeq = data.shippedSeq
+    this.#reader = new JournalReader(data.directory, data.journalId, data.shippedSeq)
     this.#connection = new LedgerConnection(data.databaseUrl, data.statementMsMax)
     this.#shipping = this.#shippingWith(new Quarantine(data.directory))
-    this.#timers = [
-      setInterval(() => this.#checkpoint(), CHECKPOINT_EVERY_MS),
-      setInterval(() => {
-        this.#adoptionDue = true
-        this.#alarm.ring()
-      }, data.adoptEveryMs),
-    ]
-    data.journalPort.on("message", () => this.#alarm.ring())
-    // All that the main thread ever says is to stop.
-    main.on("message", () => {
-      this.#stopping.abort()
+    this.#adoptTimer = setInterval(() => {
+      this.#adoptionDue = true
       this.#alarm.ring()
-    })
+    }, data.adoptEveryMs)
+    main.on("message", (message: MainToShipper) => this.#onMessage(message))
   }
 
   async run(): Promise<void> {
@@ -74,50 +63,86 @@ class ShipThread {
     } catch (error) {
       if (!(error instanceof Stopped)) throw error
     } finally {
-      for (const timer of this.#timers) clearInterval(timer)
+      clearInterval(this.#adoptTimer)
       await this.#connection.close()
-      this.#journal.close()
-      this.#data.journalPort.close()
+      this.#reader.close()
       this.#main.close()
     }
   }
 
+  #onMessage(message: MainToShipper): void {
+    if (message.kind === "list ended") {
+      const { directory, journalId } = this.#data
+      const answer = listEnded({ directory, journalId }, message.organizationId, message.afterSeq)
+      this.#tell({ kind: "ended", question: message.question, answer })
+      return
+    }
+    if (message.kind === "stop") this.#stopping.abort()
+    this.#alarm.ring()
+  }
+
   /** One batch, or a sleep until there is one. */
   async #shipNext(): Promise<void> {
-    const { rowsPerBatchMax, lingerMs, journalPort, journalId } = this.#data
-    let rows = this.#readRows()
-    if (rows.length > 0 && rows.length < rowsPerBatchMax) {
+    const { rowsPerBatchMax, lingerMs, journalId } = this.#data
+    this.#readEnds()
+    if (this.#read.length > 0 && this.#read.length < rowsPerBatchMax) {
       await this.#wait(lingerMs)
-      rows = this.#readRows()
+      this.#readEnds()
     }
+    const rows = this.#takeBatch()
     const last = rows.at(-1)
     if (last === undefined) {
-      journalPort.postMessage({ kind: "idle", seq: this.#readSeq } satisfies ShipperToJournal)
+      this.#tell({ kind: "idle", seq: this.#shippedSeq })
       return this.#alarm.rung()
     }
     await shipRows(this.#shipping, journalId, rows)
-    this.#readSeq = last.seq
-    journalPort.postMessage({ kind: "shipped", seq: last.seq } satisfies ShipperToJournal)
+    this.#shippedSeq = last.seq
+    this.#tell({ kind: "shipped", seq: last.seq, ends: rows.length })
   }
 
-  #readRows(): LedgerRow[] {
-    const fitting: LedgerRow[] = []
-    let bytes = 0
-    for (const { seq, body } of this.#read.iterate(this.#readSeq, END_ROW, this.#data.rowsPerBatchMax)) {
-      const row = { seq: Number(seq), body: String(body) }
-      bytes += row.body.length
-      if (fitting.length > 0 && bytes > BATCH_BYTES_MAX) break
-      fitting.push(row)
+  /** Reads until there are ends for a full batch, or until there is nothing more to read. */
+  #readEnds(): void {
+    const { rowsPerBatchMax } = this.#data
+    while (this.#read.length < rowsPerBatchMax) {
+      const rows = this.#reader.read(rowsPerBatchMax)
+      if (rows.length === 0) return
+      this.#read.push(...rows.filter(({ kind }) => kind === END_ROW))
     }
-    return fitting
+  }
+
+  #takeBatch(): LedgerRow[] {
+    let units = 0
+    let count = 0
+    for (const { body } of this.#read) {
+      units += body.length
+      if (count === this.#data.rowsPerBatchMax || (count > 0 && units > BATCH_UNITS_MAX)) break
+      count++
+    }
+    return this.#read.splice(0, count)
   }
 
   async #adopt(): Promise<void> {
     this.#adoptionDue = false
     const { directory, journalId, rowsPerBatchMax } = this.#data
-    const ship = (id: string, rows: readonly LedgerRow[]) => shipRows(this.#shipping, id, rows)
+    const acknowledged = (id: string) =>
+      this.#untilAnswered(() => this.#connection.run((sql) => acknowledgedSeq(sql, id), isConnectionLost))
+    const ship = async (id: string, rows: readonly LedgerRow[], writtenAtMs: number) => {
+      await shipRows(this.#shipping, id, rows)
+      this.#tell({ kind: "adopted calls", calls: chargedCalls(rows), writtenAtMs })
+    }
     const told = (message: ShipperToMain) => this.#tell(message)
-    await adoptJournals({ directory, ownId: journalId, rowsPerBatchMax, ship, told }, Date.now())
+    await adoptJournals({ directory, ownId: journalId, rowsPerBatchMax, acknowledged, ship, told }, Date.now())
+  }
+
+  /** Asks again for as long as Postgres is away. */
+  async #untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await ask()
+      } catch (error) {
+        await this.#pause(attempt, error)
+      }
+    }
   }
 
   #shippingWith(quarantine: Quarantine): Shipping {
@@ -150,15 +175,6 @@ class ShipThread {
     await wait(ms, undefined, { signal }).catch((error: unknown) => {
       if (!signal.aborted) throw error
     })
-  }
-
-  #checkpoint(): void {
-    if (journalBytes(this.#paths) <= CHECKPOINT_BYTES_MIN) return
-    try {
-      this.#journal.exec("PRAGMA wal_checkpoint(PASSIVE)")
-    } catch {
-      // Nothing is lost: rows stay in the write-ahead log. A disk that refuses is reported by the commit that it refuses.
-    }
   }
 
   #tell(message: ShipperToMain): void {

@@ -2,21 +2,29 @@
  * The main thread's side of shipping: starts the ship worker, hears how it fares, and starts another when one dies, since
  * all that a shipper knows is in the journal. Logs speak on change of state only.
  */
-import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads"
+import type { Worker } from "node:worker_threads"
 import type { Log } from "../platform/log.ts"
 import type { JournalOptions } from "./journal.ts"
-import type { MainToShipper, ShipperToMain } from "./journal-protocol.ts"
-import { exitOf, startShipWorker } from "./journal-threads.ts"
+import type { EndedCalls, MainToShipper, ShipperToMain } from "./journal-protocol.ts"
+import { exitOf, startShipWorker } from "./ship-thread.ts"
 
 const RESTART_MS = 1_000
 /** Longer than a healthy statement; one that hangs is cut, which costs nothing but sending it again. */
 const CLOSE_MS_MAX = 5_000
 
+/** What the journal hears of shipping. */
+export type ShipperListener = {
+  /** Everything up to this row was read; `wake` when there is an end after it. */
+  readonly idle: (seq: number) => void
+  /** Ends up to this row are in the ledger or in quarantine. */
+  readonly shipped: (seq: number, ends: number) => void
+}
+
 export class Shipper {
   readonly #options: JournalOptions
   readonly #journalId: string
   readonly #log: Log
-  readonly #connect: (port: MessagePort) => void
+  readonly #listener: ShipperListener
   readonly #isReady: Promise<void>
   #becomeReady: () => void = () => undefined
   #worker: Worker
@@ -24,13 +32,15 @@ export class Shipper {
   #isClosing = false
   #error: string | null = null
   #quarantined = 0
+  #shippedSeq = 0
+  readonly #questions = new Map<number, { resolve(answer: EndedCalls): void }>()
+  #lastQuestion = 0
 
-  /** `connect` hands the other end of the shipper's line to the journal worker. */
-  constructor(options: JournalOptions, journalId: string, connect: (port: MessagePort) => void) {
+  constructor(options: JournalOptions, journalId: string, listener: ShipperListener) {
     this.#options = options
     this.#journalId = journalId
     this.#log = options.log
-    this.#connect = connect
+    this.#listener = listener
     this.#isReady = new Promise((resolve) => {
       this.#becomeReady = resolve
     })
@@ -63,41 +73,56 @@ export class Shipper {
     clearTimeout(timer)
   }
 
+  /** There is an end after the row at which the shipper went to sleep. */
+  wake(): void {
+    this.#say({ kind: "wake" })
+  }
+
+  /** The calls that ended after a row, read from the files; `gap` where they are gone, or where the shipper has died. */
+  endedAfter(organizationId: string, afterSeq: number): Promise<EndedCalls> {
+    const question = ++this.#lastQuestion
+    return new Promise((resolve) => {
+      this.#questions.set(question, { resolve })
+      this.#say({ kind: "list ended", question, organizationId, afterSeq })
+    })
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true
     clearTimeout(this.#restartTimer)
     const exit = exitOf(this.#worker, CLOSE_MS_MAX)
-    this.#worker.postMessage({ kind: "stop" } satisfies MainToShipper)
+    this.#say({ kind: "stop" })
     await exit
   }
 
+  #say(message: MainToShipper): void {
+    this.#worker.postMessage(message)
+  }
+
   #startWorker(): Worker {
-    const { port1, port2 } = new MessageChannel()
     const { directory, databaseUrl, rowsPerBatchMax, lingerMs, statementMsMax, adoptEveryMs } = this.#options
-    const worker = startShipWorker(
-      {
-        directory,
-        journalId: this.#journalId,
-        databaseUrl,
-        journalPort: port1,
-        rowsPerBatchMax: rowsPerBatchMax ?? 500,
-        lingerMs: lingerMs ?? 100,
-        statementMsMax: statementMsMax ?? 30_000,
-        adoptEveryMs: adoptEveryMs ?? 30_000,
-      },
-      port1,
-    )
+    const worker = startShipWorker({
+      directory,
+      journalId: this.#journalId,
+      databaseUrl,
+      shippedSeq: this.#shippedSeq,
+      rowsPerBatchMax: rowsPerBatchMax ?? 500,
+      lingerMs: lingerMs ?? 100,
+      statementMsMax: statementMsMax ?? 30_000,
+      adoptEveryMs: adoptEveryMs ?? 30_000,
+    })
     worker.on("message", (message: ShipperToMain) => this.#onMessage(message))
     worker.on("error", (error) => {
       this.#error = `the shipper died: ${error instanceof Error ? error.message : String(error)}`
       this.#log.error({ err: error }, "shipper died; another one is started")
     })
     worker.on("exit", () => this.#restart())
-    this.#connect(port2)
     return worker
   }
 
   #restart(): void {
+    for (const { resolve } of this.#questions.values()) resolve({ kind: "gap" })
+    this.#questions.clear()
     if (this.#isClosing) return
     this.#restartTimer = setTimeout(() => {
       this.#worker = this.#startWorker()
@@ -106,6 +131,20 @@ export class Shipper {
 
   #onMessage(message: ShipperToMain): void {
     switch (message.kind) {
+      case "idle":
+        this.#listener.idle(message.seq)
+        break
+      case "shipped":
+        this.#shippedSeq = message.seq
+        this.#listener.shipped(message.seq, message.ends)
+        break
+      case "ended":
+        this.#questions.get(message.question)?.resolve(message.answer)
+        this.#questions.delete(message.question)
+        break
+      case "adopted calls":
+        this.#options.onAdopted?.(message.calls, message.writtenAtMs)
+        break
       case "ready":
         if (this.#error?.startsWith("the shipper died")) this.#error = null
         this.#becomeReady()
@@ -131,7 +170,7 @@ export class Shipper {
         break
       }
       case "damaged":
-        this.#log.error({ journal: message.journalId, error: message.error }, "a damaged journal was set aside")
+        this.#log.error({ journal: message.journalId, bytes: message.bytes }, "a damaged journal was set aside")
         break
     }
   }

@@ -1,14 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { pino } from "pino"
 import { afterEach, beforeEach, expect, inject, test, vi } from "vitest"
-import { Journal, type JournalOptions, JournalUnavailable, openJournal } from "../../src/ledger/journal.ts"
-import { journalPaths, lockJournal, openJournalFile } from "../../src/ledger/journal-file.ts"
-import { startJournalWorker } from "../../src/ledger/journal-threads.ts"
+import { type Journal, type JournalOptions, JournalUnavailable, openJournal } from "../../src/ledger/journal.ts"
+import { BatchPacker, END_ROW, type RowKind, START_ROW } from "../../src/ledger/journal-batch.ts"
+import { listSegments, lockJournal, segmentPath } from "../../src/ledger/journal-file.ts"
 import { QUARANTINE_FILE } from "../../src/ledger/quarantine.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -76,14 +78,25 @@ async function states(): Promise<Map<string, string>> {
   return new Map(rows.map((row) => [row.id, row.end_state]))
 }
 
+type Row = { readonly kind: RowKind; readonly id: string; readonly body: string }
+
+/** Bytes of one batch. */
+function batchOf(rows: readonly Row[], firstSeq = 1): Buffer {
+  const packer = new BatchPacker()
+  for (const { kind, id, body } of rows) packer.add(kind, id, body)
+  return packer.take(firstSeq)
+}
+
 /** A journal as a killed process leaves it. */
-function leaveJournal(rows: readonly { kind: number; id: string; body: string }[]): string {
+function leaveJournal(rows: readonly Row[]): string {
   const id = uuidv7Mint()(Date.now())
-  using database = openJournalFile(journalPaths(directory, id), "process")
-  const insert = database.prepare("INSERT INTO journal (kind, id, body) VALUES (?, ?, ?)")
-  for (const row of rows) insert.run(row.kind, row.id, row.body)
+  writeFileSync(segmentPath(directory, id, 1), batchOf(rows))
   return id
 }
+
+const interrupted = (record: UsageRecord) => JSON.stringify({ ...record, end_state: "interrupted" })
+const startOf = (record: UsageRecord): Row => ({ kind: START_ROW, id: record.id, body: interrupted(record) })
+const endOf = (record: UsageRecord): Row => ({ kind: END_ROW, id: record.id, body: JSON.stringify(record) })
 
 test("a full journal refuses starts, takes the ends of calls under way, and drops nothing", async () => {
   const cut = await link()
@@ -111,7 +124,7 @@ test("while Postgres is away calls are journaled; they are shipped once when it 
   for (let index = 0; index < 20; index++) await call(journal)
   await vi.waitFor(() => expect(journal.stats().lastError).not.toBeNull())
   expect(await journal.flush(50)).toBe(false)
-  expect(journal.stats()).toMatchObject({ backlogRows: 20, rows: 40, shippedTotal: 1 })
+  expect(journal.stats()).toMatchObject({ backlogRows: 20, rows: 20, shippedTotal: 1 })
   cut.mend()
   expect(await journal.flush(FLUSH_MS_MAX)).toBe(true)
   expect(await ledgerTotals(sql)).toMatchObject({ records: 21, rolled: 21, timed: 21, settled: String(21 * 855_001) })
@@ -213,12 +226,7 @@ test("a dropped start is never shipped, not even after a crash", async () => {
 
 test("what a dead process left is in the ledger when the next one has opened: ends as they are, open calls interrupted", async () => {
   const [ended, cut] = [sampleRecord(), sampleRecord()]
-  const interrupted = (record: UsageRecord) => JSON.stringify({ ...record, end_state: "interrupted" })
-  const id = leaveJournal([
-    { kind: 0, id: ended.id, body: interrupted(ended) },
-    { kind: 0, id: cut.id, body: interrupted(cut) },
-    { kind: 1, id: ended.id, body: JSON.stringify(ended) },
-  ])
+  const id = leaveJournal([startOf(ended), startOf(cut), endOf(ended)])
   await open()
   expect(await states()).toEqual(new Map([[ended.id, "complete"], [cut.id, "interrupted"]])) // biome-ignore format: one line
   const [ack] = await sql`SELECT last_seq FROM journal_ack WHERE journal_id = ${id}`
@@ -228,10 +236,7 @@ test("what a dead process left is in the ledger when the next one has opened: en
 
 test("a journal that was shipped but not deleted before the crash adds nothing when it is adopted", async () => {
   const record = sampleRecord()
-  const rows = [
-    { kind: 0, id: record.id, body: JSON.stringify({ ...record, end_state: "interrupted" }) },
-    { kind: 1, id: record.id, body: JSON.stringify(record) },
-  ]
+  const rows = [startOf(record), endOf(record)]
   leaveJournal(rows)
   const first = await open()
   await first.close()
@@ -261,9 +266,8 @@ test("a journal whose process dies later is adopted by one that goes on", async 
   const journal = await open({ adoptEveryMs: 50 })
   const record = sampleRecord()
   const id = uuidv7Mint()(Date.now())
-  const lock = lockJournal(journalPaths(directory, id))
-  using database = openJournalFile(journalPaths(directory, id), "process")
-  database.prepare("INSERT INTO journal (kind, id, body) VALUES (1, ?, ?)").run(record.id, JSON.stringify(record))
+  const lock = lockJournal(directory, id)
+  writeFileSync(segmentPath(directory, id, 1), batchOf([endOf(record)]))
   await call(journal)
   await journal.flush(FLUSH_MS_MAX)
   expect((await states()).has(record.id)).toBe(false)
@@ -271,23 +275,40 @@ test("a journal whose process dies later is adopted by one that goes on", async 
   await vi.waitFor(async () => expect((await states()).has(record.id)).toBe(true), { timeout: 5_000 })
 })
 
-test("a damaged journal is set aside and said so; the process opens, and other journals are adopted", async () => {
-  const damagedId = uuidv7Mint()(Date.now())
-  await writeFile(
-    path.join(directory, `${damagedId}.sqlite`),
-    "this is no database, but it is long enough to be one ".repeat(100),
-  )
-  const record = sampleRecord()
-  leaveJournal([{ kind: 1, id: record.id, body: JSON.stringify(record) }])
+test("damage in a journal costs the batches it touches: the others are shipped, the files set aside and it is said", async () => {
+  const [first, lost, last] = [sampleRecord(), sampleRecord(), sampleRecord()]
+  const damaged = batchOf([endOf(lost)], 2)
+  damaged[damaged.length >> 1] = 0
+  const id = leaveJournal([endOf(first)])
+  appendFileSync(segmentPath(directory, id, 1), damaged)
+  appendFileSync(segmentPath(directory, id, 1), batchOf([endOf(last)], 3))
   await open()
-  expect(await states()).toEqual(new Map([[record.id, "complete"]]))
-  expect(await readdir(directory)).toContain(`${damagedId}.sqlite.damaged`)
-  expect(logged.map((line) => line.msg)).toContain("a damaged journal was set aside")
+  expect(await states()).toEqual(new Map([[first.id, "complete"], [last.id, "complete"]])) // biome-ignore format: one line
+  expect(await readdir(directory)).toContain(`${id}.0000000000000001.journal.damaged`)
+  expect(logged).toContainEqual(expect.objectContaining({ msg: "a damaged journal was set aside", journal: id }))
+})
+
+test("a journal whose last batch was torn by the kill ends before it, and that is no damage", async () => {
+  const [whole, torn] = [sampleRecord(), sampleRecord()]
+  const id = leaveJournal([startOf(torn), startOf(whole), endOf(whole)])
+  appendFileSync(segmentPath(directory, id, 1), batchOf([endOf(torn)], 4).subarray(0, -20))
+  await open()
+  expect(await states()).toEqual(new Map([[whole.id, "complete"], [torn.id, "interrupted"]])) // biome-ignore format: one line
+  expect(logged.map((line) => line.msg)).toEqual(["records of an earlier process shipped"])
+  expect((await readdir(directory)).filter((name) => name.startsWith(id))).toEqual([])
+})
+
+test("rows that the ledger has acknowledged are not sent again when their journal is adopted", async () => {
+  const [shipped, owed, cut] = [sampleRecord(), sampleRecord(), sampleRecord()]
+  const id = leaveJournal([startOf(cut), endOf(shipped), endOf(owed)])
+  await sql`INSERT INTO journal_ack (journal_id, last_seq) VALUES (${id}, 2)`
+  await open()
+  expect([...(await states()).keys()].sort()).toEqual([owed.id, cut.id].sort())
 })
 
 test("with Postgres away the process opens all the same, and ships what was left when it is back", async () => {
   const record = sampleRecord()
-  leaveJournal([{ kind: 1, id: record.id, body: JSON.stringify(record) }])
+  leaveJournal([endOf(record)])
   const cut = await link()
   cut.cut()
   const journal = await open({ databaseUrl: cut.url, adoptMsMax: 50 })
@@ -335,22 +356,113 @@ test("more rows than one batch holds are shipped in order, each once", async () 
   expect(ack).toEqual({ isNewest: true })
 })
 
-test("when the journal's thread dies, waiting starts are refused with the cause, and no call is taken any more", async () => {
-  const paths = journalPaths(directory, uuidv7Mint()(Date.now()))
-  const worker = await startJournalWorker({ directory, journalId: paths.id, sync: "process" })
-  const log = pino({ level: "trace" }, { write: (line: string) => void logged.push(JSON.parse(line)) })
-  const options: JournalOptions = { directory, databaseUrl, log, sync: "process", rowsMax: 10 }
-  const journal = new Journal(options, paths, worker)
-  closing.push(() => journal.close())
-  await journal.shipper.ready(FLUSH_MS_MAX)
-  const waiting = journal.start("a", "{}")
-  const refused = expect(waiting).rejects.toThrow(/the journal's thread died/)
-  await worker.terminate()
-  await refused
-  expect(journal.isFull()).toBe(true)
-  await expect(journal.start("b", "{}")).rejects.toThrow(JournalUnavailable)
-  expect(journal.stats().lastError).toContain("the journal's thread died")
-  expect(logged.filter((line) => line.msg === "journal's thread died")).toHaveLength(1)
+/** Makes the disk refuse what the journal writes, until the returned function is called. */
+async function breakDisk(): Promise<() => void> {
+  const fs = await import("node:fs")
+  const refuse = () => {
+    throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" })
+  }
+  const spy = vi.spyOn(fs.default, "writeSync").mockImplementation(refuse)
+  syncBuiltinESMExports()
+  return () => {
+    spy.mockRestore()
+    syncBuiltinESMExports()
+  }
+}
+
+test("on a full disk starts are refused with the cause, ends wait and are written when there is room again", async () => {
+  const journal = await open()
+  const [first, second] = [sampleRecord(), sampleRecord()]
+  await Promise.all([begin(journal, first), begin(journal, second)])
+  const mend = await breakDisk()
+  try {
+    journal.end(first.id, JSON.stringify(first))
+    await expect(journal.start("a", "{}")).rejects.toThrow(/could not be written: ENOSPC/)
+    expect(journal.isFull()).toBe(true)
+    await expect(journal.start("b", "{}")).rejects.toThrow(JournalUnavailable)
+    journal.end(second.id, JSON.stringify(second))
+    expect(await journal.flush(300)).toBe(false)
+    expect(await states()).toEqual(new Map())
+  } finally {
+    mend()
+  }
+  expect(await journal.flush(FLUSH_MS_MAX)).toBe(true)
+  await vi.waitFor(() => expect(journal.isFull()).toBe(false))
+  expect(await states()).toEqual(new Map([[first.id, "complete"], [second.id, "complete"]])) // biome-ignore format: one line
+  expect(logged.map((line) => line.msg)).toEqual(["journal cannot be written", "journal can be written again"])
+  await call(journal)
+})
+
+test("an end is still owed when the process dies while its disk refuses it: the start stands for the call", async () => {
+  const journal = await open()
+  const record = sampleRecord()
+  await begin(journal, record)
+  const mend = await breakDisk()
+  try {
+    journal.end(record.id, JSON.stringify(record))
+    await journal.close()
+  } finally {
+    mend()
+  }
+  await open()
+  expect(await states()).toEqual(new Map([[record.id, "interrupted"]]))
+})
+
+test("segments go when they are shipped, but not the start of a call that is open: a long call's is copied forward", async () => {
+  const journal = await open({ segmentBytesMax: 4_000, keepShippedMs: 0 })
+  const long = sampleRecord()
+  await begin(journal, long)
+  const firstSegment = listSegments(directory, journal.id)[0]?.path ?? ""
+  for (let index = 0; index < 40; index++) {
+    await call(journal)
+    await journal.flush(FLUSH_MS_MAX)
+  }
+  expect(listSegments(directory, journal.id).length).toBeLessThan(15)
+  const texts = listSegments(directory, journal.id).map(({ path: file }) => readFileSync(file, "utf8"))
+  expect(texts.join("")).toContain(`s${long.id} `)
+  expect(listSegments(directory, journal.id).map(({ path: file }) => file)).not.toContain(firstSegment)
+  await journal.close()
+  await open()
+  expect((await states()).get(long.id)).toBe("interrupted")
+  expect(await ledgerTotals(sql)).toMatchObject({ records: 41, rolled: 41 })
+})
+
+test("calls that ended after a row can be listed by organization, shipped or not; where rows are gone it says so", async () => {
+  const journal = await open({ segmentBytesMax: 4_000, keepShippedMs: 60_000 })
+  const [first, other] = [await call(journal), await call(journal, { organization_id: "org_other" })]
+  await journal.flush(FLUSH_MS_MAX)
+  const [ack] = await sql<{ last_seq: number }[]>`SELECT last_seq::int FROM journal_ack`
+  const later = await call(journal)
+  const idsAfter = async (organizationId: string, seq: number) => {
+    const answer = await journal.endedAfter(organizationId, seq)
+    return answer.kind === "rows" ? answer.rows.map(({ id }) => id) : answer.kind
+  }
+  expect(await idsAfter(first.organization_id, 0)).toEqual([first.id, later.id])
+  expect(await idsAfter("org_other", 0)).toEqual([other.id])
+  expect(await idsAfter(first.organization_id, ack?.last_seq ?? 0)).toEqual([later.id])
+  const answer = await journal.endedAfter(first.organization_id, 0)
+  expect(answer).toMatchObject({ rows: [{ charges: first.charges }, { charges: later.charges }] })
+
+  const brief = await open({ segmentBytesMax: 4_000, keepShippedMs: 0 })
+  for (let index = 0; index < 20; index++) {
+    await call(brief)
+    await brief.flush(FLUSH_MS_MAX)
+  }
+  expect(await brief.endedAfter(first.organization_id, 0)).toEqual({ kind: "gap" })
+})
+
+test("who waits for adopted calls hears what each charges, ended or cut off", async () => {
+  const [ended, cut] = [sampleRecord(), sampleRecord()]
+  leaveJournal([startOf(cut), startOf(ended), endOf(ended)])
+  const adopted: unknown[] = []
+  await open({ onAdopted: (calls, writtenAtMs) => adopted.push(...calls, writtenAtMs) })
+  const told = (record: UsageRecord) => ({
+    id: record.id,
+    organizationId: record.organization_id,
+    charges: record.charges,
+  })
+  expect(adopted.slice(0, 2)).toEqual([told(cut), told(ended)])
+  expect(Math.abs(Number(adopted[2]) - Date.now())).toBeLessThan(60_000)
 })
 
 test("a shipper that dies is replaced, and ships on from where the journal stands", async () => {

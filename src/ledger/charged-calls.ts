@@ -1,0 +1,47 @@
+/**
+ * What calls of a journal charge their limits, read back from the records' texts: for counters that have to be rebuilt,
+ * and for calls of dead processes whose holds still stand.
+ */
+import type { DurableCharge } from "../admission/limits.ts"
+import { END_ROW } from "./journal-batch.ts"
+import type { ChargedCall, EndedCalls } from "./journal-protocol.ts"
+import { JournalReader } from "./journal-reader.ts"
+
+const ROWS_PER_READ = 1_000
+
+/** The calls that these rows tell of; a row that is no record tells of none. */
+export function chargedCalls(rows: readonly { readonly body: string }[]): ChargedCall[] {
+  return rows.flatMap(({ body }) => readCall(body) ?? [])
+}
+
+/** The calls of an organization that ended after a row of a journal; `gap` where the rows after it are not all there. */
+export function listEnded(
+  journal: { readonly directory: string; readonly journalId: string },
+  organizationId: string,
+  afterSeq: number,
+): EndedCalls {
+  const reader = new JournalReader(journal.directory, journal.journalId, afterSeq)
+  try {
+    const calls: ChargedCall[] = []
+    for (let rows = reader.read(ROWS_PER_READ); rows.length > 0; rows = reader.read(ROWS_PER_READ)) {
+      const ended = rows.filter(({ kind }) => kind === END_ROW)
+      calls.push(...chargedCalls(ended).filter((call) => call.organizationId === organizationId))
+    }
+    const isWhole = reader.firstSeq !== null && reader.firstSeq <= afterSeq + 1
+    return isWhole ? { kind: "rows", rows: calls } : { kind: "gap" }
+  } finally {
+    reader.close()
+  }
+}
+
+function readCall(body: string): ChargedCall | null {
+  try {
+    const record: { id?: unknown; organization_id?: unknown; charges?: unknown } = JSON.parse(body)
+    if (typeof record.id !== "string" || typeof record.organization_id !== "string") return null
+    const charges = Array.isArray(record.charges) ? (record.charges as DurableCharge[]) : []
+    return { id: record.id, organizationId: record.organization_id, charges }
+  } catch {
+    // The ledger has refused this row and set it aside; a person decides what it charges.
+    return null
+  }
+}
