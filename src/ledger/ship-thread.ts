@@ -2,8 +2,11 @@
 import { Worker } from "node:worker_threads"
 import type { ShipWorkerData } from "./journal-protocol.ts"
 
+/** Batches are short-lived and large: with the usual young generation each of them would be copied several times. */
+const HEAP = { maxYoungGenerationSizeMb: 64 }
+
 export function startShipWorker(data: ShipWorkerData): Worker {
-  return new Worker(new URL("./ship-worker.ts", import.meta.url), { workerData: data })
+  return new Worker(new URL("./ship-worker.ts", import.meta.url), { workerData: data, resourceLimits: HEAP })
 }
 
 /** Resolves when the thread has ended by itself, or was ended because it took longer than it may. */

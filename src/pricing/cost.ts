@@ -48,12 +48,11 @@ export function priceUsage(row: PriceRow, usage: Usage): PricedUsage {
   const hasTokenRates = Object.keys(sheet.rates).length > 0
   const tokens = hasTokenRates || usage.units === 0 ? tokenCounts(sheet.rates, usage) : []
   for (const [tokenClass, count] of tokens) {
-    if (count === 0) continue
     const rate = rateFor(sheet.rates, tokenClass)
     if (rate === undefined) missing.push(tokenClass)
     else lines.push(tokenLine(tokenClass, count, rate))
   }
-  if (usage.units > 0 && !tokens.some(([, count]) => count > 0)) {
+  if (usage.units > 0 && tokens.length === 0) {
     const line = unitLine(row.units, usage)
     if (line === undefined) missing.push(`${usage.units} ${usage.unitType || "units"}`)
     else lines.push(line)
@@ -70,7 +69,8 @@ export function priceUsage(row: PriceRow, usage: Usage): PricedUsage {
 
 /**
  * The tokens by the class that they are rated in. Subsets (audio, image, reasoning) are taken out of their whole only
- * where the row rates them apart, and never more than the whole holds: each token is billed once.
+ * where the row rates them apart, and never more than the whole holds: each token is billed once. Classes without
+ * tokens are left out.
  */
 function tokenCounts(rates: Rates, usage: Usage): (readonly [TokenClass, number])[] {
   const audioIn = rates.input_audio === undefined ? 0 : Math.min(usage.audioInputTokens, usage.inputUncachedTokens)
@@ -81,18 +81,21 @@ function tokenCounts(rates: Rates, usage: Usage): (readonly [TokenClass, number]
     rates.output_image === undefined ? 0 : Math.min(usage.imageOutputTokens, usage.outputTokens - audioOut)
   const textOut = usage.outputTokens - audioOut - imageOut
   const reasoning = rates.reasoning === undefined ? 0 : Math.min(usage.reasoningTokens, textOut)
-  return [
-    ["input", usage.inputUncachedTokens - audioIn - imageIn],
-    ["input_audio", audioIn],
-    ["input_image", imageIn],
-    ["cache_read", usage.cacheReadTokens],
-    ["cache_write_5m", usage.cacheWrite5mTokens],
-    ["cache_write_1h", usage.cacheWrite1hTokens],
-    ["output", textOut - reasoning],
-    ["reasoning", reasoning],
-    ["output_audio", audioOut],
-    ["output_image", imageOut],
-  ]
+  const counts: [TokenClass, number][] = []
+  const add = (tokenClass: TokenClass, count: number) => {
+    if (count !== 0) counts.push([tokenClass, count])
+  }
+  add("input", usage.inputUncachedTokens - audioIn - imageIn)
+  add("input_audio", audioIn)
+  add("input_image", imageIn)
+  add("cache_read", usage.cacheReadTokens)
+  add("cache_write_5m", usage.cacheWrite5mTokens)
+  add("cache_write_1h", usage.cacheWrite1hTokens)
+  add("output", textOut - reasoning)
+  add("reasoning", reasoning)
+  add("output_audio", audioOut)
+  add("output_image", imageOut)
+  return counts
 }
 
 function tokenLine(tokenClass: TokenClass, count: number, { ratedAs, ratePicos }: FoundRate): CostLine {

@@ -8,6 +8,7 @@ const DECIMALS = 12
 const INTEGER_DIGITS_MAX = 12
 export const PICOS_PER_USD = 10n ** BigInt(DECIMALS)
 const PICOS_PER_NANO = 1_000n
+const ZERO = 0x30
 
 const DECIMAL = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?$/
 /** Sign, digits, point, digits; anything longer is refused before it is looked at. */
@@ -40,10 +41,12 @@ export function parseUsd(text: string): ParsedUsd {
 
 /** Dollars as the shortest exact decimal: `0.0075`, `3`, `-0.000000000001`; never an exponent. */
 export function formatUsd(picos: bigint): string {
-  const size = picos < 0n ? -picos : picos
-  const fraction = (size % PICOS_PER_USD).toString().padStart(DECIMALS, "0").replace(/0+$/, "")
-  const digits = fraction === "" ? `${size / PICOS_PER_USD}` : `${size / PICOS_PER_USD}.${fraction}`
-  return picos < 0n ? `-${digits}` : digits
+  const digits = (picos < 0n ? -picos : picos).toString().padStart(DECIMALS + 1, "0")
+  const point = digits.length - DECIMALS
+  let end = digits.length
+  while (end > point && digits.charCodeAt(end - 1) === ZERO) end--
+  const amount = end === point ? digits.slice(0, point) : `${digits.slice(0, point)}.${digits.slice(point, end)}`
+  return picos < 0n ? `-${amount}` : amount
 }
 
 /** The smallest whole number of nano-dollars that is not less than the amount: what a usd limit is charged. */

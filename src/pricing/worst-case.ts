@@ -51,7 +51,8 @@ function worstOfRow(row: PriceRow, bound: CostBound): WorstCase {
     const cost = BigInt(bound.inputTokensMax) * (input ?? 0n) + BigInt(bound.outputTokensMax) * (output ?? 0n)
     if (cost > costPicos) costPicos = cost
   }
-  for (const [name, callsMax] of Object.entries(bound.fees ?? {})) {
+  if (bound.fees === undefined) return { kind: "bounded", costPicos }
+  for (const [name, callsMax] of Object.entries(bound.fees)) {
     const fee = row.fees.get(name)
     if (fee === undefined && callsMax > 0) return unrated(row.id, name)
     costPicos += BigInt(callsMax) * (fee ?? 0n)
