@@ -12,7 +12,7 @@ import {
 import type { LimitRow } from "../identity/limit-row.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { type AdminApp, type AdminOptions, callerIp } from "./admin-app.ts"
-import { answers, pageQuery } from "./answers.ts"
+import { answers, errorAnswer, pageQuery } from "./answers.ts"
 import { capInput, limitMembers, limitOutput, newLimit, readCap, shownLimit, storeFailureInput } from "./limit-shape.ts"
 
 /** The member of `scope` that names the subject → the scope. */
@@ -72,7 +72,13 @@ function createAndList(app: AdminApp, { sql, organizationId, directory }: AdminO
     method: "post",
     path: "/admin/v1/limits",
     request: { body: { required: true, content: { "application/json": { schema: newScopedLimit } } } },
-    responses: answers(201, "The limit; it applies to the next call.", scopedLimit),
+    responses: {
+      ...answers(201, "The limit; it applies to the next call.", scopedLimit),
+      409: {
+        description: `The subject has ${LIMITS_PER_SUBJECT_MAX} limits already.`,
+        content: { "application/json": { schema: errorAnswer } },
+      },
+    },
   })
   app.openapi(create, async (context) => {
     const { of, limit } = context.req.valid("json")
