@@ -156,8 +156,14 @@ async function openLedger(
 type PlaneParts = Stores & Ledger & { readonly priceBook: PriceBook; readonly registry: Registry; readonly log: Log }
 
 async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing): Promise<DataPlane> {
-  const { sql, log, journal, admission, priceBook, registry } = parts
-  const directory = new Directory({ sql, clock, log, keysMax: config.key_cache_max })
+  const { log, journal, admission, priceBook, registry } = parts
+  const directory = new Directory({
+    openPostgres: () => openPostgres(parts.databaseUrl, { max: 2, applicationName: "tallygate-directory" }),
+    clock,
+    log,
+    keysMax: config.key_cache_max,
+    unconfirmedMsMax: config.key_cache_max_age_ms,
+  })
   await directory.poll()
   directory.start()
   closing.add("directory", () => directory.stop())

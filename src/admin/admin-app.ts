@@ -14,6 +14,7 @@ import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
 import { keyRoutes } from "./key-routes.ts"
+import { limitRoutes } from "./limit-routes.ts"
 import { operationRoutes, type Readiness } from "./operation-routes.ts"
 import { peopleRoutes } from "./people-routes.ts"
 import { usageRoutes } from "./usage-routes.ts"
@@ -61,6 +62,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   app.notFound((context) => renderError(options.log, unknownRoute(context), context))
   operationRoutes(app, options, requireAdmin(options))
   keyRoutes(app, options)
+  limitRoutes(app, options)
   peopleRoutes(app, options)
   usageRoutes(app, options)
   app.doc("/openapi.json", { openapi: "3.1.0", info: { title: "Tallygate admin API", version: options.version } })

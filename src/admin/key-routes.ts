@@ -1,60 +1,13 @@
 /** Virtual keys: create with limits, list, revoke. */
 import { createRoute, z } from "@hono/zod-openapi"
-import { LIMIT_KINDS, LIMIT_WINDOWS } from "../identity/limit.ts"
-import {
-  createVirtualKey,
-  listVirtualKeys,
-  type NewLimit,
-  revokeVirtualKey,
-  type VirtualKeyRow,
-} from "../identity/registry.ts"
+import { LIMITS_PER_SUBJECT_MAX } from "../identity/limit-registry.ts"
+import { createVirtualKey, listVirtualKeys, revokeVirtualKey, type VirtualKeyRow } from "../identity/registry.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { formatUsd, parseUsd } from "../pricing/money.ts"
 import { type AdminApp, type AdminOptions, callerIp } from "./admin-app.ts"
 import { answers, pageQuery } from "./answers.ts"
-
-const PICOS_PER_NANO = 1000n
-const LIMITS_MAX = 20
+import { limitInput, limitOutput, shownLimit } from "./limit-shape.ts"
 
 const name = z.string().trim().min(1).max(200)
-
-const limitInput = z
-  .strictObject({
-    kind: z.enum(LIMIT_KINDS).openapi({ description: "What is counted; usd is money." }),
-    window: z.enum(LIMIT_WINDOWS).openapi({ description: "`none` belongs to concurrency, the others to the rest." }),
-    cap: z
-      .union([z.string().max(40), z.int().nonnegative()])
-      .openapi({ description: 'A decimal string in dollars for usd ("5.00"), a whole number for the rest.' }),
-  })
-  .transform((input, context): NewLimit => {
-    const cap = readCap(input)
-    if (typeof cap === "string") {
-      context.addIssue({ code: "custom", path: ["cap"], message: cap })
-      return z.NEVER
-    }
-    if ((input.kind === "concurrency") !== (input.window === "none")) {
-      const message = "concurrency takes the window none, and only concurrency does"
-      context.addIssue({ code: "custom", path: ["window"], message })
-      return z.NEVER
-    }
-    return { kind: input.kind, window: input.window, cap }
-  })
-  .openapi("NewLimit", { type: "object" })
-
-/** The cap in the limit's unit, or what is wrong with it. */
-function readCap(input: { kind: string; cap: string | number }): bigint | string {
-  if (input.kind !== "usd") {
-    const text = String(input.cap)
-    return /^\d{1,18}$/.test(text) ? BigInt(text) : "must be a whole number"
-  }
-  if (typeof input.cap === "number")
-    return 'must be a decimal string such as "5.00", since a JSON number would be rounded'
-  const parsed = parseUsd(input.cap)
-  if (parsed.kind === "invalid") return `must be ${parsed.reason}`
-  if (parsed.picos < 0n) return "must not be negative"
-  if (parsed.picos % PICOS_PER_NANO !== 0n) return "must have at most 9 decimals"
-  return parsed.picos / PICOS_PER_NANO
-}
 
 const newKey = z
   .strictObject({
@@ -67,16 +20,10 @@ const newKey = z
       .optional()
       .openapi({ description: "Names or globs with *." }),
     expires_at: z.iso.datetime({ offset: true }).optional(),
-    limits: z.array(limitInput).max(LIMITS_MAX).optional(),
+    limits: z.array(limitInput).max(LIMITS_PER_SUBJECT_MAX).optional(),
   })
   .openapi("NewVirtualKey")
 
-const limitOutput = z.object({
-  id: z.string(),
-  kind: z.enum(LIMIT_KINDS),
-  window: z.enum(LIMIT_WINDOWS),
-  cap: z.string(),
-})
 const keyOutput = z
   .object({
     id: z.string(),
@@ -122,7 +69,7 @@ export function keyRoutes(app: AdminApp, options: AdminOptions): void {
       const message = `There is no ${created.what} \`${created.id}\` in this organization.`
       throw new ApiError("not_found", message, { param: `${created.what}_id` })
     }
-    options.directory.clear()
+    await options.directory.changed()
     return context.json({ ...shown(created.row), key: created.secret }, 201)
   })
 
@@ -153,7 +100,7 @@ export function keyRoutes(app: AdminApp, options: AdminOptions): void {
     const actor = { name: context.get("admin"), ip: callerIp(context) }
     const row = await revokeVirtualKey(options.sql, actor, id, new Date(options.clock.nowMs()))
     if (row === null) throw new ApiError("not_found", `There is no key \`${id}\`.`, { param: "id" })
-    options.directory.clear()
+    await options.directory.changed()
     return context.json(shown(row), 200)
   })
 }
@@ -165,9 +112,6 @@ function shown(row: VirtualKeyRow): z.infer<typeof keyOutput> {
     expires_at: iso(row.expires_at),
     revoked_at: iso(row.revoked_at),
     created_at: row.created_at.toISOString(),
-    limits: row.limits.map((limit) => ({
-      ...limit,
-      cap: limit.kind === "usd" ? formatUsd(BigInt(limit.cap) * PICOS_PER_NANO) : limit.cap,
-    })),
+    limits: row.limits.map(shownLimit),
   }
 }

@@ -241,8 +241,11 @@ export const configSchema = z.strictObject(
     metrics: metrics.prefault({}).describe("The page /metrics."),
     database_connections_max: wholeNumber(1, 1_000, "connections")
       .default(4)
-      .describe("Most connections to Postgres at the same time."),
+      .describe("Most connections to Postgres at the same time, besides two for keys and one for records."),
     key_cache_max: wholeNumber(1, 10_000_000, "keys").default(10_000).describe("Virtual keys kept in memory."),
+    key_cache_max_age_ms: milliseconds(1_000, 30 * DAY_MS)
+      .default(HOUR_MS)
+      .describe("How long a kept key is trusted while Postgres is away, in milliseconds; then its calls get 503."),
   },
   { error: "a mapping of keys to values" },
 )

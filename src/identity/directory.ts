@@ -1,118 +1,166 @@
 /**
  * The read path of identity: from a presented key to its record, cached, because every call asks. A change anywhere
  * raises `directory_version` in its own transaction; each process polls that row every half second and empties its
- * cache when it moved, so an edit is seen everywhere within a second. A look-up that began before the cache was
- * emptied never writes its answer back. Unknown keys are cached too (bounded), or a scanner would reach Postgres.
+ * cache when it moved, so an edit is seen everywhere within a second. Unknown keys are cached too (bounded), or a
+ * scanner would reach Postgres.
+ *
+ * An entry is never older than the version it stands under: a look-up that began before the cache was emptied never
+ * writes its answer back, and one that began after reads at least the version that emptied it. So a poll that finds the
+ * version unmoved confirms every entry at once. While Postgres is away cached keys go on working until they were last
+ * confirmed too long ago, and other keys are answered `unavailable` without waiting.
  */
 import { LRUCache } from "lru-cache"
+import { BoundedPostgres } from "../platform/bounded-postgres.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
-import type { Limit } from "./limit.ts"
+import { readDirectoryVersion } from "./directory-version.ts"
+import { readVirtualKey } from "./read-virtual-key.ts"
 import { secretDigest, virtualKeyFault } from "./secret.ts"
 import { keyFault, type VirtualKey } from "./virtual-key.ts"
 
 const UNKNOWN = Symbol("unknown")
-const POLL_MS = 500
+const POLL_EVERY_MS = 500
+const POLL_MS_MAX = 2_000
+const LOOK_UP_MS_MAX = 2_000
+/** A look-up that meets a change reads again. */
+const READS_MAX = 2
+/** Keys that are looked up at the same time; beyond it a key is unavailable for the moment. */
+const LOOK_UPS_MAX = 1_000
 
 export type Identified =
   | { readonly kind: "caller"; readonly key: VirtualKey }
   | { readonly kind: "refused"; readonly message: string }
   | { readonly kind: "unavailable"; readonly cause: unknown }
 
-type KeyRow = {
-  id: string
-  name: string
-  organization_id: string
-  project_id: string
-  user_id: string | null
-  allowed_models: string[] | null
-  expires_at: Date | null
-  revoked_at: Date | null
-}
-type LimitRow = {
-  id: string
-  organization_id: string
-  scope: Limit["scope"]
-  subject: string
-  kind: Limit["kind"]
-  window: Limit["window"]
-  cap: string
-  time_zone: string
-  anchor_day: number
-  on_store_failure: Limit["onStoreFailure"]
+type Known = VirtualKey | typeof UNKNOWN
+/** What the cache holds: what is known, and since when it is known to be so. Nothing of it says what was spent. */
+type Entry = { readonly known: Known; readonly readAtMs: number }
+
+export type DirectoryOptions = {
+  /** Opens a pool of the directory's own, of two connections: it drops one that does not answer. */
+  readonly openPostgres: () => Sql
+  readonly clock: Clock
+  readonly log: Log
+  readonly keysMax: number
+  /** How long an entry is trusted that Postgres does not confirm. */
+  readonly unconfirmedMsMax: number
 }
 
 export class Directory {
-  readonly #sql: Sql
+  readonly #postgres: BoundedPostgres
   readonly #clock: Clock
   readonly #log: Log
-  readonly #cache: LRUCache<string, VirtualKey | typeof UNKNOWN>
-  readonly #loading = new Map<string, Promise<VirtualKey | typeof UNKNOWN>>()
+  readonly #unconfirmedMsMax: number
+  readonly #cache: LRUCache<string, Entry>
+  readonly #loading = new Map<string, Promise<Known>>()
   #version = ""
   #generation = 0
+  #confirmedAtMs = Number.NEGATIVE_INFINITY
+  /** Looks at the version are counted as they begin; the answer of an earlier one must not undo that of a later one. */
+  #looksBegun = 0
+  #lookAnswered = 0
+  #isPolling = false
   #isReachable = true
+  #isStopped = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(options: { sql: Sql; clock: Clock; log: Log; keysMax: number }) {
-    this.#sql = options.sql
+  constructor(options: DirectoryOptions) {
+    this.#postgres = new BoundedPostgres(options.openPostgres)
     this.#clock = options.clock
     this.#log = options.log
+    this.#unconfirmedMsMax = options.unconfirmedMsMax
     this.#cache = new LRUCache({ max: options.keysMax })
   }
 
   /** Starts polling for changes made by other processes. */
   start(): void {
-    this.#timer = setInterval(() => void this.poll(), POLL_MS)
+    this.#timer = setInterval(() => {
+      if (!this.#isPolling) void this.poll()
+    }, POLL_EVERY_MS)
     this.#timer.unref()
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
+    this.#isStopped = true
     clearInterval(this.#timer)
+    await this.#postgres.close()
   }
 
   /** The caller behind a presented key, without waiting where the key is cached; undefined means: ask `identify`. */
   identifyCached(text: string): Identified | undefined {
-    const known = this.#cache.get(secretDigest(text))
+    const known = this.#cached(secretDigest(text))
     return known === undefined ? undefined : this.#judge(known)
   }
 
-  /** The caller behind a presented key. `unavailable` only where the key is not cached and Postgres is away. */
+  /** The caller behind a presented key. `unavailable` only where nothing current is cached and Postgres is away. */
   async identify(text: string): Promise<Identified> {
     const fault = virtualKeyFault(text)
     if (fault !== null) return { kind: "refused", message: `This API key is not valid: ${fault}.` }
     const digest = secretDigest(text)
     try {
-      return this.#judge(this.#cache.get(digest) ?? (await this.#load(digest)))
+      return this.#judge(this.#cached(digest) ?? (await this.#lookUp(digest)))
     } catch (cause) {
       return { kind: "unavailable", cause }
     }
   }
 
-  /** Forgets everything cached; called after a change in this process and when another process's change is seen. */
+  /** Forgets everything cached. */
   clear(): void {
     this.#generation++
     this.#cache.clear()
     this.#loading.clear()
   }
 
+  /** To be awaited after a change in this process, so that it is effective here when its author reads the answer. */
+  async changed(): Promise<void> {
+    // The look finds the new version and empties the cache for it, so that the next poll need not do it again.
+    if ((await this.#look()) === "away") this.clear()
+  }
+
   /** Looks whether another process changed something. */
   async poll(): Promise<void> {
+    this.#isPolling = true
+    await this.#look()
+    this.#isPolling = false
+  }
+
+  async #look(): Promise<"seen" | "away"> {
+    const turn = ++this.#looksBegun
+    const beganAtMs = this.#clock.nowMs()
     try {
-      const [row] = await this.#sql<{ version: string }[]>`SELECT version::text AS version FROM directory_version`
-      if (row !== undefined && row.version !== this.#version) {
-        this.#version = row.version
-        this.clear()
-      }
+      const version = await this.#postgres.run(readDirectoryVersion, POLL_MS_MAX)
+      if (turn > this.#lookAnswered) this.#see(turn, version, beganAtMs)
       if (!this.#isReachable) this.#log.info("directory reachable again")
       this.#isReachable = true
+      return "seen"
     } catch (error) {
-      if (this.#isReachable) this.#log.warn({ err: error }, "directory unreachable, cached keys go on working")
+      // A look that the stop has cut off says nothing about Postgres.
+      if (this.#isStopped) return "away"
+      const away = { err: error, trusted_ms: this.#unconfirmedMsMax }
+      if (this.#isReachable) this.#log.warn(away, "directory unreachable, cached keys go on working for a time")
       this.#isReachable = false
+      return "away"
     }
   }
 
-  #judge(known: VirtualKey | typeof UNKNOWN): Identified {
+  #see(turn: number, version: string, beganAtMs: number): void {
+    this.#lookAnswered = turn
+    if (version !== this.#version) {
+      this.#version = version
+      this.clear()
+    }
+    this.#confirmedAtMs = beganAtMs
+  }
+
+  #cached(digest: string): Known | undefined {
+    const entry = this.#cache.get(digest)
+    if (entry === undefined) return undefined
+    const knownAtMs = Math.max(entry.readAtMs, this.#confirmedAtMs)
+    return this.#clock.nowMs() - knownAtMs <= this.#unconfirmedMsMax ? entry.known : undefined
+  }
+
+  #judge(known: Known): Identified {
     if (known === UNKNOWN) {
       return { kind: "refused", message: "This API key is not known here. Check OPENAI_API_KEY, or ask an admin." }
     }
@@ -120,59 +168,30 @@ export class Directory {
     return fault === null ? { kind: "caller", key: known } : { kind: "refused", message: fault }
   }
 
-  #load(digest: string): Promise<VirtualKey | typeof UNKNOWN> {
+  async #lookUp(digest: string): Promise<Known> {
     const running = this.#loading.get(digest)
     if (running !== undefined) return running
-    const generation = this.#generation
-    const loading = readVirtualKey(this.#sql, digest)
-      .then((key) => {
-        const known = key ?? UNKNOWN
-        if (generation === this.#generation) this.#cache.set(digest, known)
-        return known
-      })
-      .finally(() => {
-        if (this.#loading.get(digest) === loading) this.#loading.delete(digest)
-      })
+    // The poll finds out when Postgres is back; until then nobody waits for it, and no scanner makes it worse.
+    if (!this.#isReachable) throw new Error("Postgres was away when the directory last looked.")
+    if (this.#loading.size >= LOOK_UPS_MAX) throw new Error(`${LOOK_UPS_MAX} keys are being looked up already.`)
+    const loading = this.#load(digest).finally(() => {
+      if (this.#loading.get(digest) === loading) this.#loading.delete(digest)
+    })
     this.#loading.set(digest, loading)
     return loading
   }
-}
 
-async function readVirtualKey(sql: Sql, digest: string): Promise<VirtualKey | null> {
-  const [row] = await sql<KeyRow[]>`
-    SELECT id, name, organization_id, project_id, user_id, allowed_models, expires_at, revoked_at
-    FROM virtual_keys WHERE secret_sha256 = decode(${digest}, 'hex')`
-  if (row === undefined) return null
-  return {
-    id: row.id,
-    name: row.name,
-    organizationId: row.organization_id,
-    projectId: row.project_id,
-    userId: row.user_id ?? "",
-    allowedModels: row.allowed_models,
-    expiresAtMs: row.expires_at?.getTime() ?? null,
-    revokedAtMs: row.revoked_at?.getTime() ?? null,
-    limits: await readLimits(sql, row),
+  /** What was read while the cache was emptied may be older than the change: it is read again, and at last not kept. */
+  async #load(digest: string): Promise<Known> {
+    const endsAtMs = performance.now() + LOOK_UP_MS_MAX
+    for (let reads = 1; ; reads++) {
+      const generation = this.#generation
+      const readAtMs = this.#clock.nowMs()
+      const msMax = endsAtMs - performance.now()
+      const known = (await this.#postgres.run((sql) => readVirtualKey(sql, digest), msMax)) ?? UNKNOWN
+      const isCurrent = generation === this.#generation
+      if (isCurrent) this.#cache.set(digest, { known, readAtMs })
+      if (isCurrent || reads === READS_MAX) return known
+    }
   }
-}
-
-async function readLimits(sql: Sql, key: KeyRow): Promise<Limit[]> {
-  const rows = await sql<LimitRow[]>`
-    SELECT id, organization_id, scope, subject, kind, "window", cap::text AS cap, time_zone, anchor_day, on_store_failure
-    FROM limits
-    WHERE (scope, subject) IN (('organization', ${key.organization_id}), ('project', ${key.project_id}),
-                               ('user', ${key.user_id ?? ""}), ('key', ${key.id}))
-    ORDER BY array_position(ARRAY['organization', 'project', 'user', 'key'], scope), created_at, id`
-  return rows.map((row) => ({
-    id: row.id,
-    organizationId: row.organization_id,
-    scope: row.scope,
-    subject: row.subject,
-    kind: row.kind,
-    window: row.window,
-    cap: BigInt(row.cap),
-    timeZone: row.time_zone,
-    anchorDay: row.anchor_day,
-    onStoreFailure: row.on_store_failure,
-  }))
 }

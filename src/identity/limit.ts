@@ -33,3 +33,10 @@ export type Limit = {
   readonly anchorDay: number
   readonly onStoreFailure: StoreFailurePolicy
 }
+
+/** What a limit is where nobody said otherwise. `local` keeps money and calls bounded while the store is away. */
+export const LIMIT_DEFAULTS = {
+  timeZone: "UTC",
+  anchorDay: 1,
+  onStoreFailure: "local",
+} as const satisfies Partial<Limit>

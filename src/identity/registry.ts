@@ -5,10 +5,10 @@
 import { namedId } from "../platform/ids.ts"
 import { type Sql, sqlState, type Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
-import type { Limit } from "./limit.ts"
+import { raiseDirectoryVersion } from "./directory-version.ts"
+import { insertLimit, type NewLimit } from "./limit-registry.ts"
+import type { LimitRow } from "./limit-row.ts"
 import { mintVirtualKey, secretDigest } from "./secret.ts"
-
-export type NewLimit = Pick<Limit, "kind" | "window" | "cap">
 
 export type NewVirtualKey = {
   readonly name: string
@@ -21,6 +21,11 @@ export type NewVirtualKey = {
   readonly limits: readonly NewLimit[]
 }
 
+export type KeyLimitRow = Pick<
+  LimitRow,
+  "id" | "kind" | "window" | "cap" | "time_zone" | "anchor_day" | "on_store_failure"
+>
+
 export type VirtualKeyRow = {
   readonly id: string
   readonly name: string
@@ -32,7 +37,8 @@ export type VirtualKeyRow = {
   readonly revoked_at: Date | null
   readonly created_at: Date
   readonly last4: string
-  readonly limits: { id: string; kind: Limit["kind"]; window: Limit["window"]; cap: string }[]
+  /** Those of the key itself; the calls' other limits stand on its project, user and organization. */
+  readonly limits: readonly KeyLimitRow[]
 }
 
 export type CreatedKey =
@@ -62,7 +68,8 @@ export async function insertVirtualKey(
     VALUES (${id}, ${wanted.organizationId}, ${projectId}, ${wanted.userId}, ${wanted.name},
             decode(${secretDigest(secret)}, 'hex'), ${secret.slice(-4)},
             ${wanted.allowedModels === null ? null : [...wanted.allowedModels]}, ${wanted.expiresAt})`
-  for (const limit of wanted.limits) await insertLimit(transaction, wanted.organizationId, id, limit)
+  const subject = { organizationId: wanted.organizationId, scope: "key", subject: id } as const
+  for (const limit of wanted.limits) await insertLimit(transaction, subject, limit)
   const row = await readKey(transaction, id)
   if (row === null) throw new Error(`The key ${id} is not readable in the transaction that wrote it.`)
   const { organizationId } = wanted
@@ -161,7 +168,9 @@ function keyColumns(sql: Sql | Transaction) {
   return sql`
     SELECT k.id, k.name, k.organization_id, k.project_id, k.user_id, k.allowed_models, k.expires_at, k.revoked_at,
            k.created_at, k.last4,
-           coalesce((SELECT jsonb_agg(jsonb_build_object('id', l.id, 'kind', l.kind, 'window', l."window", 'cap', l.cap::text)
+           coalesce((SELECT jsonb_agg(jsonb_build_object('id', l.id, 'kind', l.kind, 'window', l."window", 'cap', l.cap::text,
+                                                         'time_zone', l.time_zone, 'anchor_day', l.anchor_day,
+                                                         'on_store_failure', l.on_store_failure)
                                       ORDER BY l.created_at, l.id)
                      FROM limits l WHERE l.scope = 'key' AND l.subject = k.id), '[]'::jsonb) AS limits
     FROM virtual_keys k`
@@ -170,12 +179,6 @@ function keyColumns(sql: Sql | Transaction) {
 async function readKey(transaction: Transaction, id: string): Promise<VirtualKeyRow | null> {
   const [row] = await transaction<VirtualKeyRow[]>`${keyColumns(transaction)} WHERE k.id = ${id}`
   return row ?? null
-}
-
-async function insertLimit(transaction: Transaction, organizationId: string, keyId: string, limit: NewLimit) {
-  await transaction`
-    INSERT INTO limits (id, organization_id, scope, subject, kind, "window", cap)
-    VALUES (${namedId("lim")}, ${organizationId}, 'key', ${keyId}, ${limit.kind}, ${limit.window}, ${limit.cap.toString()})`
 }
 
 async function findProject(transaction: Transaction, wanted: NewVirtualKey): Promise<string | null> {
@@ -189,8 +192,4 @@ async function findProject(transaction: Transaction, wanted: NewVirtualKey): Pro
 async function isUser(transaction: Transaction, organizationId: string, id: string): Promise<boolean> {
   const rows = await transaction`SELECT 1 FROM users WHERE organization_id = ${organizationId} AND id = ${id}`
   return rows.length === 1
-}
-
-async function raiseDirectoryVersion(transaction: Transaction): Promise<void> {
-  await transaction`UPDATE directory_version SET version = version + 1`
 }

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest"
 import { ThresholdWatch } from "../../src/alerts/threshold-watch.ts"
 import { crossedThresholds } from "../../src/alerts/thresholds.ts"
 import { defaultOrganization, install } from "../../src/identity/first-run.ts"
-import { createVirtualKey } from "../../src/identity/registry.ts"
+import { changeLimit, createLimit, deleteLimit } from "../../src/identity/limit-registry.ts"
+import { createProject, createUser, createVirtualKey } from "../../src/identity/registry.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { createDatabase } from "../support/real-postgres.ts"
@@ -68,4 +69,32 @@ test("each threshold is told once, whoever sees it first, and again in the next 
     ]),
   )
   expect(lines).toHaveLength(4)
+})
+
+test("limits of every scope are told with their subject, against the cap as it is now, and no longer when they are deleted", async () => {
+  const actor = { name: "t", ip: "" }
+  const project = await createProject(sql, actor, { organizationId, name: "search" })
+  const user = await createUser(sql, actor, { organizationId, name: "Ada", email: "" })
+  if (project.kind !== "created" || user.kind !== "created") throw new Error("taken")
+  const subjects = { organization: organizationId, project: project.id, user: user.id } as const
+  lines.length = 0
+  for (const scope of ["organization", "project", "user"] as const) {
+    const of = { organizationId, scope, subject: subjects[scope] }
+    const created = await createLimit(sql, actor, of, { kind: "tokens", window: "month", cap: 1_000n })
+    if (created.kind !== "created") throw new Error(created.kind)
+    const { id } = created.row
+    const spend = (settled: number) => sql`
+      INSERT INTO limit_usage (organization_id, limit_id, subject, window_id, settled)
+      VALUES (${organizationId}, ${id}, ${subjects[scope]}, '2026-11', ${settled})
+      ON CONFLICT (organization_id, limit_id, subject, window_id) DO UPDATE SET settled = excluded.settled`
+    await spend(490)
+    expect(await watch().look()).toBe(0)
+    await changeLimit(sql, actor, organizationId, id, { cap: 600n, onStoreFailure: null })
+    expect(await watch().look()).toBe(2)
+    await deleteLimit(sql, actor, organizationId, id)
+    await spend(600)
+    expect(await watch().look()).toBe(0)
+  }
+  const told = lines.map((line) => JSON.parse(line)).map(({ scope, subject, cap }) => [scope, subject, cap])
+  expect(told).toEqual(Object.entries(subjects).flatMap((named) => Array(2).fill([...named, "600"])))
 })

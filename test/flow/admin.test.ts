@@ -212,6 +212,8 @@ describe("operations", () => {
     expect(Object.keys(paths).sort()).toEqual([
       "/admin/v1/keys",
       "/admin/v1/keys/{id}/revoke",
+      "/admin/v1/limits",
+      "/admin/v1/limits/{id}",
       "/admin/v1/projects",
       "/admin/v1/usage/records",
       "/admin/v1/usage/summary",

@@ -1,0 +1,123 @@
+/**
+ * How a limit is written and shown in the admin API, the same on a key and on its own: a cap of dollars is a decimal
+ * string, everything else a whole number, and nothing is accepted that would have no effect.
+ */
+import { z } from "@hono/zod-openapi"
+import { windowAt } from "../admission/window.ts"
+import {
+  LIMIT_DEFAULTS,
+  LIMIT_KINDS,
+  LIMIT_WINDOWS,
+  type LimitKind,
+  STORE_FAILURE_POLICIES,
+} from "../identity/limit.ts"
+import type { NewLimit } from "../identity/limit-registry.ts"
+import type { KeyLimitRow } from "../identity/registry.ts"
+import { formatUsd, parseUsd } from "../pricing/money.ts"
+
+const PICOS_PER_NANO = 1000n
+
+export const capInput = z
+  .union([z.string().max(40), z.int().nonnegative()])
+  .openapi({ description: 'A decimal string in dollars for usd ("5.00"), a whole number for the rest.' })
+
+export const storeFailureInput = z.enum(STORE_FAILURE_POLICIES).openapi({
+  description:
+    "What happens while the store that counts is away: deny refuses calls, local admits within a share of what was last " +
+    "seen left, allow does not apply the limit.",
+})
+
+export const limitMembers = {
+  kind: z.enum(LIMIT_KINDS).openapi({ description: "What is counted; usd is money." }),
+  window: z.enum(LIMIT_WINDOWS).openapi({ description: "`none` belongs to concurrency, the others to the rest." }),
+  cap: capInput,
+  on_store_failure: storeFailureInput.optional(),
+  time_zone: z
+    .string()
+    .max(64)
+    .optional()
+    .openapi({
+      description: `IANA zone in which a day or month begins and ends; ${LIMIT_DEFAULTS.timeZone} unless told.`,
+    }),
+  anchor_day: z.int().min(1).max(31).optional().openapi({
+    description: "Day on which a month window begins, or the month's last day where it is shorter; 1 unless told.",
+  }),
+}
+
+const limitObject = z.strictObject(limitMembers)
+export const limitInput = limitObject
+  .openapi("NewLimit")
+  .transform((input, context): NewLimit => newLimit(input, context) ?? z.NEVER)
+
+/** The limit that the members say; null where they are wrong, each fault added to the context. */
+export function newLimit(input: z.output<typeof limitObject>, context: z.RefinementCtx): NewLimit | null {
+  const cap = readCap(input.kind, input.cap)
+  const faults = [...(typeof cap === "string" ? [["cap", cap] as const] : []), ...windowFaults(input)]
+  for (const [member, message] of faults) context.addIssue({ code: "custom", path: [member], message })
+  if (typeof cap === "string" || faults.length > 0) return null
+  return {
+    kind: input.kind,
+    window: input.window,
+    cap,
+    ...(input.on_store_failure === undefined ? {} : { onStoreFailure: input.on_store_failure }),
+    ...(input.time_zone === undefined ? {} : { timeZone: input.time_zone }),
+    ...(input.anchor_day === undefined ? {} : { anchorDay: input.anchor_day }),
+  }
+}
+
+/** The cap in the limit's unit, or what is wrong with it. */
+export function readCap(kind: LimitKind, cap: string | number): bigint | string {
+  if (kind !== "usd") {
+    const text = String(cap)
+    return /^\d{1,18}$/.test(text) ? BigInt(text) : "must be a whole number"
+  }
+  if (typeof cap === "number") return 'must be a decimal string such as "5.00", since a JSON number would be rounded'
+  const parsed = parseUsd(cap)
+  if (parsed.kind === "invalid") return `must be ${parsed.reason}`
+  if (parsed.picos < 0n) return "must not be negative"
+  if (parsed.picos % PICOS_PER_NANO !== 0n) return "must have at most 9 decimals"
+  return parsed.picos / PICOS_PER_NANO
+}
+
+export const limitOutput = z.object({
+  id: z.string(),
+  kind: z.enum(LIMIT_KINDS),
+  window: z.enum(LIMIT_WINDOWS),
+  cap: z.string(),
+  on_store_failure: z.enum(STORE_FAILURE_POLICIES),
+  time_zone: z.string(),
+  anchor_day: z.number(),
+})
+
+export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
+  const { id, kind, window, on_store_failure, time_zone, anchor_day } = row
+  const cap = kind === "usd" ? formatUsd(BigInt(row.cap) * PICOS_PER_NANO) : row.cap
+  return { id, kind, window, cap, on_store_failure, time_zone, anchor_day }
+}
+
+function windowFaults(input: z.output<typeof limitObject>): (readonly [member: string, message: string])[] {
+  const { kind, window, time_zone: zone, anchor_day: anchorDay } = input
+  const faults: (readonly [string, string])[] = []
+  if ((kind === "concurrency") !== (window === "none")) {
+    faults.push(["window", "concurrency takes the window none, and only concurrency does"])
+  }
+  if (zone !== undefined && window !== "day" && window !== "month") {
+    faults.push(["time_zone", "belongs to the windows day and month"])
+  } else if (zone !== undefined && !isTimeZone(zone)) {
+    faults.push(["time_zone", "must be an IANA time zone such as Europe/Berlin"])
+  }
+  if (anchorDay !== undefined && window !== "month") faults.push(["anchor_day", "belongs to the window month"])
+  return faults
+}
+
+/** True for what windows can be computed in; an offset such as +01:00 knows no summer and is refused. */
+function isTimeZone(text: string): boolean {
+  if (!/^[A-Za-z]/.test(text)) return false
+  try {
+    windowAt("day", text, LIMIT_DEFAULTS.anchorDay, 0)
+    return true
+  } catch (error) {
+    if (error instanceof RangeError) return false
+    throw error
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The write path of limits, on whichever scope they stand. Each act is one transaction that also writes its audit row
+ * and raises `directory_version`. A limit keeps its id and its subject for life, so what is counted on it survives every
+ * change; what a deleted limit has used stays in the ledger.
+ */
+import { namedId } from "../platform/ids.ts"
+import type { Sql, Transaction } from "../platform/postgres.ts"
+import { type Actor, writeAudit } from "./audit.ts"
+import { raiseDirectoryVersion } from "./directory-version.ts"
+import { LIMIT_DEFAULTS, type Limit } from "./limit.ts"
+import { type LimitRow, limitColumns } from "./limit-row.ts"
+
+/** Every limit that applies to a call is checked on every call, so one subject has a handful. */
+export const LIMITS_PER_SUBJECT_MAX = 20
+
+/** What an admin says of a limit; what is left out is `LIMIT_DEFAULTS`. */
+export type NewLimit = Pick<Limit, "kind" | "window" | "cap"> &
+  Partial<Pick<Limit, "onStoreFailure" | "timeZone" | "anchorDay">>
+
+/** What a limit counts for: the id of an organization, project, user or key. */
+export type LimitSubject = Pick<Limit, "organizationId" | "scope" | "subject">
+
+export type CreatedLimit =
+  | { readonly kind: "created"; readonly row: LimitRow }
+  /** The organization has no such project, user or key. */
+  | { readonly kind: "missing" }
+  /** The subject has `LIMITS_PER_SUBJECT_MAX` limits. */
+  | { readonly kind: "full" }
+
+export type LimitChange = { readonly cap: bigint | null; readonly onStoreFailure: Limit["onStoreFailure"] | null }
+
+export async function createLimit(
+  sql: Sql,
+  actor: Actor,
+  subject: LimitSubject,
+  wanted: NewLimit,
+): Promise<CreatedLimit> {
+  return sql.begin(async (transaction): Promise<CreatedLimit> => {
+    // First of all, so that two that would be the twentieth wait for one another.
+    await raiseDirectoryVersion(transaction)
+    if (!(await isSubject(transaction, subject))) return { kind: "missing" }
+    const [counted] = await transaction<{ count: number }[]>`
+      SELECT count(*)::int AS count FROM limits WHERE scope = ${subject.scope} AND subject = ${subject.subject}`
+    if ((counted?.count ?? 0) >= LIMITS_PER_SUBJECT_MAX) return { kind: "full" }
+    const row = await insertLimit(transaction, subject, wanted)
+    await audit(transaction, actor, "limit.create", null, row)
+    return { kind: "created", row }
+  })
+}
+
+/** The row alone, inside a transaction of the caller's that writes its own audit row. */
+export async function insertLimit(
+  transaction: Transaction,
+  { organizationId, scope, subject }: LimitSubject,
+  wanted: NewLimit,
+): Promise<LimitRow> {
+  const limit = { ...LIMIT_DEFAULTS, ...wanted }
+  const [row] = await transaction<LimitRow[]>`
+    INSERT INTO limits (id, organization_id, scope, subject, kind, "window", cap, time_zone, anchor_day, on_store_failure)
+    VALUES (${namedId("lim")}, ${organizationId}, ${scope}, ${subject}, ${limit.kind}, ${limit.window},
+            ${limit.cap.toString()}, ${limit.timeZone}, ${limit.anchorDay}, ${limit.onStoreFailure})
+    RETURNING ${limitColumns(transaction)}`
+  if (row === undefined) throw new Error("An inserted limit returned no row.")
+  return row
+}
+
+/** Changes what is given, and nothing of what has been counted. Null where the organization has no such limit. */
+export async function changeLimit(
+  sql: Sql,
+  actor: Actor,
+  organizationId: string,
+  id: string,
+  change: LimitChange,
+): Promise<LimitRow | null> {
+  return sql.begin(async (transaction): Promise<LimitRow | null> => {
+    await raiseDirectoryVersion(transaction)
+    const before = await readLimit(transaction, organizationId, id)
+    if (before === null) return null
+    const [after] = await transaction<LimitRow[]>`
+      UPDATE limits SET cap = ${change.cap?.toString() ?? before.cap},
+                        on_store_failure = ${change.onStoreFailure ?? before.on_store_failure}
+      WHERE id = ${id} RETURNING ${limitColumns(transaction)}`
+    if (after === undefined) throw new Error(`The limit ${id} went while its change held the directory's lock.`)
+    await audit(transaction, actor, "limit.change", before, after)
+    return after
+  })
+}
+
+/** The limit as it stood; null where the organization has no such limit. Calls that hold it go on and settle. */
+export async function deleteLimit(
+  sql: Sql,
+  actor: Actor,
+  organizationId: string,
+  id: string,
+): Promise<LimitRow | null> {
+  return sql.begin(async (transaction): Promise<LimitRow | null> => {
+    await raiseDirectoryVersion(transaction)
+    const [before] = await transaction<LimitRow[]>`
+      DELETE FROM limits WHERE organization_id = ${organizationId} AND id = ${id} RETURNING ${limitColumns(transaction)}`
+    if (before === undefined) return null
+    await audit(transaction, actor, "limit.delete", before, null)
+    return before
+  })
+}
+
+export async function readLimit(sql: Sql | Transaction, organizationId: string, id: string): Promise<LimitRow | null> {
+  const [row] = await sql<LimitRow[]>`
+    SELECT ${limitColumns(sql)} FROM limits WHERE organization_id = ${organizationId} AND id = ${id}`
+  return row ?? null
+}
+
+/** A page of limits in order of their ids, at most `max`, after the id `after` ('' for the first page). */
+export async function listLimits(
+  sql: Sql,
+  question: {
+    readonly organizationId: string
+    /** Null: limits of every scope. */
+    readonly of: Pick<Limit, "scope" | "subject"> | null
+    readonly after: string
+    readonly max: number
+  },
+): Promise<readonly LimitRow[]> {
+  const { organizationId, of, after, max } = question
+  return sql<LimitRow[]>`
+    SELECT ${limitColumns(sql)} FROM limits
+    WHERE organization_id = ${organizationId} AND id > ${after}
+      ${of === null ? sql`` : sql`AND scope = ${of.scope} AND subject = ${of.subject}`}
+    ORDER BY id LIMIT ${max}`
+}
+
+async function isSubject(transaction: Transaction, { organizationId, scope, subject }: LimitSubject): Promise<boolean> {
+  if (scope === "organization") return subject === organizationId
+  const table = { project: "projects", user: "users", key: "virtual_keys" }[scope]
+  const rows = await transaction`
+    SELECT 1 FROM ${transaction(table)} WHERE organization_id = ${organizationId} AND id = ${subject}`
+  return rows.length === 1
+}
+
+async function audit(
+  transaction: Transaction,
+  actor: Actor,
+  action: string,
+  before: LimitRow | null,
+  after: LimitRow | null,
+): Promise<void> {
+  const row = after ?? before
+  if (row === null) throw new Error(`${action} is about no limit.`)
+  await writeAudit(transaction, actor, { organizationId: row.organization_id, action, subject: row.id, before, after })
+}
