@@ -1,27 +1,49 @@
-/** What limits have settled according to the ledger: counters are a cache of it and are seeded from here. */
+/** What limits have settled according to the ledger: counters are a cache of it and are filled from here. */
 import type { SettledAmount } from "../admission/limit-store.ts"
 import type { Sql } from "../platform/postgres.ts"
 
-/**
- * Reads the counters of one organization or of all. A caller that names the windows (`2026-11`, `2026-11-23`,
- * `lifetime`…) leaves years of past ones in the database; without names every window is read.
- */
-export async function readLimitUsage(
-  sql: Sql,
-  organizationId: string | "all",
-  windows?: readonly string[],
-): Promise<SettledAmount[]> {
-  if (windows?.length === 0) return []
+/** Windows that were charged within this many days are read; the longest one that ends is a month. */
+const RECENT_DAYS = 62
+
+type UsageRow = { limit_id: string; subject: string; window_id: string; settled: string }
+
+/** Reads what limits have settled in the windows that may still count, of one organization or of all. */
+export async function readLimitUsage(sql: Sql, organizationId: string | "all"): Promise<SettledAmount[]> {
   const ofOrganization = organizationId === "all" ? sql`` : sql`AND organization_id = ${organizationId}`
-  const inWindows = windows === undefined ? sql`` : sql`AND window_id IN ${sql([...windows])}`
-  const rows = await sql<{ limit_id: string; subject: string; window_id: string; settled: string }[]>`
+  const rows = await sql<UsageRow[]>`
     SELECT limit_id, subject, window_id, settled::text AS settled FROM limit_usage
-    WHERE true ${inWindows} ${ofOrganization}
+    WHERE ${countsStill(sql)} ${ofOrganization}
     ORDER BY organization_id, limit_id, subject, window_id`
-  return rows.map((row) => ({
-    limitId: row.limit_id,
-    subject: row.subject,
-    window: row.window_id,
-    settled: BigInt(row.settled),
-  }))
+  return rows.map(settledAmount)
+}
+
+export type LimitSnapshot = {
+  readonly settled: readonly SettledAmount[]
+  /** The last row of each running proxy's journal that is in `settled`. */
+  readonly acks: ReadonlyMap<string, number>
+}
+
+/** What an organization has settled and how far each running proxy's journal is part of that, as of one instant. */
+export async function readLimitSnapshot(sql: Sql, organizationId: string): Promise<LimitSnapshot> {
+  // One statement is one snapshot: a row is in both halves or in neither.
+  const [row] = await sql<{ settled: UsageRow[]; acks: { journal_id: string; last_seq: number }[] }[]>`
+    SELECT
+      (SELECT coalesce(json_agg(json_build_object('limit_id', limit_id, 'subject', subject, 'window_id', window_id,
+                                                  'settled', settled::text)), '[]')
+       FROM limit_usage WHERE ${countsStill(sql)} AND organization_id = ${organizationId}) AS settled,
+      (SELECT coalesce(json_agg(json_build_object('journal_id', a.journal_id, 'last_seq', a.last_seq)), '[]')
+       FROM journal_ack a JOIN proxy_instances p USING (journal_id)) AS acks`
+  if (row === undefined) throw new Error("an aggregate returned no row")
+  return {
+    settled: row.settled.map(settledAmount),
+    acks: new Map(row.acks.map((ack) => [ack.journal_id, ack.last_seq])),
+  }
+}
+
+function countsStill(sql: Sql) {
+  return sql`(window_id = 'lifetime' OR updated_at > now() - make_interval(days => ${RECENT_DAYS}))`
+}
+
+function settledAmount(row: UsageRow): SettledAmount {
+  return { limitId: row.limit_id, subject: row.subject, window: row.window_id, settled: BigInt(row.settled) }
 }

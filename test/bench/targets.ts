@@ -11,6 +11,8 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 
+import { processTree } from "./measure.ts"
+
 export type Target = {
   readonly name: "direct" | "bare" | "tallygate" | "tallygate-embedded"
   readonly port: number
@@ -126,7 +128,8 @@ export async function startTallygate(options: {
     PORT: String(port),
   }
   if (options.databaseUrl !== null) env.DATABASE_URL = options.databaseUrl
-  const script = startScript(["src/main.ts", "serve"], options.cores?.proxy, env)
+  // As `npm start` runs it, with the runtime's flags; what is measured is the process behind that door.
+  const script = startScript(["src/tallygate.mjs", "serve"], options.cores?.proxy, env)
   const origin = `http://127.0.0.1:${port}`
   const stop = async (): Promise<void> => {
     await stopScript(script)
@@ -136,11 +139,16 @@ export async function startTallygate(options: {
     await untilReady(origin, script)
     const key = await createKey(origin)
     const admin = { origin, key: ADMIN_KEY }
-    return { name: options.name, port, key, credential, pid: script.child.pid ?? null, admin, stop }
+    return { name: options.name, port, key, credential, pid: servingPid(script), admin, stop }
   } catch (cause) {
     await stop()
     throw new Error(`${options.name} did not come up; its last output:\n${script.output}`, { cause })
   }
+}
+
+/** The one child of the door. */
+function servingPid(script: Script): number | null {
+  return (script.child.pid === undefined ? [] : processTree(script.child.pid))[1] ?? null
 }
 
 function configText(options: {

@@ -8,7 +8,9 @@ export const MIGRATIONS = path.join(import.meta.dirname, "../../migrations")
 /** Opens the database at this url and makes the ledger's tables in it. */
 export async function openLedger(url: string): Promise<Sql> {
   const sql = openPostgres(url, { max: 3, applicationName: "test" })
-  await sql.unsafe(await readFile(path.join(MIGRATIONS, "0002_ledger.sql"), "utf8"))
+  for (const name of ["0002_ledger.sql", "0005_proxy_instances.sql"]) {
+    await sql.unsafe(await readFile(path.join(MIGRATIONS, name), "utf8"))
+  }
   return sql
 }
 
