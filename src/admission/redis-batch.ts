@@ -76,7 +76,7 @@ export class RedisBatch {
 
   /** Acts asked for before now go out under the epoch that was known then. */
   adopt(epoch: string): void {
-    this.#flush()
+    this.flush()
     this.#epoch = epoch
   }
 
@@ -84,11 +84,12 @@ export class RedisBatch {
     if (!/^[!-~]{1,128}$/.test(act.id)) return Promise.reject(new RangeError(`"${act.id}" cannot name a hold`))
     return new Promise((resolve, reject) => {
       this.#waiting.push({ act, resolve, reject })
-      if (this.#waiting.length === 1) setImmediate(() => this.#flush())
+      if (this.#waiting.length === 1) setImmediate(() => this.flush())
     })
   }
 
-  #flush(): void {
+  /** Sends what waits for the end of this tick. */
+  flush(): void {
     const waiting = this.#waiting
     if (waiting.length === 0) return
     this.#waiting = []
@@ -126,22 +127,23 @@ export class RedisBatch {
   #answer(waiting: readonly Waiting[], replies: readonly unknown[], sentEpoch: string): void {
     const other = readOtherEpoch(replies[0])
     // First contact with an organization that others have opened: nothing of ours is missing there.
-    const isFirstContact =
-      other?.state === "open" && sentEpoch === "" && (this.#epoch === "" || this.#epoch === other.epoch)
+    const isFirstContact = sentEpoch === "" && other?.state === "open" && (this.#epoch || other.epoch) === other.epoch
     if (isFirstContact) this.#epoch = other.epoch
-    let isRecovering = other !== undefined
+    const hasNewEpoch = this.#epoch !== sentEpoch
+    let isRecovering = other !== undefined && !isFirstContact
     waiting.forEach((one, index) => {
       const reply = String(replies[index + 1])
-      if (reply === "R") {
-        if (isFirstContact) {
-          this.send(one.act).then(one.resolve, one.reject)
-          return
-        }
-        isRecovering = true
+      const isRefused = reply === "R"
+      // What was held under an epoch that has passed meanwhile is not held any more: asked again, it is answered by what counts now.
+      const isToRepeat = isFirstContact ? isRefused : hasNewEpoch && (one.act.op === "R" || one.act.op === "M")
+      if (isToRepeat) {
+        this.send(one.act).then(one.resolve, one.reject)
+        return
       }
+      if (isRefused) isRecovering = true
       one.resolve(reply)
     })
-    if (isRecovering && !isFirstContact) this.#options.onOtherEpoch()
+    if (isRecovering) this.#options.onOtherEpoch()
   }
 }
 

@@ -39,7 +39,8 @@ export type RedisRecoveryActsOptions = {
 
 /** Read by every proxy, so that one without calls learns of a recovery too. Not atomic with the state, nor need it be. */
 const RECOVERING_KEY = "tg:recovering"
-const COORDINATOR_LEASE_MS = 5_000
+/** Longer than reading a snapshot may take, so that a slow ledger does not have proxies replace one another for ever. */
+const COORDINATOR_LEASE_MS = 15_000
 const AMOUNTS_PER_CALL = 500
 
 export class RedisRecoveryActs {
@@ -93,7 +94,7 @@ export class RedisRecoveryActs {
       const rows = snapshot.settled.slice(from, from + AMOUNTS_PER_CALL)
       const isFirst = from === 0
       const isLast = from + AMOUNTS_PER_CALL >= snapshot.settled.length
-      const windows = new Set([...(isFirst ? ["now", ...known] : []), ...rows.map(({ window }) => window)])
+      const windows = new Set([...(isFirst ? ["now", "rate", ...known] : []), ...rows.map(({ window }) => window)])
       const keys = ["e", "l", "x", "n", ...[...windows].map((window) => `w:${window}`)]
       const args = [epoch, this.#proxy, isFirst ? "1" : "", isLast ? "1" : "", String(nowMs + UNKNOWN_WINDOW_MS)]
       args.push(String(rows.length), ...rows.flatMap(amountWords), ...(isLast ? acks : []))

@@ -123,6 +123,11 @@ export class RedisLimitStore implements LimitStore {
     return this.#batches.get(organizationId)?.epoch ?? ""
   }
 
+  /** Organizations that this process has met. */
+  organizationIds(): string[] {
+    return [...this.#batches.keys()]
+  }
+
   /** From now on acts go out under this epoch; only for a process that then asserts what it knows. */
   adopt(organizationId: string, epoch: string): void {
     this.#batch(organizationId).adopt(epoch)
@@ -138,6 +143,8 @@ export class RedisLimitStore implements LimitStore {
     const batch = this.#batch(organizationId)
     this.#toSweep.add(organizationId)
     const acts = holds.map(({ id, charges }) => batch.send({ op: "A", id, leaseMs, owner, ...this.#written(charges) }))
+    // Before anything else that this process says of these holds, renewals above all.
+    batch.flush()
     for (const reply of await Promise.all(acts)) requireAsserted(reply)
   }
 

@@ -1,5 +1,5 @@
 -- Puts one part of the ledger's snapshot in the place of an organization's counters. The first part drops all that was
--- counted and held before; rates are left, since they heal within a minute. Windows are declared by the caller, which
+-- counted and held before, rates included: the asserted holds owe theirs again, the rest of one minute is forgiven. Windows are declared by the caller, which
 -- has read them from key 4 after `begin`: from then on nothing adds to them until the counters are loaded.
 -- KEYS: 1 state hash, 2 live holds, 3 their lease ends, 4 budget windows, then the windows to drop and to fill.
 -- ARGV: 1 epoch, 2 proxy, 3 '1' on the first part, 4 '1' on the last, 5 when a seeded window may go at the latest,
