@@ -213,6 +213,42 @@ describe("epochs", () => {
     expect(await counted(fast)).toMatchObject({ settled: 40n })
   })
 
+  describe("that are taken up while acts wait for the end of the tick", () => {
+    let proxy: TestProxy
+    let next: string
+    /** The counters have been filled under another epoch, which the proxy does not know yet. */
+    beforeEach(async () => {
+      proxy = proxyOf("a", {}, false)
+      await admitted(proxy, 100n)
+      const { epoch } = await proxy.acts.begin("org_1", proxy.store.epochOf("org_1"))
+      await proxy.acts.load("org_1", epoch, { settled: [], acks: new Map() }, Date.now())
+      await proxy.acts.open("org_1", epoch)
+      next = epoch
+    })
+
+    it("refuse the settles among them", async () => {
+      const settled = proxy.store.settle("x", [chargeOf(budget, 5n)])
+      proxy.store.adopt("org_1", next)
+      expect(await settled).toBe("recovering")
+      expect(await counted(proxy)).toMatchObject({ settled: 0n })
+    })
+
+    it("ask again for the reservations among them, so that no call believes it holds what was dropped", async () => {
+      const reserved = proxy.store.reserve("x", "a", 60_000, [chargeOf(budget, 5n)])
+      proxy.store.adopt("org_1", next)
+      expect(await reserved).toMatchObject({ kind: "held", counters: [{ held: 5n }] })
+    })
+
+    it("have live holds asserted before a renewal can miss them", async () => {
+      const holds = proxy.admission.liveHolds("org_1")
+      proxy.store.adopt("org_1", next)
+      const asserted = proxy.store.assertHolds("org_1", "a", 60_000, holds)
+      const lost = proxy.store.renew("org_1", [holds[0]?.id ?? ""], 60_000)
+      await asserted
+      expect(await lost).toEqual([])
+    })
+  })
+
   it("change when the server is another one, whose counters may be older than what was answered", async () => {
     let runId = "first"
     const proxy = proxyOf("a", { serverRunId: async () => runId })
@@ -220,7 +256,7 @@ describe("epochs", () => {
     await proxy.end(await admitted(proxy, 100n), 60n)
     const runs = await admitted(proxy, 5n)
     // The last second is lost.
-    await client.hset("tg:{org_1}:w:lifetime", "lim_tokens|key_1:s", "0")
+    await client.hset("tg:{org_1}:w:lifetime", "lim_tokens|key_1:s", "7")
     await proxy.recovery.reconnected()
     expect(await isOpen()).toBe(true)
     runId = "second"
