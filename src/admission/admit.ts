@@ -67,8 +67,8 @@ export class Admission {
   readonly #leaseMs: number
   readonly #onFault: AdmissionOptions["onFault"]
   readonly #windowOf = cachedWindowAt()
-  /** Live holds by organization. */
-  readonly #live = new Map<string, Set<string>>()
+  /** Live holds by organization and id. */
+  readonly #live = new Map<string, Map<string, HeldCall>>()
   #timers: NodeJS.Timeout[] = []
 
   constructor(options: AdmissionOptions) {
@@ -118,9 +118,14 @@ export class Admission {
 
   /** Prolongs all holds of this process by one store call an organization; returns how many had expired. Those settle late. */
   async renewAll(): Promise<number> {
-    const renewals = [...this.#live].map(([organizationId, ids]) => this.#renew(organizationId, ids))
+    const renewals = [...this.#live].map(([organizationId, holds]) => this.#renew(organizationId, holds))
     const lost = await Promise.all(renewals)
     return lost.reduce((sum, count) => sum + count, 0)
+  }
+
+  /** What calls of this process hold of an organization now: what a store that lost its counters must be told. */
+  liveHolds(organizationId: string): HeldCall[] {
+    return [...(this.#live.get(organizationId)?.values() ?? [])]
   }
 
   /** Expires holds whose owner is gone, whoever that was; returns how many. */
@@ -144,25 +149,25 @@ export class Admission {
     this.#timers = []
   }
 
-  async #renew(organizationId: string, ids: Set<string>): Promise<number> {
-    if (ids.size === 0) {
+  async #renew(organizationId: string, holds: Map<string, HeldCall>): Promise<number> {
+    if (holds.size === 0) {
       this.#live.delete(organizationId)
       return 0
     }
-    const lost = await this.#store.renew(organizationId, [...ids], this.#leaseMs)
-    // What ended while the answer was under way has left the set by itself.
-    for (const id of lost) ids.delete(id)
+    const lost = await this.#store.renew(organizationId, [...holds.keys()], this.#leaseMs)
+    // What ended while the answer was under way has left by itself.
+    for (const id of lost) holds.delete(id)
     return lost.length
   }
 
-  #liveOf(hold: HeldCall): Set<string> | undefined {
+  #liveOf(hold: HeldCall): Map<string, HeldCall> | undefined {
     return this.#live.get(organizationOf(hold))
   }
 
   #addLive(hold: HeldCall): void {
     const live = this.#liveOf(hold)
-    if (live === undefined) this.#live.set(organizationOf(hold), new Set([hold.id]))
-    else live.add(hold.id)
+    if (live === undefined) this.#live.set(organizationOf(hold), new Map([[hold.id, hold]]))
+    else live.set(hold.id, hold)
   }
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest"
 import { MemoryCounters } from "../../src/admission/memory-counters.ts"
 import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
 import { chargeOf, describeLimitStore, limitOf } from "../contract/limit-store.ts"
+import { describeLimitStoreModel } from "../contract/limit-store-model.ts"
 
 const START_MS = Date.UTC(2026, 10, 23, 12)
 const DAY_MS = 86_400_000
@@ -20,6 +21,16 @@ describeLimitStore("the in-process store", () => {
   const clock = steppedClock()
   const store = new MemoryLimitStore(clock.nowMs)
   return { store, clock, seed: (rows) => store.seed(rows) }
+})
+
+describeLimitStoreModel("the in-process store", 400, (startMs) => {
+  let nowMs = startMs
+  return {
+    store: new MemoryLimitStore(() => nowMs),
+    setClock(ms) {
+      nowMs = ms
+    },
+  }
 })
 
 describe("the in-process store over time", () => {

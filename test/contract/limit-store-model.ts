@@ -1,12 +1,11 @@
 /**
- * The in-process store against a model that knows nothing of counters: it keeps every call with what it was charged,
- * adds them up anew each time, and replays a rate from its first event. fast-check prints seed and path of a failure.
+ * A limit store against a model that knows nothing of counters: it keeps every call with what it was charged,
+ * adds them up anew each time, and replays a rate from its first event. fast-check prints seed and path of a failure. Run for each implementation.
  */
 import fc from "fast-check"
-import { expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import type { Charge, LimitStore } from "../../src/admission/limit-store.ts"
-import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
-import { chargeOf, limitOf } from "../contract/limit-store.ts"
+import { chargeOf, limitOf } from "./limit-store.ts"
 
 const LEASE_MS = 60_000
 const START_MS = Date.UTC(2026, 10, 23, 12)
@@ -81,7 +80,7 @@ class Model {
   }
 }
 
-type Real = { readonly store: LimitStore }
+type Real = { readonly store: LimitStore; setClock(nowMs: number): void | Promise<void> }
 type Act = fc.AsyncCommand<Model, Real>
 
 const chargesOf = (amounts: readonly bigint[]): Charge[] =>
@@ -109,10 +108,10 @@ async function compare(model: Model, { store }: Real): Promise<void> {
   }
 }
 
-const act = (name: string, run: (model: Model, store: LimitStore) => Promise<void>): Act => ({
+const act = (name: string, run: (model: Model, store: LimitStore, real: Real) => Promise<void>): Act => ({
   check: () => true,
   run: async (model, real) => {
-    await run(model, real.store)
+    await run(model, real.store, real)
     await compare(model, real)
   },
   toString: () => name,
@@ -189,8 +188,9 @@ const sweep = () =>
 
 /** A run stays within the half hour for which a store remembers finished ids; the model remembers for ever. */
 const advance = (ms: number): Act => ({
-  ...act(`advance ${ms} ms`, async (model) => {
+  ...act(`advance ${ms} ms`, async (model, _, real) => {
     model.nowMs += ms
+    await real.setClock(model.nowMs)
   }),
   check: (model) => model.nowMs + ms < START_MS + 30 * 60_000,
 })
@@ -215,49 +215,58 @@ const boundedActs = [
 const boundedSettles = fc.tuple(ids, fc.bigInt(0n, 100n)).map(([id, percent]) => settle(id, percent))
 const anySettles = fc.tuple(ids, fc.bigInt(0n, 250n)).map(([id, percent]) => settle(id, percent))
 
-async function runActs(acts: Iterable<Act>): Promise<Model> {
-  const model = new Model()
-  const store = new MemoryLimitStore(() => model.nowMs)
-  await fc.asyncModelRun(() => ({ model, real: { store } }), acts)
-  return model
-}
+export type ModelledStore = Real
 
-it("counts as the model does, whatever happens to holds: extended, settled twice, late, above the bound", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.commands([...boundedActs, anySettles, anySettles], { maxCommands: 80 }), async (acts) => {
-      await runActs(acts)
-    }),
-    { numRuns: 400 },
-  )
-})
+/** `make` answers an empty store, open for `org_1`, whose clock stands at `startMs`; `runs` is the number of runs of each test. */
+export function describeLimitStoreModel(
+  name: string,
+  runs: number,
+  make: (startMs: number) => ModelledStore | Promise<ModelledStore>,
+): void {
+  async function runActs(acts: Iterable<Act>): Promise<{ model: Model; real: Real }> {
+    const model = new Model()
+    const real = await make(START_MS)
+    await fc.asyncModelRun(() => ({ model, real }), acts)
+    return { model, real }
+  }
 
-it("never passes a cap while every call keeps its bound", async () => {
-  const known = (id: string, percent: bigint): Act => ({
-    ...settle(id, percent),
-    check: (model) => model.calls.has(id),
+  describe(`${name} against a model`, () => {
+    it("counts as the model does, whatever happens to holds: extended, settled twice, late, above the bound", async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.commands([...boundedActs, anySettles, anySettles], { maxCommands: 80 }), async (acts) => {
+          await runActs(acts)
+        }),
+        { numRuns: runs },
+      )
+    })
+
+    it("never passes a cap while every call keeps its bound", async () => {
+      const known = (id: string, percent: bigint): Act => ({
+        ...settle(id, percent),
+        check: (model) => model.calls.has(id),
+      })
+      const knownSettles = fc.tuple(ids, fc.bigInt(0n, 100n)).map(([id, percent]) => known(id, percent))
+      await fc.assert(
+        fc.asyncProperty(fc.commands([...boundedActs, knownSettles], { maxCommands: 80 }), async (acts) => {
+          const { model } = await runActs(acts)
+          expect(model.isOvershot).toBe(false)
+        }),
+        { numRuns: runs },
+      )
+    })
+
+    it("leaks nothing: once every call has ended, nothing is held and rates are empty a minute later", async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.commands([...boundedActs, boundedSettles], { maxCommands: 60 }), async (acts) => {
+          const { model, real } = await runActs(acts)
+          await real.setClock(model.nowMs + 10 * LEASE_MS)
+          await real.store.sweep()
+          const states = await real.store.read(chargesOf([]))
+          expect(states.map(({ held }) => held)).toEqual([0n, 0n, 0n, 0n])
+          expect([states[RATE]?.settled, states[SLOTS]?.settled]).toEqual([0n, 0n])
+        }),
+        { numRuns: Math.ceil(runs / 4) },
+      )
+    })
   })
-  const knownSettles = fc.tuple(ids, fc.bigInt(0n, 100n)).map(([id, percent]) => known(id, percent))
-  await fc.assert(
-    fc.asyncProperty(fc.commands([...boundedActs, knownSettles], { maxCommands: 80 }), async (acts) => {
-      const model = await runActs(acts)
-      expect(model.isOvershot).toBe(false)
-    }),
-    { numRuns: 400 },
-  )
-})
-
-it("leaks nothing: once every call has ended, nothing is held and rates are empty a minute later", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.commands([...boundedActs, boundedSettles], { maxCommands: 60 }), async (acts) => {
-      const model = new Model()
-      const store = new MemoryLimitStore(() => model.nowMs)
-      await fc.asyncModelRun(() => ({ model, real: { store } }), acts)
-      model.nowMs += 10 * LEASE_MS
-      await store.sweep()
-      const states = await store.read(chargesOf([]))
-      expect(states.map(({ held }) => held)).toEqual([0n, 0n, 0n, 0n])
-      expect([states[RATE]?.settled, states[SLOTS]?.settled]).toEqual([0n, 0n])
-    }),
-    { numRuns: 100 },
-  )
-})
+}

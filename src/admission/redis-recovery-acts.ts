@@ -1,0 +1,158 @@
+/**
+ * The acts by which proxies agree, in Redis, on filling an organization's counters from the ledger: who coordinates,
+ * what the snapshot contains, who has asserted what it knows, when calls are admitted again. Each is idempotent and
+ * bound to an epoch; `recovery.ts` says in which order they come.
+ */
+import { randomBytes } from "node:crypto"
+import type { RedisClient } from "../platform/redis.ts"
+import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
+import type { SettledAmount } from "./limit-store.ts"
+import { UNKNOWN_WINDOW_MS } from "./redis-charges.ts"
+import { texts } from "./redis-replies.ts"
+import { type LimitScripts, limitScripts } from "./redis-scripts.ts"
+
+/** What the ledger says at one moment: counters, and how much of each journal is in them. */
+export type LedgerSnapshot = {
+  readonly settled: readonly SettledAmount[]
+  /** Journal id -> sequence number of its last row in `settled`. */
+  readonly acks: ReadonlyMap<string, number>
+}
+
+export type Standing = {
+  readonly state: "open" | "recovering"
+  readonly epoch: string
+  readonly isCoordinator: boolean
+  /** Milliseconds since the snapshot was loaded, by the server's clock; null before. */
+  readonly loadedForMs: number | null
+  readonly answeredBy: ReadonlySet<string>
+  readonly acks: ReadonlyMap<string, number>
+}
+
+export type RedisRecoveryActsOptions = {
+  readonly client: RedisClient
+  /** This process, by the name that `liveProxies` uses. */
+  readonly proxy: string
+  /** A coordinator that is silent for this long is replaced. */
+  readonly coordinatorLeaseMs?: number
+  readonly scripts?: LimitScripts
+}
+
+/** Read by every proxy, so that one without calls learns of a recovery too. Not atomic with the state, nor need it be. */
+const RECOVERING_KEY = "tg:recovering"
+/** Longer than reading a snapshot may take, so that a slow ledger does not have proxies replace one another for ever. */
+const COORDINATOR_LEASE_MS = 15_000
+const AMOUNTS_PER_CALL = 500
+
+export class RedisRecoveryActs {
+  readonly #client: RedisClient
+  readonly #scripts: RedisScripts
+  readonly #texts: LimitScripts
+  readonly #proxy: string
+  readonly #coordinatorLeaseMs: number
+
+  constructor(options: RedisRecoveryActsOptions) {
+    this.#client = options.client
+    this.#scripts = new RedisScripts(options.client)
+    this.#texts = options.scripts ?? limitScripts()
+    this.#proxy = options.proxy
+    this.#coordinatorLeaseMs = options.coordinatorLeaseMs ?? COORDINATOR_LEASE_MS
+  }
+
+  /** Where the organization stands; begins its recovery where it is missing or has no good epoch, and coordinates where nobody does. */
+  async begin(organizationId: string, badEpoch = ""): Promise<Standing> {
+    const args = [this.#proxy, String(this.#coordinatorLeaseMs), newEpoch(), badEpoch]
+    const reply = texts(await this.#run(this.#texts.begin, [stateKey(organizationId)], args))
+    const [state = "", epoch = "", coordinator = "", loadedMs = "", nowMs = "", ...fields] = reply
+    const answeredBy = new Set<string>()
+    const acks = new Map<string, number>()
+    for (let at = 0; at + 1 < fields.length; at += 2) {
+      const name = fields[at] ?? ""
+      if (name.startsWith("p:")) answeredBy.add(name.slice(2))
+      else acks.set(name.slice(2), Number(fields[at + 1]))
+    }
+    if (state === "recovering") await this.#client.hset(RECOVERING_KEY, organizationId, epoch)
+    return {
+      state: state === "open" ? "open" : "recovering",
+      epoch,
+      isCoordinator: state === "recovering" && coordinator === this.#proxy,
+      loadedForMs: loadedMs === "" ? null : Number(nowMs) - Number(loadedMs),
+      answeredBy,
+      acks,
+    }
+  }
+
+  /** The windows that a load must drop; to be read after `begin` and before the snapshot. */
+  windows(organizationId: string): Promise<string[]> {
+    return this.#client.zrange(`${prefix(organizationId)}n`, "0", "-1")
+  }
+
+  /** Puts the snapshot in the place of all counters and holds. False where somebody else has taken over. */
+  async load(organizationId: string, epoch: string, snapshot: LedgerSnapshot, nowMs: number): Promise<boolean> {
+    const known = await this.windows(organizationId)
+    const acks = [...snapshot.acks].flatMap(([journal, seq]) => [journal, String(seq)])
+    for (let from = 0; from === 0 || from < snapshot.settled.length; from += AMOUNTS_PER_CALL) {
+      const rows = snapshot.settled.slice(from, from + AMOUNTS_PER_CALL)
+      const isFirst = from === 0
+      const isLast = from + AMOUNTS_PER_CALL >= snapshot.settled.length
+      const windows = new Set([...(isFirst ? ["now", "rate", ...known] : []), ...rows.map(({ window }) => window)])
+      const keys = ["e", "l", "x", "n", ...[...windows].map((window) => `w:${window}`)]
+      const args = [epoch, this.#proxy, isFirst ? "1" : "", isLast ? "1" : "", String(nowMs + UNKNOWN_WINDOW_MS)]
+      args.push(String(rows.length), ...rows.flatMap(amountWords), ...(isLast ? acks : []))
+      const keyNames = keys.map((key) => prefix(organizationId) + key)
+      if ((await this.#run(this.#texts.load, keyNames, args)) !== 1) return false
+    }
+    return true
+  }
+
+  /** This process has asserted all that the snapshot lacks. False where the epoch has passed. */
+  answered(organizationId: string, epoch: string): Promise<boolean> {
+    return this.#mark(organizationId, epoch, "answered")
+  }
+
+  /** Admits calls again. False where the epoch has passed. */
+  async open(organizationId: string, epoch: string): Promise<boolean> {
+    const isOpen = await this.#mark(organizationId, epoch, "open")
+    if (isOpen) await this.retract(organizationId, epoch)
+    return isOpen
+  }
+
+  /** The server's data may be older than what it has answered: begin again from the ledger. */
+  suspect(organizationId: string, epoch: string): Promise<boolean> {
+    return this.#mark(organizationId, epoch, "suspect")
+  }
+
+  /** Organizations that recover, with their epochs. */
+  async recovering(): Promise<ReadonlyMap<string, string>> {
+    return new Map(Object.entries(await this.#client.hgetall(RECOVERING_KEY)))
+  }
+
+  async retract(organizationId: string, epoch: string): Promise<void> {
+    await this.#run(this.#texts.retract, [RECOVERING_KEY], [organizationId, epoch])
+  }
+
+  async #mark(organizationId: string, epoch: string, act: "answered" | "open" | "suspect"): Promise<boolean> {
+    const args = [epoch, act, this.#proxy, newEpoch()]
+    return (await this.#run(this.#texts.mark, [stateKey(organizationId)], args)) === 1
+  }
+
+  #run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    return this.#scripts.run(script, keys.length, [...keys, ...args])
+  }
+}
+
+function prefix(organizationId: string): string {
+  return `tg:{${organizationId}}:`
+}
+
+function stateKey(organizationId: string): string {
+  return `${prefix(organizationId)}e`
+}
+
+function amountWords({ window, limitId, subject, settled }: SettledAmount): string[] {
+  return [window, `${limitId}|${subject}`, settled.toString()]
+}
+
+/** Never the same again, not even on a server that has lost all it knew. */
+function newEpoch(): string {
+  return randomBytes(12).toString("hex")
+}

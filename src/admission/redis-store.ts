@@ -1,0 +1,263 @@
+/**
+ * The limit store of several processes: the port over Redis 7 or Valkey, single or Cluster, one hash tag for each
+ * organization. Acts are scripts (`scripts/*.lua`), so they are atomic among all proxies; the counters are a cache of
+ * the ledger, and an organization whose counters were lost answers `recovering` until `recovery.ts` has filled them.
+ * When Redis fails, every method rejects; what then happens to a call is for the caller to decide.
+ */
+import type { RedisClient } from "../platform/redis.ts"
+import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
+import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
+import type { DurableCharge } from "./limits.ts"
+import { type Act, RedisBatch, readOtherEpoch } from "./redis-batch.ts"
+import { ChargeLines, durableLines, readLease } from "./redis-charges.ts"
+import {
+  countersReply,
+  isDenialToReview,
+  requireAsserted,
+  reserveReply,
+  settleReply,
+  texts,
+  withoutFault,
+} from "./redis-replies.ts"
+import { type LimitScripts, limitScripts } from "./redis-scripts.ts"
+
+/** Leases looked at in one script. */
+const DUE_PER_CALL = 64
+/** Rounds of one sweep of one organization; the next sweep goes on from there. */
+const SWEEP_ROUNDS_MAX = 64
+const RENEWALS_PER_CALL = 1_000
+/** How often an act may learn of keys it must declare: an extension may add one while a release looks. */
+const DECLARE_ROUNDS_MAX = 4
+
+export type RedisLimitStoreOptions = {
+  readonly client: RedisClient
+  /** Told that an organization's counters are missing, or rebuilt without what this process knows. Often; must be cheap. */
+  readonly onRecovering: (organizationId: string) => void
+  /** For tests that move the clock. */
+  readonly scripts?: LimitScripts
+}
+
+export class RedisLimitStore implements LimitStore {
+  readonly #client: RedisClient
+  readonly #scripts: RedisScripts
+  readonly #texts: LimitScripts
+  readonly #onRecovering: (organizationId: string) => void
+  readonly #lines = new ChargeLines()
+  readonly #batches = new Map<string, RedisBatch>()
+  /** Organizations that may have live holds. */
+  readonly #toSweep = new Set<string>()
+
+  constructor(options: RedisLimitStoreOptions) {
+    this.#client = options.client
+    this.#scripts = new RedisScripts(options.client)
+    this.#texts = options.scripts ?? limitScripts()
+    this.#onRecovering = options.onRecovering
+  }
+
+  async reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
+    const batch = this.#batchOf(charges)
+    this.#toSweep.add(batch.organizationId)
+    return this.#takeOrSweep(batch, { op: "R", id, leaseMs, owner, ...this.#written(charges) }, charges)
+  }
+
+  async extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
+    const batch = this.#batchOf(charges)
+    return this.#takeOrSweep(batch, { op: "M", id, leaseMs: "", owner: "", ...this.#written(charges) }, charges)
+  }
+
+  async settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {
+    const batch = this.#batchOf(actual)
+    const reply = await batch.send({ op: "S", id, leaseMs: "", owner: "", ...this.#written(actual) })
+    return settleReply(reply)
+  }
+
+  async release(organizationId: string, id: string): Promise<boolean> {
+    return (await this.#declaring(this.#batch(organizationId), "F", id, [])) === "t"
+  }
+
+  async renew(organizationId: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
+    const batch = this.#batch(organizationId)
+    const lost: string[] = []
+    for (let from = 0; from < ids.length; from += RENEWALS_PER_CALL) {
+      const some = ids.slice(from, from + RENEWALS_PER_CALL)
+      const missing = await this.#underEpoch(batch, this.#texts.renew, [String(leaseMs), ...some])
+      // Where there is no answer nothing is lost yet: this process will assert its holds when the counters are filled.
+      if (missing !== undefined) lost.push(...missing)
+    }
+    return lost
+  }
+
+  async sweep(): Promise<number> {
+    let expired = 0
+    for (const organizationId of this.#toSweep) expired += await this.#sweepOrganization(this.#batch(organizationId))
+    return expired
+  }
+
+  async read(charges: readonly Charge[]): Promise<readonly CounterState[]> {
+    if (charges.length === 0) return []
+    const act: Act = { op: "V", id: "view", leaseMs: "", owner: "", ...this.#written(charges) }
+    return countersReply(await this.#batchOf(charges).send(act), charges)
+  }
+
+  /** Of the organizations that this process serves. */
+  async holds(max: number): Promise<readonly Hold[]> {
+    const found: (Hold & { sinceUs: number })[] = []
+    for (const batch of this.#batches.values()) {
+      const leases = await this.#leasesOf(batch)
+      if (leases.size === 0) continue
+      const ids = [...leases.keys()]
+      const ends = await this.#client.zmscore(batch.leaseEndsKey, ...ids)
+      ids.forEach((id, index) => {
+        const end = ends[index]
+        if (end === null || end === undefined) return
+        const { sinceUs, owner, charges } = readLease(batch.organizationId, leases.get(id) ?? "")
+        found.push({ id, owner, leaseUntilMs: Number(end), charges, sinceUs })
+      })
+    }
+    found.sort((left, right) => left.sinceUs - right.sinceUs)
+    return found.slice(0, max).map(({ id, owner, leaseUntilMs, charges }) => ({ id, owner, leaseUntilMs, charges }))
+  }
+
+  /** The epoch under which this process counts; a settle that failed is sent again only while this stays the same. */
+  epochOf(organizationId: string): string {
+    return this.#batches.get(organizationId)?.epoch ?? ""
+  }
+
+  /** Organizations that this process has met. */
+  organizationIds(): string[] {
+    return [...this.#batches.keys()]
+  }
+
+  /** From now on acts go out under this epoch; only for a process that then asserts what it knows. */
+  adopt(organizationId: string, epoch: string): void {
+    this.#batch(organizationId).adopt(epoch)
+  }
+
+  /** Puts back live holds that the counters lack, without looking at caps: those calls are running. */
+  async assertHolds(
+    organizationId: string,
+    owner: string,
+    leaseMs: number,
+    holds: readonly { readonly id: string; readonly charges: readonly Charge[] }[],
+  ): Promise<void> {
+    const batch = this.#batch(organizationId)
+    this.#toSweep.add(organizationId)
+    const acts = holds.map(({ id, charges }) => batch.send({ op: "A", id, leaseMs, owner, ...this.#written(charges) }))
+    // Before anything else that this process says of these holds, renewals above all.
+    batch.flush()
+    for (const reply of await Promise.all(acts)) requireAsserted(reply)
+  }
+
+  /** Charges calls that ended after the ledger's snapshot, each once by its id. */
+  async assertSettled(
+    organizationId: string,
+    rows: readonly { readonly id: string; readonly charges: readonly DurableCharge[] }[],
+    nowMs: number,
+  ): Promise<void> {
+    const batch = this.#batch(organizationId)
+    const acts = rows.map(({ id, charges }) =>
+      this.#declaring(batch, "C", id, new Set(charges.map(({ window }) => window)), durableLines(charges, nowMs)),
+    )
+    for (const reply of await Promise.all(acts)) requireAsserted(reply)
+  }
+
+  async #takeOrSweep(batch: RedisBatch, act: Act, charges: readonly Charge[]): Promise<ReserveReply> {
+    let reply = await batch.send(act)
+    if (isDenialToReview(reply)) {
+      // A deny must not rest on leases that have ended: look again without them.
+      await this.#sweepOrganization(batch)
+      reply = await batch.send(act)
+    }
+    return reserveReply(reply, charges)
+  }
+
+  async #sweepOrganization(batch: RedisBatch): Promise<number> {
+    let expired = 0
+    for (let round = 0; round < SWEEP_ROUNDS_MAX; round += 1) {
+      const reply = await this.#underEpoch(batch, this.#texts.due, [String(DUE_PER_CALL)])
+      if (reply === undefined) return expired
+      const [live, ...pairs] = reply
+      if (live === "0") this.#toSweep.delete(batch.organizationId)
+      const acts: Promise<string>[] = []
+      for (let at = 0; at + 1 < pairs.length; at += 2) {
+        const { charges } = readLease(batch.organizationId, pairs[at + 1] ?? "")
+        acts.push(this.#declaring(batch, "X", pairs[at] ?? "", windowsOf(charges)))
+      }
+      expired += (await Promise.all(acts)).filter((reply) => reply === "t").length
+      if (acts.length < DUE_PER_CALL) break
+    }
+    return expired
+  }
+
+  /** An act that ends a hold whose windows only Redis knows: sent again with their keys when it asks for them. */
+  async #declaring(
+    batch: RedisBatch,
+    op: "F" | "X" | "C",
+    id: string,
+    known: Iterable<string>,
+    lines = "",
+  ): Promise<string> {
+    let windows = [...known]
+    for (let round = 0; round < DECLARE_ROUNDS_MAX; round += 1) {
+      const reply = await batch.send({ op, id, leaseMs: "", owner: "", lines, windows })
+      if (!reply.startsWith("N")) return withoutFault(reply)
+      windows = [...known, ...windowsOf(readLease(batch.organizationId, reply.slice(1)).charges)]
+    }
+    throw new Error(`hold ${id} changed each time it was looked at`)
+  }
+
+  async #leasesOf(batch: RedisBatch): Promise<Map<string, string>> {
+    const leases = new Map<string, string>()
+    let cursor = "0"
+    do {
+      const [next, pairs] = await this.#client.hscan(batch.holdsKey, cursor, "COUNT", 500)
+      for (let at = 0; at + 1 < pairs.length; at += 2) leases.set(pairs[at] ?? "", pairs[at + 1] ?? "")
+      cursor = next
+    } while (cursor !== "0")
+    return leases
+  }
+
+  #written(charges: readonly Charge[]): { lines: string; windows: string[] } {
+    return { lines: this.#lines.write(charges), windows: windowsOf(charges) }
+  }
+
+  /** Runs a script on the organization's holds; undefined, and told, where our epoch is not the organization's. */
+  async #underEpoch(batch: RedisBatch, script: RedisScript, args: readonly string[]): Promise<string[] | undefined> {
+    const keys = [batch.stateKey, batch.holdsKey, batch.leaseEndsKey]
+    for (;;) {
+      const [head, ...reply] = texts(await this.#scripts.run(script, keys.length, [...keys, batch.epoch, ...args]))
+      const other = readOtherEpoch(head)
+      if (other === undefined) return reply
+      const isFirstContact = batch.epoch === "" && other.state === "open"
+      if (!isFirstContact) {
+        this.#onRecovering(batch.organizationId)
+        return undefined
+      }
+      batch.adopt(other.epoch)
+    }
+  }
+
+  #batchOf(charges: readonly Charge[]): RedisBatch {
+    const organizationId = charges[0]?.limit.organizationId
+    if (organizationId === undefined) throw new RangeError("an act needs at least one charge")
+    return this.#batch(organizationId)
+  }
+
+  #batch(organizationId: string): RedisBatch {
+    let batch = this.#batches.get(organizationId)
+    if (batch === undefined) {
+      batch = new RedisBatch({
+        organizationId,
+        scripts: this.#scripts,
+        script: this.#texts.batch,
+        onOtherEpoch: () => this.#onRecovering(organizationId),
+      })
+      this.#batches.set(organizationId, batch)
+    }
+    return batch
+  }
+}
+
+function windowsOf(charges: readonly Charge[]): string[] {
+  return charges.map(({ window }) => window)
+}
