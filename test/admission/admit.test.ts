@@ -19,7 +19,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function setUp(options: Partial<AdmissionOptions> = {}) {
+function setUp(options: Partial<AdmissionOptions> & { readonly store?: LimitStore } = {}) {
   const time = { nowMs: START_MS }
   const store = options.store ?? new MemoryLimitStore(() => time.nowMs)
   const faults: unknown[] = []
