@@ -24,8 +24,9 @@ const DEADLINE_MS = 150
 const WAITING_MAX = 50_000
 /** About 20 MB of names and amounts; more counters than are met within five seconds. */
 const SIGHTS_MAX = 50_000
+/** A settle whose answer was lost is sent again soon; what a store that is not away has refused, later. */
 const RESEND_MS = 250
-const RETRY_AFTER_MS_MIN = 1_000
+const RESEND_REFUSED_MS = 2_000
 /** A hold that no call has: what becomes of it does not matter. */
 const PROBE_ID = "probe"
 const QUEUED: Promise<SettleReply> = Promise.resolve("queued")
@@ -82,6 +83,7 @@ export class StoreGuard implements AdmissionStore {
   #timer: NodeJS.Timeout | null = null
   #mending: Promise<void> | null = null
   #isStopped = false
+  #resendMs = RESEND_MS
   #decidedInOutage = 0
   readonly #sums = { outages: 0, failures: 0, admittedLocally: 0, refusedAway: 0, dropped: 0 }
 
@@ -101,7 +103,7 @@ export class StoreGuard implements AdmissionStore {
         this.#onAnswer(sentMs)
         this.#onSettled(id)
       },
-      onFailure: (error, { organizationId }, sentMs) => {
+      onUnanswered: (error, { organizationId }, sentMs) => {
         if (!this.isAway) this.#onFailure(error, organizationId, sentMs)
       },
       onGivenUp: ({ organizationId }) => this.#drop(organizationId),
@@ -275,7 +277,7 @@ export class StoreGuard implements AdmissionStore {
     }
     if (mayBeHeld) this.#keep(id, nothingOf(charges))
     this.#sums.refusedAway += 1
-    return { ...decision, retryAfterMs: Math.max(RETRY_AFTER_MS_MIN, this.#breaker.waitMs(nowMs)) }
+    return { ...decision, retryAfterMs: 1_000 * Math.max(1, Math.ceil(this.#breaker.waitMs(nowMs) / 1_000)) }
   }
 
   #outage(organizationId: string, nowMs: number): Outage {
@@ -289,8 +291,8 @@ export class StoreGuard implements AdmissionStore {
   #keep(id: string, actual: readonly Charge[]): void {
     const organizationId = organizationOf(actual)
     const sinceMs = this.#elapsedMs()
-    const isKept =
-      !this.#overflowed.has(organizationId) && this.#waiting.add({ id, organizationId, actual, sinceMs, refusals: 0 })
+    const settle = { id, organizationId, actual, sinceMs, refusals: 0, takenAtRefusal: null }
+    const isKept = !this.#overflowed.has(organizationId) && this.#waiting.add(settle)
     if (!isKept) {
       this.#sums.dropped += 1
       this.#share.told(id, this.#actNumber, sinceMs)
@@ -313,6 +315,7 @@ export class StoreGuard implements AdmissionStore {
 
   /** The store has it, or says that the ledger brings it. */
   #onSettled(id: string): void {
+    this.#sendWaiting.noteTaken()
     if (this.#waiting.size > 0) this.#waiting.delete(id)
     if (this.#share.isInUse) this.#share.told(id, this.#actNumber, this.#elapsedMs())
   }
@@ -320,7 +323,7 @@ export class StoreGuard implements AdmissionStore {
   #armMending(): void {
     if (this.#timer !== null || this.#mending !== null || this.#isStopped) return
     if (!this.isAway && this.#waiting.size === 0) return
-    const waitMs = this.isAway ? this.#breaker.waitMs(this.#elapsedMs()) : RESEND_MS
+    const waitMs = this.isAway ? this.#breaker.waitMs(this.#elapsedMs()) : this.#resendMs
     this.#timer = setTimeout(() => {
       this.#timer = null
       this.#mending = this.#mend().finally(() => {
@@ -335,6 +338,7 @@ export class StoreGuard implements AdmissionStore {
     const wasAway = this.isAway
     if (wasAway && !this.#breaker.tryProbe(this.#elapsedMs())) return
     const isAnswering = wasAway && this.#waiting.size === 0 ? await this.#probe() : await this.#sendWaiting.send()
+    this.#resendMs = isAnswering ? RESEND_MS : RESEND_REFUSED_MS
     if (!isAnswering && wasAway) this.#breaker.fail(this.#elapsedMs())
     if (isAnswering && wasAway) this.#comeBack()
   }

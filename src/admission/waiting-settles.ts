@@ -11,8 +11,10 @@ export type WaitingSettle = {
   /** What was used; nothing at all for a call that was refused although its hold may have been made. */
   readonly actual: readonly Charge[]
   readonly sinceMs: number
-  /** Times the store refused this one while it took others. */
+  /** Times the store refused this one again after it had taken others. */
   refusals: number
+  /** How many the store had taken when it last refused this one. */
+  takenAtRefusal: number | null
 }
 
 export class WaitingSettles {
