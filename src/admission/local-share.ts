@@ -61,6 +61,11 @@ export class LocalShare {
     return this.#locals.size > 0 || this.#calls.size > 0
   }
 
+  /** Calls admitted here of which the store has not been told. */
+  get callsCount(): number {
+    return this.#calls.size
+  }
+
   /** Whether this call was admitted here and the store has not been told what it used. */
   has(id: string): boolean {
     return this.#calls.has(id)

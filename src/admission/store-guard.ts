@@ -49,7 +49,7 @@ export type StoreGuardOptions = {
   readonly waitingMax?: number
 }
 
-/** Sums since the start, but for `isAway`, `awayMs` and `waiting`. */
+/** Sums since the start, but for `isAway`, `awayMs`, `waiting` and `localCalls`. */
 export type StoreGuardStats = {
   readonly isAway: boolean
   readonly awayMs: number
@@ -57,7 +57,10 @@ export type StoreGuardStats = {
   readonly failures: number
   readonly admittedLocally: number
   readonly refusedAway: number
+  /** Settles to be sent. */
   readonly waiting: number
+  /** Calls admitted here of which the store has not been told. */
+  readonly localCalls: number
   readonly dropped: number
 }
 
@@ -117,7 +120,8 @@ export class StoreGuard implements AdmissionStore {
 
   stats(): StoreGuardStats {
     const awayMs = this.isAway ? this.#elapsedMs() - (this.#failingSinceMs ?? this.#elapsedMs()) : 0
-    return { isAway: this.isAway, awayMs, waiting: this.#waiting.size, ...this.#sums }
+    const localCalls = this.#share.callsCount
+    return { isAway: this.isAway, awayMs, waiting: this.#waiting.size, localCalls, ...this.#sums }
   }
 
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {

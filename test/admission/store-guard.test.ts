@@ -48,6 +48,7 @@ describe("while the store answers", () => {
       admittedLocally: 0,
       refusedAway: 0,
       waiting: 0,
+      localCalls: 0,
       dropped: 0,
     })
     expect(logged).toEqual([])
