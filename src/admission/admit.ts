@@ -1,11 +1,11 @@
 /**
  * May this call go on? Holds what a call may use under every limit that applies, or says which limit refuses it; later
  * settles or releases the hold. Holds of this process stay in one set, so that one store call renews them all; a hold
- * whose process dies is not renewed and expires. A store that fails makes `admit`, `settle` and `release` reject: the
- * caller decides, and a hold that could not be settled expires charged in full.
+ * whose process dies is not renewed and expires. A store that can be away stands behind a `StoreGuard`, which answers in
+ * its place; any other failure of the store makes `admit`, `settle` and `release` reject.
  */
 import type { Limit } from "../identity/limit.ts"
-import type { Charge, CounterState, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
+import type { AdmissionStore, AwayReason, Charge, CounterState, ReserveReply, SettleReply } from "./limit-store.ts"
 import { actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
 import { cachedWindowAt } from "./window.ts"
 
@@ -38,8 +38,15 @@ export type Refusal = {
   readonly isBudget: boolean
 }
 
+/** The limit because of which a call is refused while its store is away. */
+export type AwayRefusal = {
+  readonly limit: Limit
+  readonly reason: AwayReason
+  readonly retryAfterMs: number
+}
+
 export type Admitted =
-  /** `counters` are what each charge's counter says with this call in it. */
+  /** `counters` are what each charge's counter says with this call in it; none where the limit store is away. */
   | { readonly kind: "held"; readonly hold: HeldCall; readonly counters: readonly CounterState[] }
   /** Nothing is held. `charges` and `counters` are those of all limits, for the rate limit headers. */
   | {
@@ -48,9 +55,11 @@ export type Admitted =
       readonly charges: readonly Charge[]
       readonly counters: readonly CounterState[]
     }
+  /** Nothing is held, and no limit is known to be reached: the limit store is away. */
+  | { readonly kind: "away"; readonly refusal: AwayRefusal }
 
 export type AdmissionOptions = {
-  readonly store: LimitStore
+  readonly store: AdmissionStore
   /** Milliseconds since 1970 UTC. */
   readonly nowMs: () => number
   /** Names this process in the store's list of holds. */
@@ -61,7 +70,7 @@ export type AdmissionOptions = {
 }
 
 export class Admission {
-  readonly #store: LimitStore
+  readonly #store: AdmissionStore
   readonly #nowMs: () => number
   readonly #owner: string
   readonly #leaseMs: number
@@ -97,6 +106,7 @@ export class Admission {
     if (reply.kind === "denied") {
       return { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters: reply.counters }
     }
+    if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
     throw new Error(`hold ${call.holdId} was used before, or cannot be made: ${reply.kind}`)
   }
 
@@ -210,6 +220,15 @@ function refusalFrom(
     retryAfterMs,
     isBudget,
   }
+}
+
+function awayRefusalFrom(
+  { denied, reason, retryAfterMs }: Extract<ReserveReply, { kind: "away" }>,
+  charges: readonly Charge[],
+): AwayRefusal {
+  const charge = charges[denied]
+  if (charge === undefined) throw new Error(`the limit store refused charge ${denied} of ${charges.length}`)
+  return { limit: charge.limit, reason, retryAfterMs }
 }
 
 function fits(counter: CounterState, amount: bigint, cap: bigint): boolean {

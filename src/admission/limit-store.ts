@@ -24,7 +24,7 @@ export type CounterState = {
 }
 
 export type ReserveReply =
-  /** Everything was taken; one state for each charge, in order. */
+  /** Everything was taken; one state for each charge, in order, or none where the store could not be asked. */
   | { readonly kind: "held"; readonly counters: readonly CounterState[] }
   /** Nothing was taken. `denied` is the index of the first charge that did not fit. */
   | {
@@ -40,13 +40,27 @@ export type ReserveReply =
   | { readonly kind: "gone" }
   /** The store has lost its counters and is being filled from the ledger: nothing was taken. */
   | { readonly kind: "recovering" }
+  /**
+   * The store could not be asked, and a limit's `onStoreFailure` lets no call pass: nothing is taken, or will be given
+   * back. `denied` is the index of that limit's charge. Answered by the guard in front of a store, never by a store.
+   */
+  | {
+      readonly kind: "away"
+      readonly denied: number
+      readonly reason: AwayReason
+      readonly retryAfterMs: number
+    }
+
+/** `policy`: the limit refuses while the store is away. `unseen`: nothing recent is known of it. `share`: used up. */
+export type AwayReason = "policy" | "unseen" | "share"
 
 /**
  * `settled`: charged now. `late`: the hold had expired; the truth replaced what expiry charged. `done`: settled before,
  * nothing changed. `unknown`: no such hold; charged all the same, since the money is spent. `recovering`: the store is
- * being filled from the ledger, and the call's journal row will charge it there.
+ * being filled from the ledger, and the call's journal row will charge it there. `queued`: the store is away, and the
+ * guard in front of it sends this when it answers again.
  */
-export type SettleReply = "settled" | "late" | "done" | "unknown" | "recovering"
+export type SettleReply = "settled" | "late" | "done" | "unknown" | "recovering" | "queued"
 
 export type Hold = {
   readonly id: string
@@ -81,6 +95,9 @@ export interface LimitStore {
   /** Live holds, oldest first, at most `max`. */
   holds(max: number): Promise<readonly Hold[]>
 }
+
+/** What admission asks of a store on the way of a call. */
+export type AdmissionStore = Pick<LimitStore, "reserve" | "settle" | "release" | "renew" | "sweep">
 
 /** The counter's name, the same in every store and in the ledger's `limit_usage`. */
 export function counterName(charge: Pick<Charge, "limit" | "window">): string {

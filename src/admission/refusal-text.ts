@@ -4,7 +4,7 @@
  */
 import { Temporal } from "temporal-polyfill"
 import type { Limit } from "../identity/limit.ts"
-import type { Refusal } from "./admit.ts"
+import type { AwayRefusal, Refusal } from "./admit.ts"
 import type { Charge, CounterState } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
 
@@ -14,6 +14,21 @@ const NANO_DIGITS = 9
 /** Two or three sentences for the caller of a refused call. */
 export function refusalMessage(refusal: Refusal, nowMs: number): string {
   return `${standing(refusal)} ${nextStep(refusal, nowMs)}`
+}
+
+/** What the caller reads whose limits cannot be checked, and are not known to be reached. */
+export function awayMessage({ limit, reason, retryAfterMs }: AwayRefusal): string {
+  const name = `the ${limitName(limit)} of ${limit.scope} ${limit.subject} (limit ${limit.id})`
+  const why = {
+    policy: `${name} lets no call pass without it`,
+    unseen: `this proxy has not seen lately how much is left of ${name}`,
+    share: `this proxy's share of ${name} is used up until it answers`,
+  }[reason]
+  const remedy = reason === "policy" ? ", or to set the limit's `on_store_failure` to `local`" : ""
+  return (
+    `The store that counts limits does not answer, and ${why}. Nothing was forwarded or charged. ` +
+    `Retry in ${duration(retryAfterMs)}; if this lasts, ask your Tallygate administrator to check the limit store${remedy}.`
+  )
 }
 
 /**

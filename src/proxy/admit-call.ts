@@ -2,9 +2,9 @@
  * May it: holds what the call may cost against every limit of its key, and writes the journal's start row, which is
  * the record that the call becomes if the process dies before its end. Only then may it be forwarded.
  */
-import type { Admitted as AdmissionReply } from "../admission/admit.ts"
+import type { Admitted as AdmissionReply, AwayRefusal } from "../admission/admit.ts"
 import type { CallEstimate } from "../admission/limits.ts"
-import { refusalMessage } from "../admission/refusal-text.ts"
+import { awayMessage, refusalMessage } from "../admission/refusal-text.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
 import { totalTokens } from "../metering/usage.ts"
@@ -37,6 +37,7 @@ export async function admitCall(
 
   const held = await plane.admission.admit({ holdId: call.id, limits: key.limits, estimate: bound.estimate })
   if (held.kind === "refused") return refusedByLimit(plane, held)
+  if (held.kind === "away") return refusedUncounted(held.refusal)
 
   const record = startRecord(call, key, asked, route)
   const admitted: Admitted = {
@@ -117,4 +118,11 @@ function refusedByLimit(plane: DataPlane, refused: Extract<AdmissionReply, { kin
   const type = refusal.limit.kind === "tokens" || refusal.limit.kind === "usd" ? "tokens" : "requests"
   const error = new ApiError("rate_limit_exceeded", message, { headers, type })
   return { kind: "refused", error, reason: refusal.limit.kind === "concurrency" ? "concurrency" : "rate" }
+}
+
+/** Not the caller's doing, and no limit is known to be reached: SDKs retry a 503 by themselves. */
+function refusedUncounted(refusal: AwayRefusal): Refused {
+  const headers = [["retry-after", String(Math.ceil(refusal.retryAfterMs / 1000))]] as const
+  const error = new ApiError("quota_store_unavailable", awayMessage(refusal), { headers })
+  return { kind: "refused", error, reason: "store away" }
 }

@@ -4,6 +4,7 @@ import type { LimitStore } from "../../src/admission/limit-store.ts"
 import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
+import { guarded } from "../support/guarded-store.ts"
 
 const LEASE_MS = 60_000
 const START_MS = Date.UTC(2026, 10, 23, 12)
@@ -19,7 +20,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function setUp(options: Partial<AdmissionOptions> = {}) {
+function setUp(options: Partial<AdmissionOptions> & { readonly store?: LimitStore } = {}) {
   const time = { nowMs: START_MS }
   const store = options.store ?? new MemoryLimitStore(() => time.nowMs)
   const faults: unknown[] = []
@@ -197,4 +198,35 @@ it("a renewal or sweep that fails is told, and tried again", async () => {
     ["renew", away],
   ])
   expect(renew).toHaveBeenCalledTimes(2)
+})
+
+it("behind a guard, a store that is away is no fault: each limit's policy decides, and what was used is charged later", async () => {
+  vi.useFakeTimers({ now: START_MS })
+  const { guard, store } = guarded()
+  store.mode = "failing"
+  const nowMs = () => Date.now()
+  const admission = new Admission({
+    store: guard,
+    nowMs,
+    owner: "proxy_1",
+    onFault: (error) => expect.fail(`${error}`),
+  })
+  const open = { ...day, id: "lim_open", onStoreFailure: "allow" } as const
+  const closed = { ...day, id: "lim_closed", onStoreFailure: "deny" } as const
+  const admit = (holdId: string, ...limits: Limit[]) => admission.admit({ holdId, limits, estimate: ESTIMATE })
+  expect(await admit("call_1", open, closed)).toEqual({
+    kind: "away",
+    refusal: { limit: closed, reason: "policy", retryAfterMs: 1_000 },
+  })
+  const [used, unused] = [await admit("call_2", open), await admit("call_3", open)]
+  if (used.kind !== "held" || unused.kind !== "held") throw new Error("the calls were refused")
+  expect(used.counters).toEqual([])
+  expect(await admission.settle(used.hold, ACTUAL)).toBe("queued")
+  await admission.release(unused.hold)
+  expect([await admission.renewAll(), await admission.sweep()]).toEqual([0, 0])
+  store.mode = "ok"
+  await vi.advanceTimersByTimeAsync(6_000)
+  expect(await store.read([chargeOf(open, 0n, "2026-11-23")])).toMatchObject([{ settled: 20n, held: 0n }])
+  expect(await store.read([chargeOf(closed, 0n, "2026-11-23")])).toMatchObject([{ settled: 0n, held: 0n }])
+  expect(await store.holds(10)).toEqual([])
 })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { Refusal } from "../../src/admission/admit.ts"
 import type { Charge, CounterState } from "../../src/admission/limit-store.ts"
-import { rateLimitHeaders, refusalMessage } from "../../src/admission/refusal-text.ts"
+import { awayMessage, rateLimitHeaders, refusalMessage } from "../../src/admission/refusal-text.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
 
@@ -148,5 +148,24 @@ describe("rate limit headers", () => {
     [93_605_250, "26h0m5.25s"],
   ])("write %d ms as %s", (ms, text) => {
     expect(headers([tokens], [state(1n, 0n, ms)])["x-ratelimit-reset-tokens"]).toBe(text)
+  })
+})
+
+describe("the message of a call whose limits cannot be checked", () => {
+  const limit = limitOf({ id: "lim_month", kind: "usd", window: "month", scope: "project", subject: "prj_1" })
+
+  it("names the limit, says that it refuses by its policy, and who can change that", () => {
+    expect(awayMessage({ limit, reason: "policy", retryAfterMs: 3_000 })).toBe(
+      "The store that counts limits does not answer, and the monthly budget of project prj_1 (limit lim_month) lets no call pass without it. Nothing was forwarded or charged. Retry in 3s; if this lasts, ask your Tallygate administrator to check the limit store, or to set the limit's `on_store_failure` to `local`.",
+    )
+  })
+
+  it("says of a local limit whether its share is used up or unknown", () => {
+    expect(awayMessage({ limit, reason: "share", retryAfterMs: 1_000 })).toBe(
+      "The store that counts limits does not answer, and this proxy's share of the monthly budget of project prj_1 (limit lim_month) is used up until it answers. Nothing was forwarded or charged. Retry in 1s; if this lasts, ask your Tallygate administrator to check the limit store.",
+    )
+    expect(awayMessage({ limit, reason: "unseen", retryAfterMs: 1_000 })).toContain(
+      "and this proxy has not seen lately how much is left of the monthly budget of project prj_1 (limit lim_month). Nothing",
+    )
   })
 })

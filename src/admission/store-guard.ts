@@ -1,0 +1,386 @@
+/**
+ * Stands between admission and a limit store that can be away, and never rejects because it is. An act waits at most one
+ * deadline; failures open a breaker, and while it is open no act waits at all. Calls are then decided here, limit by
+ * limit, as `onStoreFailure` says (`local-share.ts`), and what the store misses waits (`waiting-settles.ts`).
+ *
+ * Nothing leaks, because everything that is owed to the store is a settle by id. A hold whose answer was lost is settled:
+ * to what the call used if it went on, to nothing if it was refused, which also stops a reserve that arrives after all.
+ * A local call is settled when it has ended, and charged although the store never held it. One probe after a back-off
+ * asks whether the store answers; it gets what waits, oldest first, before calls are put to it again.
+ *
+ * A process that is killed while the store is away leaves its calls to its journal, and the counters to reconciliation.
+ */
+import type { Log } from "../platform/log.ts"
+import { Breaker } from "./breaker.ts"
+import { Deadlines } from "./deadlines.ts"
+import type { AdmissionStore, Charge, ReserveReply, SettleReply } from "./limit-store.ts"
+import { LocalShare, type Outage } from "./local-share.ts"
+import { SendWaiting } from "./send-waiting.ts"
+import { SIGHT_AGE_MS_MAX, Sights } from "./sights.ts"
+import { WaitingSettles } from "./waiting-settles.ts"
+import { cachedWindowAt } from "./window.ts"
+
+const DEADLINE_MS = 150
+const WAITING_MAX = 50_000
+/** About 20 MB of names and amounts; more counters than are met within five seconds. */
+const SIGHTS_MAX = 50_000
+/** A settle whose answer was lost is sent again soon; what a store that is not away has refused, later. */
+const RESEND_MS = 250
+const RESEND_REFUSED_MS = 2_000
+/** A hold that no call has: what becomes of it does not matter. */
+const PROBE_ID = "probe"
+const QUEUED: Promise<SettleReply> = Promise.resolve("queued")
+
+export type StoreGuardOptions = {
+  readonly store: AdmissionStore
+  /** Milliseconds since 1970 UTC. */
+  readonly nowMs: () => number
+  /** Milliseconds of a clock that never goes back. */
+  readonly elapsedMs: () => number
+  readonly log: Pick<Log, "warn" | "info" | "error">
+  /** How many proxies may share the limits: those that live, and at least as many as are configured. */
+  readonly proxiesMax: () => number
+  /**
+   * Settles of this organization were dropped: its counters are to be rebuilt from the ledger before calls are counted
+   * on them again. Called once for each organization and outage.
+   */
+  readonly onOverflow: (organizationId: string) => void
+  readonly deadlineMs?: number
+  readonly waitingMax?: number
+}
+
+/** Sums since the start, but for `isAway`, `awayMs`, `waiting` and `localCalls`. */
+export type StoreGuardStats = {
+  readonly isAway: boolean
+  readonly awayMs: number
+  readonly outages: number
+  readonly failures: number
+  readonly admittedLocally: number
+  readonly refusedAway: number
+  /** Settles to be sent. */
+  readonly waiting: number
+  /** Calls admitted here of which the store has not been told. */
+  readonly localCalls: number
+  readonly dropped: number
+}
+
+export class StoreGuard implements AdmissionStore {
+  readonly #options: StoreGuardOptions
+  readonly #store: AdmissionStore
+  readonly #elapsedMs: () => number
+  readonly #breaker = new Breaker()
+  readonly #deadlines: Deadlines
+  readonly #sights = new Sights(SIGHTS_MAX)
+  readonly #share: LocalShare
+  readonly #waiting: WaitingSettles
+  readonly #sendWaiting: SendWaiting
+  /** Organizations whose counters are being refilled: since when, and when the store last said so. */
+  readonly #recovering = new Map<string, { readonly sinceMs: number; saidMs: number }>()
+  readonly #overflowed = new Set<string>()
+  /** Acts are numbered as they are sent. */
+  #actNumber = 0
+  /** When the first of the acts that failed was sent; null after one that was answered. */
+  #failingSinceMs: number | null = null
+  #lastOutage = { sinceMs: Number.NEGATIVE_INFINITY, endedMs: Number.NEGATIVE_INFINITY }
+  #lastOrganizationId = ""
+  #timer: NodeJS.Timeout | null = null
+  #mending: Promise<void> | null = null
+  #isStopped = false
+  #resendMs = RESEND_MS
+  #decidedInOutage = 0
+  readonly #sums = { outages: 0, failures: 0, admittedLocally: 0, refusedAway: 0, dropped: 0 }
+
+  constructor(options: StoreGuardOptions) {
+    this.#options = options
+    this.#store = options.store
+    this.#elapsedMs = options.elapsedMs
+    this.#deadlines = new Deadlines(options.deadlineMs ?? DEADLINE_MS, options.elapsedMs)
+    this.#share = new LocalShare(this.#sights, cachedWindowAt(), options.proxiesMax)
+    this.#waiting = new WaitingSettles(options.waitingMax ?? WAITING_MAX)
+    this.#sendWaiting = new SendWaiting({
+      store: options.store,
+      waiting: this.#waiting,
+      deadlines: this.#deadlines,
+      elapsedMs: options.elapsedMs,
+      onSettled: (id, sentMs) => {
+        this.#onAnswer(sentMs)
+        this.#onSettled(id)
+      },
+      onUnanswered: (error, { organizationId }, sentMs) => {
+        if (!this.isAway) this.#onFailure(error, organizationId, sentMs)
+      },
+      onGivenUp: ({ organizationId }) => this.#drop(organizationId),
+    })
+  }
+
+  /** Whether calls are decided without the store. */
+  get isAway(): boolean {
+    return !this.#breaker.isClosed
+  }
+
+  stats(): StoreGuardStats {
+    const awayMs = this.isAway ? this.#elapsedMs() - (this.#failingSinceMs ?? this.#elapsedMs()) : 0
+    const localCalls = this.#share.callsCount
+    return { isAway: this.isAway, awayMs, waiting: this.#waiting.size, localCalls, ...this.#sums }
+  }
+
+  reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
+    if (this.isAway) return Promise.resolve(this.#decide(id, charges, false))
+    const sentMs = this.#elapsedMs()
+    this.#actNumber += 1
+    const actNumber = this.#actNumber
+    return new Promise((resolve) => {
+      this.#deadlines.watch(
+        sentMs,
+        this.#store.reserve(id, owner, leaseMs, charges),
+        (reply) => resolve(this.#onReserved(id, charges, reply, actNumber, sentMs)),
+        (error) => {
+          this.#onFailure(error, organizationOf(charges), sentMs)
+          resolve(this.#decide(id, charges, true))
+        },
+      )
+    })
+  }
+
+  settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {
+    if (this.#share.isInUse) this.#share.settle(id, actual, this.#elapsedMs())
+    if (this.isAway) {
+      this.#keep(id, actual)
+      return QUEUED
+    }
+    const sentMs = this.#elapsedMs()
+    return new Promise((resolve) => {
+      this.#deadlines.watch(
+        sentMs,
+        this.#store.settle(id, actual),
+        (reply) => {
+          this.#onAnswer(sentMs)
+          this.#onSettled(id)
+          resolve(reply)
+        },
+        (error) => {
+          this.#onFailure(error, organizationOf(actual), sentMs)
+          this.#keep(id, actual)
+          resolve("queued")
+        },
+        () => this.#onSettled(id),
+      )
+    })
+  }
+
+  /** False also where the store is away or the call was admitted here: such a hold is settled to nothing. */
+  release(organizationId: string, id: string): Promise<boolean> {
+    if (this.isAway || this.#share.has(id)) return Promise.resolve(false)
+    return this.#ask(organizationId, () => this.#store.release(organizationId, id), false)
+  }
+
+  /** Nothing is known to be lost while the store is away; local calls are not the store's to lose. */
+  renew(organizationId: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
+    const none: readonly string[] = []
+    if (this.isAway) return Promise.resolve(none)
+    const lost = this.#ask(organizationId, () => this.#store.renew(organizationId, ids, leaseMs), none)
+    return this.#share.isInUse ? lost.then((some) => some.filter((id) => !this.#share.has(id))) : lost
+  }
+
+  sweep(): Promise<number> {
+    if (this.isAway) return Promise.resolve(0)
+    const nowMs = this.#elapsedMs()
+    for (const [organizationId, { saidMs }] of this.#recovering) {
+      if (nowMs - saidMs > SIGHT_AGE_MS_MAX) this.#recovering.delete(organizationId)
+    }
+    const isLongBack = nowMs - this.#lastOutage.endedMs > SIGHT_AGE_MS_MAX
+    if (this.#share.isInUse && this.#recovering.size === 0 && isLongBack) this.#share.forget(nowMs)
+    return this.#ask("", () => this.#store.sweep(), 0)
+  }
+
+  /** Tries once more to send what waits, and hands the rest to `onOverflow`. No act may follow. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#mending
+    await this.#sendWaiting.send()
+    this.#deadlines.stop()
+    for (const { organizationId } of this.#waiting.all()) this.#drop(organizationId)
+  }
+
+  #ask<T>(organizationId: string, send: () => Promise<T>, whenAway: T): Promise<T> {
+    const sentMs = this.#elapsedMs()
+    return new Promise((resolve) => {
+      this.#deadlines.watch(
+        sentMs,
+        send(),
+        (reply) => {
+          this.#onAnswer(sentMs)
+          resolve(reply)
+        },
+        (error) => {
+          this.#onFailure(error, organizationId, sentMs)
+          resolve(whenAway)
+        },
+      )
+    })
+  }
+
+  #onReserved(
+    id: string,
+    charges: readonly Charge[],
+    reply: ReserveReply,
+    actNumber: number,
+    sentMs: number,
+  ): ReserveReply {
+    this.#onAnswer(sentMs)
+    if (reply.kind === "held" || reply.kind === "denied") {
+      this.#sights.note(charges, reply.counters, actNumber, sentMs)
+      if (this.#share.isInUse) this.#share.seen(charges, actNumber)
+      if (this.#recovering.size > 0) this.#recovering.delete(organizationOf(charges))
+      return reply
+    }
+    if (reply.kind !== "recovering") return reply
+    this.#noteRecovering(organizationOf(charges), sentMs)
+    return this.#decide(id, charges, false)
+  }
+
+  /** A store that comes back empty has been away for as long as it did not answer. */
+  #noteRecovering(organizationId: string, saidMs: number): void {
+    const known = this.#recovering.get(organizationId)
+    if (known !== undefined && saidMs - known.saidMs <= SIGHT_AGE_MS_MAX) {
+      known.saidMs = saidMs
+      return
+    }
+    const { sinceMs, endedMs } = this.#lastOutage
+    const hasJustComeBack = saidMs - endedMs <= SIGHT_AGE_MS_MAX
+    this.#recovering.set(organizationId, { sinceMs: hasJustComeBack ? sinceMs : saidMs, saidMs })
+  }
+
+  #onAnswer(sentMs: number): void {
+    if (this.isAway) return
+    this.#breaker.succeed(sentMs)
+    this.#failingSinceMs = null
+  }
+
+  #onFailure(error: unknown, organizationId: string, sentMs: number): void {
+    this.#sums.failures += 1
+    this.#failingSinceMs ??= sentMs
+    if (organizationId !== "") this.#lastOrganizationId = organizationId
+    if (!this.#breaker.fail(this.#elapsedMs())) return
+    this.#sums.outages += 1
+    this.#decidedInOutage = 0
+    this.#options.log.warn({ err: error }, "limit store is away: calls are decided without it, limit by limit")
+    this.#armMending()
+    this.#deadlines.failAll("the limit store is away")
+  }
+
+  /** `mayBeHeld`: the store was asked and may have made the hold. */
+  #decide(id: string, charges: readonly Charge[], mayBeHeld: boolean): ReserveReply {
+    this.#decidedInOutage += 1
+    const nowMs = this.#elapsedMs()
+    const decision = this.#share.take(id, charges, this.#outage(organizationOf(charges), nowMs))
+    if (decision.kind === "admitted") {
+      this.#sums.admittedLocally += 1
+      return { kind: "held", counters: [] }
+    }
+    if (mayBeHeld) this.#keep(id, nothingOf(charges))
+    this.#sums.refusedAway += 1
+    return { ...decision, retryAfterMs: 1_000 * Math.max(1, Math.ceil(this.#breaker.waitMs(nowMs) / 1_000)) }
+  }
+
+  #outage(organizationId: string, nowMs: number): Outage {
+    const failingSinceMs = this.#failingSinceMs ?? nowMs
+    const recovering = this.#recovering.get(organizationId)
+    const isContinued = recovering !== undefined && failingSinceMs - recovering.saidMs <= SIGHT_AGE_MS_MAX
+    const sinceMs = isContinued ? recovering.sinceMs : failingSinceMs
+    return { nowMs, sinceMs, sinceEpochMs: this.#options.nowMs() - (nowMs - sinceMs) }
+  }
+
+  #keep(id: string, actual: readonly Charge[]): void {
+    const organizationId = organizationOf(actual)
+    const sinceMs = this.#elapsedMs()
+    const settle = { id, organizationId, actual, sinceMs, refusals: 0, takenAtRefusal: null }
+    const isKept = !this.#overflowed.has(organizationId) && this.#waiting.add(settle)
+    if (!isKept) {
+      this.#sums.dropped += 1
+      this.#share.told(id, this.#actNumber, sinceMs)
+      this.#drop(organizationId)
+    }
+    this.#armMending()
+  }
+
+  /** The ledger has what is dropped here; the counters get it from there. */
+  #drop(organizationId: string): void {
+    for (const { id } of this.#waiting.takeOrganization(organizationId)) {
+      this.#sums.dropped += 1
+      this.#share.told(id, this.#actNumber, this.#elapsedMs())
+    }
+    if (this.#overflowed.has(organizationId)) return
+    this.#overflowed.add(organizationId)
+    this.#options.log.error({ organization_id: organizationId }, "settles dropped: counters need a rebuild")
+    this.#options.onOverflow(organizationId)
+  }
+
+  /** The store has it, or says that the ledger brings it. */
+  #onSettled(id: string): void {
+    this.#sendWaiting.noteTaken()
+    if (this.#waiting.size > 0) this.#waiting.delete(id)
+    if (this.#share.isInUse) this.#share.told(id, this.#actNumber, this.#elapsedMs())
+  }
+
+  #armMending(): void {
+    if (this.#timer !== null || this.#mending !== null || this.#isStopped) return
+    if (!this.isAway && this.#waiting.size === 0) return
+    const waitMs = this.isAway ? this.#breaker.waitMs(this.#elapsedMs()) : this.#resendMs
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      this.#mending = this.#mend().finally(() => {
+        this.#mending = null
+        this.#armMending()
+      })
+    }, Math.ceil(waitMs)).unref()
+  }
+
+  /** One attempt to bring the store what it misses; of a store that is away, also the probe. */
+  async #mend(): Promise<void> {
+    const wasAway = this.isAway
+    if (wasAway && !this.#breaker.tryProbe(this.#elapsedMs())) return
+    const isAnswering = wasAway && this.#waiting.size === 0 ? await this.#probe() : await this.#sendWaiting.send()
+    this.#resendMs = isAnswering ? RESEND_MS : RESEND_REFUSED_MS
+    if (!isAnswering && wasAway) this.#breaker.fail(this.#elapsedMs())
+    if (isAnswering && wasAway) this.#comeBack()
+  }
+
+  #comeBack(): void {
+    const endedMs = this.#elapsedMs()
+    const sinceMs = this.#failingSinceMs ?? endedMs
+    this.#breaker.close()
+    this.#failingSinceMs = null
+    this.#lastOutage = { sinceMs, endedMs }
+    this.#overflowed.clear()
+    this.#options.log.info(
+      { away_ms: Math.round(endedMs - sinceMs), calls_decided_without_it: this.#decidedInOutage },
+      "limit store is back",
+    )
+  }
+
+  /** Asks for something that changes nothing. */
+  #probe(): Promise<boolean> {
+    const organizationId = this.#lastOrganizationId
+    const answer: Promise<unknown> =
+      organizationId === "" ? this.#store.sweep() : this.#store.release(organizationId, PROBE_ID)
+    return new Promise((resolve) => {
+      this.#deadlines.watch(
+        this.#elapsedMs(),
+        answer,
+        () => resolve(true),
+        () => resolve(false),
+      )
+    })
+  }
+}
+
+/** All charges of a call are of one organization. */
+function organizationOf(charges: readonly Charge[]): string {
+  return charges[0]?.limit.organizationId ?? ""
+}
+
+function nothingOf(charges: readonly Charge[]): Charge[] {
+  return charges.map((charge) => ({ ...charge, amount: 0n }))
+}

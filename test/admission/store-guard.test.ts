@@ -1,0 +1,498 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import type { Charge } from "../../src/admission/limit-store.ts"
+import { chargeOf, limitOf } from "../contract/limit-store.ts"
+import { type Mode, SLOW_MS } from "../support/faulty-store.ts"
+import { guarded, LEASE_MS } from "../support/guarded-store.ts"
+
+const START_MS = Date.UTC(2026, 10, 23, 23, 59, 0)
+const budget = limitOf({ id: "lim_budget", cap: 100n })
+const closed = limitOf({ id: "lim_deny", cap: 100n, onStoreFailure: "deny" })
+const open = limitOf({ id: "lim_allow", cap: 100n, onStoreFailure: "allow" })
+const rate = limitOf({ id: "lim_rate", window: "minute", cap: 60n })
+const NOTHING = { settled: 0n, held: 0n }
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: START_MS })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+/** Whether a promise settles without any time passing. */
+async function isImmediate(promise: Promise<unknown>): Promise<boolean> {
+  let isSettled = false
+  void promise.then(() => {
+    isSettled = true
+  })
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve()
+  return isSettled
+}
+
+describe("while the store answers", () => {
+  it("its replies pass unchanged, and nothing is decided or kept here", async () => {
+    const { guard, reserve, logged } = guarded()
+    expect(await reserve("a", chargeOf(budget, 60n))).toMatchObject({ kind: "held", counters: [{ held: 60n }] })
+    expect(await reserve("b", chargeOf(budget, 60n))).toMatchObject({ kind: "denied", denied: 0 })
+    expect(await guard.settle("a", [chargeOf(budget, 50n)])).toBe("settled")
+    expect(await guard.settle("a", [chargeOf(budget, 50n)])).toBe("done")
+    expect(await reserve("a", chargeOf(budget, 1n))).toEqual({ kind: "done" })
+    await reserve("c", chargeOf(budget, 1n))
+    expect(await guard.renew("org_1", ["c", "x"], LEASE_MS)).toEqual(["x"])
+    expect(await guard.release("org_1", "c")).toBe(true)
+    expect(await guard.sweep()).toBe(0)
+    expect(guard.stats()).toEqual({
+      isAway: false,
+      awayMs: 0,
+      outages: 0,
+      failures: 0,
+      admittedLocally: 0,
+      refusedAway: 0,
+      waiting: 0,
+      localCalls: 0,
+      dropped: 0,
+    })
+    expect(logged).toEqual([])
+  })
+})
+
+describe("a store that stops answering", () => {
+  it("costs each act one deadline at the most, and none once the breaker is open", async () => {
+    const { guard, store, reserve } = guarded()
+    store.mode = "silent"
+    const startedMs = performance.now()
+    const first = Promise.all(Array.from({ length: 40 }, (_, index) => reserve(`a${index}`, chargeOf(open, 1n))))
+    await vi.advanceTimersByTimeAsync(175)
+    expect((await first).every(({ kind }) => kind === "held")).toBe(true)
+    expect(performance.now() - startedMs).toBeLessThanOrEqual(175)
+    expect(guard.isAway).toBe(true)
+    const asked = store.asked.length
+    expect(await isImmediate(reserve("b", chargeOf(open, 1n)))).toBe(true)
+    expect(await isImmediate(guard.settle("b", [chargeOf(open, 1n)]))).toBe(true)
+    expect(await isImmediate(guard.release("org_1", "x"))).toBe(true)
+    expect(await isImmediate(guard.renew("org_1", ["a1"], LEASE_MS))).toBe(true)
+    expect(await isImmediate(guard.sweep())).toBe(true)
+    expect(store.asked).toHaveLength(asked)
+  })
+
+  it("is logged by one line when it goes and one when it comes back, which counts the calls between", async () => {
+    const { store, logged, reserve, goAway, comeBack, guard } = guarded()
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    for (let call = 0; call < 100; call += 1) await reserve(`a${call}`, chargeOf(open, 1n))
+    await vi.advanceTimersByTimeAsync(30_000)
+    expect(logged.map(([level]) => level)).toEqual(["warn"])
+    expect(guard.stats()).toMatchObject({ isAway: true, outages: 1, admittedLocally: 105 })
+    expect(guard.stats().awayMs).toBeGreaterThanOrEqual(30_000)
+    await comeBack()
+    expect(logged.map(([level]) => level)).toEqual(["warn", "info"])
+    expect(logged[1]?.[1]).toMatchObject({ calls_decided_without_it: 101 })
+  })
+
+  it("is asked by one probe after each back-off, which doubles up to five seconds", async () => {
+    const { store, goAway } = guarded()
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    const asked = store.asked.length
+    await vi.advanceTimersByTimeAsync(60_000)
+    const probes = store.asked.slice(asked)
+    // 0.25 s after the opening, then 0.5, 1, 2, 4, 5, 5, …
+    expect(probes.length).toBe(15)
+    expect(new Set(probes)).toEqual(new Set(["release probe"]))
+  })
+
+  it("never makes an act reject, whatever way it fails", async () => {
+    const modes: Mode[] = ["failing", "silent", "losing", "slow", "belated"]
+    for (const mode of modes) {
+      const { guard, store, reserve } = guarded()
+      store.mode = mode
+      const acts = Array.from({ length: 3 }, (_, index) => [
+        reserve(`a${index}`, chargeOf(budget, 1n)),
+        guard.settle(`b${index}`, [chargeOf(budget, 1n)]),
+        guard.release("org_1", "c"),
+        guard.renew("org_1", ["d"], LEASE_MS),
+        guard.sweep(),
+      ])
+      await vi.advanceTimersByTimeAsync(500)
+      const [first] = await Promise.all(acts.map((some) => Promise.all<unknown>(some)))
+      expect(first?.slice(1), mode).toEqual(["queued", false, [], 0])
+    }
+  })
+})
+
+describe("a call that is decided without the store", () => {
+  it("is refused by `deny`, named before any time is lost on the others; nothing of the call is taken", async () => {
+    const { store, reserve, goAway } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    expect(await reserve("a", chargeOf(budget, 50n), chargeOf(closed, 1n))).toEqual({
+      kind: "away",
+      denied: 1,
+      reason: "policy",
+      retryAfterMs: 1_000,
+    })
+    // The whole share is still there.
+    expect(await reserve("b", chargeOf(budget, 50n))).toEqual({ kind: "held", counters: [] })
+  })
+
+  it("is not counted by `allow`", async () => {
+    const { store, reserve, goAway } = guarded()
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    expect(await reserve("a", chargeOf(open, 1_000_000n))).toEqual({ kind: "held", counters: [] })
+  })
+
+  it("is admitted by `local` within the share of what was left, less local calls running and what they used", async () => {
+    const { store, guard, reserve, goAway } = guarded()
+    await reserve("running", chargeOf(budget, 20n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    // 100 - 20 held, shared by two proxies.
+    expect((await reserve("a", chargeOf(budget, 30n))).kind).toBe("held")
+    expect(await reserve("b", chargeOf(budget, 11n))).toMatchObject({ kind: "away", denied: 0, reason: "share" })
+    await guard.settle("a", [chargeOf(budget, 25n)])
+    await guard.settle("a", [chargeOf(budget, 0n)])
+    expect((await reserve("c", chargeOf(budget, 16n))).kind).toBe("away")
+    expect((await reserve("d", chargeOf(budget, 15n))).kind).toBe("held")
+    expect(await guard.release("org_1", "d")).toBe(false)
+    await guard.settle("d", [chargeOf(budget, 0n)])
+    expect((await reserve("e", chargeOf(budget, 15n))).kind).toBe("held")
+  })
+
+  it("adds up several charges on one counter, and undoes them all when one has no room", async () => {
+    const { store, reserve, goAway } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    const twice = [chargeOf(budget, 26n), chargeOf(budget, 26n)]
+    expect(await reserve("a", ...twice)).toMatchObject({ kind: "away", denied: 1, reason: "share" })
+    expect((await reserve("b", chargeOf(budget, 50n))).kind).toBe("held")
+  })
+
+  it("rests on a sight of at most five seconds before the outage, however long that lasts", async () => {
+    const { store, reserve, goAway } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    await vi.advanceTimersByTimeAsync(5_000)
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect((await reserve("a", chargeOf(budget, 1n))).kind).toBe("held")
+  })
+
+  it("is refused where the last sight is older, or there is none", async () => {
+    const { store, reserve, goAway } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    await vi.advanceTimersByTimeAsync(5_001)
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect(await reserve("a", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "unseen" })
+    const never = limitOf({ id: "lim_never" })
+    expect(await reserve("b", chargeOf(never, 1n))).toMatchObject({ kind: "away", reason: "unseen" })
+  })
+
+  it("may spend the share of the whole cap in a window that began since, and only there", async () => {
+    const { store, reserve, goAway } = guarded()
+    const day = limitOf({ id: "lim_day", window: "day", cap: 100n })
+    const today = chargeOf(day, 1n, "2026-11-23", Date.UTC(2026, 10, 24))
+    const tomorrow = (amount: bigint) => chargeOf(day, amount, "2026-11-24", Date.UTC(2026, 10, 25))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect(await reserve("a", today)).toMatchObject({ kind: "away", reason: "unseen" })
+    await vi.advanceTimersByTimeAsync(120_000)
+    expect(await reserve("b", tomorrow(51n))).toMatchObject({ kind: "away", reason: "share" })
+    expect((await reserve("c", tomorrow(50n))).kind).toBe("held")
+  })
+
+  it("flows through the share of a rate, and takes a share of the calls in flight; neither needs a sight", async () => {
+    const { store, guard, reserve, goAway } = guarded()
+    const slots = limitOf({ id: "lim_slots", kind: "concurrency", window: "none", cap: 5n })
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect((await reserve("a", chargeOf(rate, 30n))).kind).toBe("held")
+    expect(await reserve("b", chargeOf(rate, 1n))).toMatchObject({ kind: "away", reason: "share" })
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect((await reserve("c", chargeOf(rate, 1n))).kind).toBe("held")
+    expect((await reserve("d", chargeOf(rate, 1n))).kind).toBe("away")
+
+    expect((await reserve("e", chargeOf(slots, 1n))).kind).toBe("held")
+    expect((await reserve("f", chargeOf(slots, 1n))).kind).toBe("held")
+    expect((await reserve("g", chargeOf(slots, 1n))).kind).toBe("away")
+    await guard.settle("e", [chargeOf(slots, 0n)])
+    expect((await reserve("h", chargeOf(slots, 1n))).kind).toBe("held")
+  })
+
+  it("does not get a larger share when proxies disappear during the outage", async () => {
+    let proxies = 4
+    const { store, reserve, goAway } = guarded({ proxiesMax: () => proxies })
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect((await reserve("a", chargeOf(budget, 25n))).kind).toBe("held")
+    proxies = 1
+    expect((await reserve("b", chargeOf(budget, 1n))).kind).toBe("away")
+  })
+})
+
+describe("what the store has missed", () => {
+  it("is sent before the guard asks it for anything else, oldest first; local calls are charged there", async () => {
+    const { store, guard, reserve, goAway, totals, comeBack } = guarded()
+    await reserve("held", chargeOf(budget, 20n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    await reserve("local", chargeOf(budget, 30n))
+    await guard.settle("local", [chargeOf(budget, 12n)])
+    expect(await guard.settle("held", [chargeOf(budget, 15n)])).toBe("queued")
+    store.asked.length = 0
+    store.mode = "ok"
+    const isAwayAt: boolean[] = []
+    const settle = store.settle.bind(store)
+    vi.spyOn(store, "settle").mockImplementation((id, actual) => {
+      isAwayAt.push(guard.isAway)
+      return settle(id, actual)
+    })
+    await comeBack()
+    expect(store.asked.slice(-2)).toEqual(["settle local", "settle held"])
+    expect(store.asked[0]).toMatch(/^settle lost_/)
+    expect(new Set(isAwayAt)).toEqual(new Set([true]))
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 27n, held: 0n })
+    expect(guard.stats()).toMatchObject({ isAway: false, waiting: 0 })
+  })
+
+  it.each<Mode>(["losing", "slow", "belated"])(
+    "a hold of a refused call does not stay when its reserve was %s",
+    async (mode) => {
+      const { store, reserve, totals, comeBack } = guarded()
+      store.mode = mode
+      const refused = reserve("a", chargeOf(closed, 40n))
+      await vi.advanceTimersByTimeAsync(200)
+      expect(await refused).toMatchObject({ kind: "away", reason: "policy" })
+      await comeBack()
+      expect(await totals(chargeOf(closed, 0n))).toEqual(NOTHING)
+      expect(await store.holds(10)).toEqual([])
+    },
+  )
+
+  it("a reserve that is done after its call was refused and voided takes nothing", async () => {
+    const { store, reserve, totals } = guarded()
+    store.mode = "belated"
+    const refused = reserve("a", chargeOf(closed, 40n))
+    await vi.advanceTimersByTimeAsync(200)
+    await refused
+    store.mode = "ok"
+    await vi.advanceTimersByTimeAsync(6_000)
+    // The void is sent 250 ms after the deadline, the reserve is done at 400 ms.
+    expect(store.asked).toContain("settle a")
+    expect(await totals(chargeOf(closed, 0n))).toEqual(NOTHING)
+  })
+
+  it.each<Mode>(["losing", "slow", "belated", "silent"])(
+    "a call that went on although its reserve was %s is charged once",
+    async (mode) => {
+      const { store, guard, reserve, totals, comeBack } = guarded()
+      await reserve("seen", chargeOf(budget, 0n))
+      store.mode = mode
+      const admitted = reserve("a", chargeOf(budget, 40n))
+      await vi.advanceTimersByTimeAsync(200)
+      expect(await admitted).toEqual({ kind: "held", counters: [] })
+      const settled = guard.settle("a", [chargeOf(budget, 33n)])
+      await vi.advanceTimersByTimeAsync(200)
+      expect(await settled).toBe("queued")
+      await comeBack()
+      await vi.advanceTimersByTimeAsync(SLOW_MS)
+      expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 33n, held: 0n })
+      expect(guard.stats().waiting).toBe(0)
+    },
+  )
+
+  it("a local call that still runs when the store is back is charged when it ends", async () => {
+    const { store, guard, reserve, goAway, totals, comeBack } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    await reserve("a", chargeOf(budget, 40n))
+    await comeBack()
+    expect(await guard.renew("org_1", ["a"], LEASE_MS)).toEqual([])
+    expect(await guard.settle("a", [chargeOf(budget, 7n)])).toBe("unknown")
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 7n, held: 0n })
+  })
+
+  it("is not sent again when its answer comes late", async () => {
+    const { store, guard, reserve } = guarded()
+    await reserve("a", chargeOf(budget, 40n))
+    const answers: ((reply: "settled") => void)[] = []
+    vi.spyOn(store, "settle").mockImplementationOnce(() => new Promise((resolve) => answers.push(resolve)))
+    const queued = guard.settle("a", [chargeOf(budget, 7n)])
+    await vi.advanceTimersByTimeAsync(200)
+    expect(await queued).toBe("queued")
+    expect(guard.stats().waiting).toBe(1)
+    answers[0]?.("settled")
+    await vi.advanceTimersByTimeAsync(0)
+    expect(guard.stats().waiting).toBe(0)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(store.asked).not.toContain("settle a")
+  })
+
+  it("a single settle without an answer is sent again soon, without an outage", async () => {
+    const { store, guard, reserve, logged, totals } = guarded()
+    await reserve("a", chargeOf(budget, 40n))
+    store.mode = "silent"
+    const queued = guard.settle("a", [chargeOf(budget, 7n)])
+    await vi.advanceTimersByTimeAsync(175)
+    expect(await queued).toBe("queued")
+    store.mode = "ok"
+    await vi.advanceTimersByTimeAsync(300)
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 7n, held: 0n })
+    expect(logged).toEqual([])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it("does not fill a rate with what was used more than a minute ago", async () => {
+    const { store, guard, reserve, goAway, totals, comeBack } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    const used: Charge[] = [chargeOf(rate, 30n), chargeOf(budget, 5n)]
+    await reserve("old", ...used)
+    await guard.settle("old", used)
+    await vi.advanceTimersByTimeAsync(65_000)
+    await comeBack()
+    expect(await totals(chargeOf(rate, 0n))).toEqual(NOTHING)
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 5n, held: 0n })
+  })
+
+  it("does not give the share a second time to an outage that follows before the counter was seen again", async () => {
+    const { store, guard, reserve, goAway, comeBack } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    await reserve("a", chargeOf(budget, 50n))
+    await guard.settle("a", [chargeOf(budget, 50n)])
+    store.mode = "ok"
+    await vi.advanceTimersByTimeAsync(700)
+    expect(guard.isAway).toBe(false)
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "share" })
+    await comeBack()
+    expect(await reserve("c", chargeOf(budget, 10n))).toMatchObject({ counters: [{ settled: 50n, held: 10n }] })
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    // A fresh sight: 40 are left, and half of them is ours.
+    expect((await reserve("d", chargeOf(budget, 20n))).kind).toBe("held")
+    expect((await reserve("e", chargeOf(budget, 1n))).kind).toBe("away")
+  })
+})
+
+describe("what the store cannot be told", () => {
+  const other = limitOf({ id: "lim_other", organizationId: "org_2", onStoreFailure: "allow" })
+
+  it("goes to the ledger beyond the bound: one word for each organization, and none of its settles is sent", async () => {
+    const { store, guard, reserve, goAway, comeBack, overflowed, logged } = guarded({ waitingMax: 3 })
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    await reserve("z", chargeOf(other, 1n))
+    await guard.settle("z", [chargeOf(other, 1n)])
+    for (let call = 0; call < 5; call += 1) {
+      await reserve(`a${call}`, chargeOf(open, 1n))
+      expect(await guard.settle(`a${call}`, [chargeOf(open, 1n)])).toBe("queued")
+    }
+    expect(overflowed).toEqual(["org_1"])
+    expect(logged.map(([level]) => level)).toEqual(["warn", "error"])
+    expect(guard.stats()).toMatchObject({ waiting: 1, dropped: 5 })
+    store.asked.length = 0
+    await comeBack()
+    expect(store.asked.filter((act) => act.startsWith("settle"))).toEqual(["settle z"])
+  })
+
+  it("goes there after ten minutes, before the store could forget that it was done", async () => {
+    const { store, guard, reserve, goAway, comeBack, overflowed } = guarded()
+    store.mode = "losing"
+    await goAway(chargeOf(open, 1n))
+    await reserve("a", chargeOf(open, 1n))
+    await guard.settle("a", [chargeOf(open, 1n)])
+    await vi.advanceTimersByTimeAsync(10 * 60_000 + 6_000)
+    store.asked.length = 0
+    await comeBack()
+    expect(overflowed).toEqual(["org_1"])
+    expect(store.asked).not.toContain("settle a")
+    expect(guard.stats()).toMatchObject({ isAway: false, waiting: 0, dropped: 1 })
+  })
+
+  it("goes there when a store that takes others refuses it time and again, and keeps nobody away", async () => {
+    const { store, guard, reserve, goAway, overflowed } = guarded()
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    await reserve("poison", chargeOf(open, 1n))
+    await guard.settle("poison", [chargeOf(open, 1n)])
+    const settle = store.settle.bind(store)
+    vi.spyOn(store, "settle").mockImplementation((id, actual) =>
+      id === "poison" ? Promise.reject(new Error("not for me")) : settle(id, actual),
+    )
+    store.mode = "ok"
+    await reserve("z", chargeOf(other, 1n))
+    await guard.settle("z", [chargeOf(other, 1n)])
+    await vi.advanceTimersByTimeAsync(6_000)
+    expect(guard.isAway).toBe(false)
+    for (let call = 0; call < 4; call += 1) {
+      expect(overflowed).toEqual([])
+      expect(await guard.settle(`z${call}`, [chargeOf(other, 1n)])).toBe("unknown")
+      await vi.advanceTimersByTimeAsync(2_000)
+    }
+    expect(overflowed).toEqual(["org_1"])
+    expect(guard.stats()).toMatchObject({ isAway: false, waiting: 0, outages: 1 })
+  })
+
+  it("is sent once more at the stop, and goes to the ledger where the store is still away", async () => {
+    const away = guarded()
+    away.store.mode = "failing"
+    await away.goAway(chargeOf(open, 1n))
+    await away.reserve("a", chargeOf(open, 1n))
+    await away.guard.settle("a", [chargeOf(open, 1n)])
+    await away.guard.stop()
+    expect(away.overflowed).toEqual(["org_1"])
+
+    const back = guarded()
+    back.store.mode = "failing"
+    await back.goAway(chargeOf(open, 1n))
+    await back.reserve("a", chargeOf(open, 1n))
+    await back.guard.settle("a", [chargeOf(open, 1n)])
+    back.store.mode = "ok"
+    await back.guard.stop()
+    expect(back.overflowed).toEqual([])
+    expect(await back.totals(chargeOf(open, 0n))).toEqual({ settled: 1n, held: 0n })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})
+
+describe("while the store is refilled from the ledger", () => {
+  it("reserves follow the policy of a store that is away, settles are left to the ledger, nothing is logged", async () => {
+    const { store, guard, reserve, logged } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.isRecovering = true
+    expect(await reserve("a", chargeOf(closed, 1n))).toMatchObject({ kind: "away", reason: "policy" })
+    expect((await reserve("b", chargeOf(budget, 50n))).kind).toBe("held")
+    expect((await reserve("c", chargeOf(budget, 1n))).kind).toBe("away")
+    expect(await guard.settle("b", [chargeOf(budget, 20n)])).toBe("recovering")
+    // What it used is in the ledger, and still part of this proxy's share.
+    expect((await reserve("d", chargeOf(budget, 31n))).kind).toBe("away")
+    expect((await reserve("e", chargeOf(budget, 30n))).kind).toBe("held")
+    expect(guard.stats()).toMatchObject({ isAway: false, failures: 0, waiting: 0 })
+    expect(logged).toEqual([])
+    store.isRecovering = false
+    expect(await guard.settle("e", [chargeOf(budget, 3n)])).toBe("unknown")
+    expect(await reserve("f", chargeOf(budget, 1n))).toMatchObject({ kind: "held", counters: [{ settled: 3n }] })
+  })
+
+  it("an outage goes on: a store that comes back empty leaves the shares as they were", async () => {
+    const { store, reserve, goAway, comeBack } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    await vi.advanceTimersByTimeAsync(20_000)
+    store.isRecovering = true
+    await comeBack()
+    expect((await reserve("a", chargeOf(budget, 50n))).kind).toBe("held")
+    await vi.advanceTimersByTimeAsync(4_000)
+    expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "share" })
+  })
+})
