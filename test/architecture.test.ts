@@ -48,6 +48,7 @@ const PURE = [
   "providers/dialect.ts",
   "providers/json-members.ts",
   "providers/openai-chat.ts",
+  "providers/openai-event-shape.ts",
   "providers/openai-usage.ts",
   "providers/router.ts",
   "admission/limits.ts",

@@ -198,18 +198,21 @@ function singleDataLine(block: Buffer, from: number, to: number): string {
   return block.toString("utf8", block[start] === SPACE ? start + 1 : start, end)
 }
 
-function readFields(text: string): { data: string; event: string } {
+function readFields(block: string): { data: string; event: string } {
+  const text = block.includes("\r") ? block.replace(/\r\n?/g, "\n") : block
   let data: string | null = null
   let event = ""
-  for (const line of text.includes("\r") ? text.split(/\r\n|\n|\r/) : text.split("\n")) {
-    if (line.startsWith("data:")) {
-      const value = line.slice(line.charCodeAt(5) === SPACE ? 6 : 5)
+  for (let at = 0, end = 0; at < text.length; at = end + 1) {
+    const lf = text.indexOf("\n", at)
+    end = lf < 0 ? text.length : lf
+    if (text.startsWith("data:", at)) {
+      const value = text.slice(text.charCodeAt(at + 5) === SPACE ? at + 6 : at + 5, end)
       data = data === null ? value : `${data}\n${value}`
-    } else if (line.startsWith("event:")) {
-      event = line.slice(line.charCodeAt(6) === SPACE ? 7 : 6)
-    } else if (line === "data") {
+    } else if (text.startsWith("event:", at)) {
+      event = text.slice(text.charCodeAt(at + 6) === SPACE ? at + 7 : at + 6, end)
+    } else if (end === at + 4 && text.startsWith("data", at)) {
       data = data === null ? "" : `${data}\n`
-    } else if (line === "event") {
+    } else if (end === at + 5 && text.startsWith("event", at)) {
       event = ""
     }
   }

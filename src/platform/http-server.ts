@@ -21,6 +21,11 @@ const HEADERS_MS = 10_000
 /** Longer than the keep-alive of common load balancers (60 s), so that they close first and no request is lost in between. */
 const KEEP_ALIVE_MS = 75_000
 const HEADER_BYTES_MAX = 16 * 1024
+/**
+ * An answer that its caller does not read stops being written here. One more read of the upstream may stand behind it
+ * (64 KiB), and what a hidden usage event needs: together at most 128 KiB per stream.
+ */
+const BUFFERED_BYTES_MAX = 32 * 1024
 const POLL_MS = 20
 
 export class HttpServer {
@@ -37,6 +42,7 @@ export class HttpServer {
         requestTimeout: options.requestBodyMs,
         keepAliveTimeout: KEEP_ALIVE_MS,
         maxHeaderSize: HEADER_BYTES_MAX,
+        highWaterMark: BUFFERED_BYTES_MAX,
         noDelay: true,
       },
       (request, response) => this.#serve(request, response),

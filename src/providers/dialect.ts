@@ -3,6 +3,7 @@
  * added to a request so that usage is reported. One file per dialect implements it; nothing outside knows a wire shape.
  */
 import type { Usage } from "../metering/usage.ts"
+import type { EventShape } from "./openai-event-shape.ts"
 
 /** What Tallygate must know of a request before it is forwarded. */
 export type RequestFacts = {
@@ -49,6 +50,8 @@ export type Reading = {
   isFinished: boolean
   /** An error object stood in an answer whose status said success. */
   hasError: boolean
+  /** What nearly all events of the stream have in common, so that they need no parsing. The dialect's own. */
+  repeated: { shape: EventShape | null; tier: string; learnsLeft: number }
 }
 
 export type StreamEvent = {
@@ -74,6 +77,9 @@ export type Dialect = {
 /** Output text kept for an estimate, in characters; beyond it the estimate extrapolates by nothing and says less. */
 export const OUTPUT_TEXT_MAX = 512 * 1024
 
+/** How often a stream may change what its events have in common; after that they are parsed. */
+const LEARNS_MAX = 8
+
 export function newReading(): Reading {
   return {
     usage: null,
@@ -87,5 +93,6 @@ export function newReading(): Reading {
     hasContent: false,
     isFinished: false,
     hasError: false,
+    repeated: { shape: null, tier: "", learnsLeft: LEARNS_MAX },
   }
 }

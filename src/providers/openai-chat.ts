@@ -13,10 +13,13 @@ import {
   type StreamEvent,
 } from "./dialect.ts"
 import { addMember, jsonMembers, splice } from "./json-members.ts"
+import { learnShape, textByShape } from "./openai-event-shape.ts"
 import { asObject, asText, count, readOpenAiUsage } from "./openai-usage.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const INJECTED: StreamEvent = { isInjectedUsage: true }
+/** What is learned of an event is kept as long as its stream. */
+const LEARNT_LENGTH_MAX = 4096
 /** Members that decide who is asked and how it is counted; twice in one body would be read differently by different servers. */
 const DECISIVE = ["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]
 const DECISIVE_QUOTED = DECISIVE.map((name) => `"${name}"`)
@@ -61,7 +64,7 @@ export const openAiChat: Dialect = {
     readCommon(answer, reading)
     // The text is for an estimate, and a whole answer that reports its usage needs none.
     if (reading.usage === null) {
-      for (const choice of asArray(answer.choices)) addText(asObject(asObject(choice)?.message), reading)
+      for (const choice of asArray(answer.choices)) addOutput(textOf(asObject(asObject(choice)?.message)), reading)
     }
     reading.isFinished = true
   },
@@ -71,12 +74,22 @@ export const openAiChat: Dialect = {
       reading.isFinished = true
       return SHOWN
     }
+    const { repeated } = reading
+    const repeatedText = repeated.shape === null ? null : textByShape(data, repeated.shape)
+    if (repeatedText !== null) {
+      if (repeated.tier !== "") reading.tier = repeated.tier
+      addOutput(repeatedText, reading)
+      return SHOWN
+    }
     const parsed = parse(data)
     const chunk = parsed.kind === "parsed" ? asObject(parsed.value) : null
     if (chunk === null) return SHOWN
     readCommon(chunk, reading)
     const choices = asArray(chunk.choices)
-    for (const choice of choices) addText(asObject(asObject(choice)?.delta), reading)
+    for (const choice of choices) addOutput(textOf(asObject(asObject(choice)?.delta)), reading)
+    if (choices.length === 1 && asObject(chunk.usage) === null && asObject(chunk.error) === null) {
+      learnRepetition(data, chunk, textOf(asObject(asObject(choices[0])?.delta)), reading)
+    }
     const isUsageAlone = Array.isArray(chunk.choices) && choices.length === 0 && asObject(chunk.usage) !== null
     return isUsageAlone ? INJECTED : SHOWN
   },
@@ -141,17 +154,33 @@ function readCommon(answer: Record<string, unknown>, reading: Reading): void {
   reading.isMismatch = read.isMismatch
 }
 
-/** Adds what a message or a delta shows: text, refusal, reasoning where it is visible, names and arguments of tool calls. */
-function addText(message: Record<string, unknown> | null, reading: Reading): void {
-  if (message === null) return
+/** What a message or a delta shows: text, refusal, reasoning where it is visible, names and arguments of tool calls. */
+function textOf(message: Record<string, unknown> | null): string {
+  if (message === null) return ""
   let text = asText(message.content) + asText(message.refusal) + asText(message.reasoning_content)
   for (const call of asArray(message.tool_calls)) {
     const called = asObject(asObject(call)?.function)
     text += asText(called?.name) + asText(called?.arguments)
   }
+  return text
+}
+
+function addOutput(text: string, reading: Reading): void {
   if (text === "") return
   reading.hasContent = true
   if (reading.outputText.length < OUTPUT_TEXT_MAX) reading.outputText += text
+}
+
+/** The next event is likely to be the same but for its text. Streams whose events keep differing are left in peace. */
+function learnRepetition(data: string, chunk: Record<string, unknown>, text: string, reading: Reading): void {
+  const { repeated } = reading
+  // A text with escapes stands in the event under another spelling.
+  if (text === "" || repeated.learnsLeft === 0 || data.length > LEARNT_LENGTH_MAX || !data.includes(text)) return
+  repeated.learnsLeft--
+  const shape = learnShape(data, text)
+  if (shape === null) return
+  repeated.shape = shape
+  repeated.tier = asText(chunk.service_tier)
 }
 
 type Parsed =

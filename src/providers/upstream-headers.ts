@@ -66,11 +66,12 @@ export function readResponseHead(raw: readonly (Buffer | string)[]): ResponseHea
   const head = { headers: [] as string[], contentType: "", contentEncoding: "", requestId: "" }
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = latin1(raw[i]).toLowerCase()
-    const value = latin1(raw[i + 1])
-    if (name === "content-type") head.contentType = value
-    if (name === "content-encoding") head.contentEncoding = value.toLowerCase()
-    if (name === "x-request-id" || name === "request-id") head.requestId = value
-    if (RESPONSE_HEADERS.has(name)) head.headers.push(name, value)
+    if (RESPONSE_HEADERS.has(name)) {
+      const value = latin1(raw[i + 1])
+      head.headers.push(name, value)
+      if (name === "content-type") head.contentType = value
+      else if (name === "content-encoding") head.contentEncoding = value.toLowerCase()
+    } else if (name === "x-request-id" || name === "request-id") head.requestId = latin1(raw[i + 1])
   }
   return head
 }

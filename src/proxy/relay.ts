@@ -9,6 +9,7 @@ import { ApiError } from "../platform/error-table.ts"
 import { type Dialect, newReading } from "../providers/dialect.ts"
 import { readResponseHead } from "../providers/upstream-headers.ts"
 import { AnswerReader } from "./answer-reader.ts"
+import { AnswerWriter } from "./answer-writer.ts"
 import type { Answer } from "./call.ts"
 import type { DrainGate } from "./drain-gate.ts"
 import { type Failure, failureOf } from "./upstream-failure.ts"
@@ -29,6 +30,7 @@ const LEFT = new Error("The caller left.")
 
 export class Relay implements Dispatcher.DispatchHandler {
   readonly #options: RelayOptions
+  readonly #writer: AnswerWriter
   readonly #reading = newReading()
   readonly #forwardedMs = performance.now()
   #abort: ((reason?: Error) => void) | null = null
@@ -49,6 +51,7 @@ export class Relay implements Dispatcher.DispatchHandler {
 
   constructor(options: RelayOptions) {
     this.#options = options
+    this.#writer = new AnswerWriter(options.response)
     options.response.once("close", () => this.#onCallerClosed())
   }
 
@@ -78,9 +81,11 @@ export class Relay implements Dispatcher.DispatchHandler {
     if (this.#isCallerGone) return true
     const headers = this.#reader.changesLength ? withoutLength(head.headers) : head.headers
     if (status >= 400) headers.push("x-tallygate-error-source", "upstream")
-    response.writeHead(status, [...ownHeaders, ...headers])
-    // A stream's head must not wait for its first event, but should share a packet with it where both are there.
-    if (this.#isSse) setImmediate(() => response.destroyed || response.flushHeaders())
+    this.#writer.begin(status, ownHeaders.concat(headers), this.#isSse)
+    response.on("drain", () => {
+      // Later the connection to the upstream is somebody else's.
+      if (!this.#isEnded) resume()
+    })
     return true
   }
 
@@ -92,16 +97,14 @@ export class Relay implements Dispatcher.DispatchHandler {
       this.#firstContentMs = performance.now()
     }
     if (this.#isCallerGone || shown.length === 0) return true
-    if (this.#options.response.write(shown)) return true
-    this.#options.response.once("drain", () => this.#resume?.())
-    return false
+    return this.#writer.write(shown)
   }
 
   onComplete(): void {
     const rest = this.#reader?.end() ?? null
     if (this.#isRelayed && !this.#isCallerGone) {
-      if (rest !== null && rest.length > 0) this.#options.response.end(rest)
-      else this.#options.response.end()
+      if (rest !== null && rest.length > 0) this.#writer.write(rest)
+      this.#options.response.end()
     }
     const isRefusedCredential = !this.#isRelayed
     const error = isRefusedCredential ? credentialRefused(this.#options.providerName) : null

@@ -5,13 +5,15 @@
  */
 import type { SseEvent, SseSplitter } from "../metering/sse.ts"
 
-/** A usage event has a few hundred bytes; four kibibytes leave room for providers that are generous with details. */
+/** A usage event has a few hundred bytes; this leaves room for providers that are generous with details. */
 const WAITING_BYTES_MAX = 16 * 1024
+
+const NO_BYTES = Buffer.alloc(0)
 
 export class UsageFilter {
   readonly #splitter: SseSplitter
   readonly #isHidden: (event: SseEvent) => boolean
-  #waiting: Buffer = Buffer.alloc(0)
+  #waiting: Buffer = NO_BYTES
   /** Absolute offset in the stream of the first waiting byte. */
   #offset = 0
 
@@ -47,8 +49,10 @@ export class UsageFilter {
     const isOverfull = bytes.length - (end - this.#offset) > WAITING_BYTES_MAX
     const until = isOverfull ? this.#offset + bytes.length : end
     if (until > from) shown.push(bytes.subarray(from - this.#offset, until - this.#offset))
-    this.#waiting = bytes.subarray(until - this.#offset)
+    // A copy, since a few bytes of an event would keep the whole read that they came with.
+    this.#waiting = until === this.#offset + bytes.length ? NO_BYTES : Buffer.from(bytes.subarray(until - this.#offset))
     this.#offset = until
-    return shown.length === 1 && shown[0] !== undefined ? shown[0] : Buffer.concat(shown)
+    if (shown.length > 1) return Buffer.concat(shown)
+    return shown[0] ?? NO_BYTES
   }
 }

@@ -1,0 +1,86 @@
+/** The connections to providers, held to what the relay takes for granted. */
+import { once } from "node:events"
+import { type AddressInfo, createServer, type Socket } from "node:net"
+import type { Dispatcher } from "undici"
+import { afterEach, describe, expect, test } from "vitest"
+import { Upstreams } from "../../src/providers/upstreams.ts"
+
+const TIMEOUTS = { connectMs: 5_000, firstByteMs: 5_000, idleMs: 5_000, drainMs: 0 }
+const BODY_BYTES = 8 * 1024 * 1024
+
+const stops: (() => unknown)[] = []
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+/** Answers every request with `BODY_BYTES` bytes, no two neighbouring kilobytes equal, in writes of many sizes. */
+async function startProvider(): Promise<string> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on("error", () => socket.destroy())
+    socket.on("data", () => {
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${BODY_BYTES}\r\n\r\n`)
+      for (let at = 0, size = 1; at < BODY_BYTES; at += size, size = (size * 7 + 13) % 90_001) {
+        socket.write(patternAt(at, Math.min(size, BODY_BYTES - at)))
+      }
+    })
+  })
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  stops.push(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+function patternAt(from: number, length: number): Buffer {
+  return Buffer.from(Array.from({ length }, (_, index) => ((from + index) * 31 + ((from + index) >> 10)) & 0xff))
+}
+
+/** Keeps the very chunks that it is given, as an asynchronous write does, and pauses now and then. */
+function keepChunks(pool: Dispatcher, origin: string, kept: Buffer[], pauseEvery: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let resume = () => {}
+    pool.dispatch(
+      { origin, path: "/", method: "GET" },
+      {
+        onConnect: () => {},
+        onHeaders: (_status, _headers, resumeBody) => {
+          resume = resumeBody
+          return true
+        },
+        onData: (chunk) => {
+          kept.push(chunk)
+          if (kept.length % pauseEvery !== 0) return true
+          setImmediate(() => resume())
+          return false
+        },
+        onComplete: () => resolve(),
+        onError: reject,
+      },
+    )
+  })
+}
+
+describe("the chunks of an answer", () => {
+  test.each([1, 3, 1_000_000])(
+    "keep their bytes when more is read, so that a write may still be under way (a pause every %i chunks)",
+    async (pauseEvery) => {
+      const origin = await startProvider()
+      const upstreams = new Upstreams()
+      stops.push(() => upstreams.close())
+      const calls = Array.from({ length: 3 }, () => {
+        const kept: Buffer[] = []
+        return { kept, done: keepChunks(upstreams.pool(origin, TIMEOUTS), origin, kept, pauseEvery) }
+      })
+      await Promise.all(calls.map((call) => call.done))
+      const expected = patternAt(0, BODY_BYTES)
+      for (const { kept } of calls) {
+        expect(kept.length).toBeGreaterThan(BODY_BYTES / (64 * 1024))
+        expect(Buffer.concat(kept).equals(expected)).toBe(true)
+      }
+    },
+  )
+})
