@@ -1,0 +1,25 @@
+/** One of several workers: the app, started by a supervisor, told what to run and when to end over its channel. */
+import { WorkerLink } from "../app/worker-link.ts"
+import { openLog } from "../platform/log.ts"
+import { version } from "../platform/version.ts"
+import { runApp } from "./run-app.ts"
+import { askedToEnd } from "./signals.ts"
+
+/** Resolves with the exit code when everything is closed. */
+export async function runWorker(): Promise<number> {
+  const asked = askedToEnd()
+  const link = new WorkerLink()
+  const { worker, config } = await link.started
+  const log = openLog(config.log.level).child({ worker })
+  const options = { config, version: version(), log, metricsPage: () => link.metricsPage() }
+  const code = await runApp(options, {
+    asked: Promise.race([asked, link.stopped]),
+    onListening: ({ url, version, firstRun, registry }) =>
+      link.listening({ url, version, firstRun }, registry, (fault) =>
+        log.error({ err: fault }, "the figures of this worker could not be read"),
+      ),
+    onRefused: (message) => link.notStarted(message),
+  })
+  await link.close()
+  return code
+}
