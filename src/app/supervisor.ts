@@ -117,15 +117,20 @@ export class Supervisor {
       if (worker.process.pid === undefined) this.#ended(slot, worker, "not started by the system")
     })
     void Promise.all([exited.promise, closed.promise]).then(([end]) => this.#ended(slot, worker, end))
-    this.#send(worker, { kind: "start", worker: slot.number, config: this.#options.config })
   }
 
   #hear(slot: Slot, worker: Worker, message: ToSupervisor): void {
-    if (message.kind === "figures") this.#metrics.told(worker.id, message.figures, message.id)
+    if (message.kind === "ready") this.#welcome(slot, worker)
+    else if (message.kind === "figures") this.#metrics.told(worker.id, message.figures, message.id)
     else if (message.kind === "last figures") this.#metrics.told(worker.id, message.figures, null)
     else if (message.kind === "page wanted") this.#sendPage(worker, message.id)
     else if (message.kind === "not started") slot.refusal = message.message
     else this.#hearListening(slot, worker, message)
+  }
+
+  #welcome(slot: Slot, worker: Worker): void {
+    if (this.#isStopping) this.#send(worker, { kind: "stop", reason: "stopping already" })
+    else this.#send(worker, { kind: "start", worker: slot.number, config: this.#options.config })
   }
 
   #hearListening(slot: Slot, worker: Worker, message: Listening): void {

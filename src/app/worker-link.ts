@@ -14,7 +14,7 @@ export type Start = { readonly worker: number; readonly config: Config }
 
 /** Lives as long as its process. */
 export class WorkerLink {
-  /** What to run. */
+  /** What to run; it does not come where the end is asked for first. */
   readonly started: Promise<Start>
   /** Resolves with the reason when the supervisor asks for the end, or has gone. */
   readonly stopped: Promise<string>
@@ -38,6 +38,7 @@ export class WorkerLink {
       keepRunning()
       stop.resolve("the supervisor has gone")
     })
+    send({ kind: "ready" })
   }
 
   /** From here on the supervisor is answered with this registry's figures. */

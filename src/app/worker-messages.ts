@@ -13,7 +13,7 @@ export type Figures = MetricObjectWithValues<MetricValue<string>>[]
 export type Listening = { readonly url: string; readonly version: string; readonly firstRun: FirstRun }
 
 export type ToWorker =
-  /** Comes first. The supervisor's configuration, so that a worker that is started later runs with the same one. */
+  /** The supervisor's configuration, so that a worker that is started later runs with the same one. */
   | { readonly kind: "start"; readonly worker: number; readonly config: Config }
   | { readonly kind: "stop"; readonly reason: string }
   | { readonly kind: "collect"; readonly id: number }
@@ -22,6 +22,8 @@ export type ToWorker =
   | { readonly kind: "no page"; readonly id: number }
 
 export type ToSupervisor =
+  /** Comes first: what is sent before somebody listens is lost in a worker. */
+  | { readonly kind: "ready" }
   | ({ readonly kind: "listening" } & Listening)
   /** A reason that an operator can mend; the worker ends after it. */
   | { readonly kind: "not started"; readonly message: string }

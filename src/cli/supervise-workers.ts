@@ -6,9 +6,19 @@ import type { Listening } from "../app/worker-messages.ts"
 import type { Config } from "../config/load.ts"
 import { openLog } from "../platform/log.ts"
 
-/** What closing may take after the grace: the ledger takes what is left, and every part ends. */
-const CLOSE_MS_MAX = 30_000
-const MAIN = path.join(path.dirname(import.meta.dirname), "main.ts")
+export type WorkerProgram = {
+  readonly file: string
+  readonly args: readonly string[]
+  /** What ending may take after the grace. */
+  readonly closeMsMax: number
+}
+
+const TALLYGATE: WorkerProgram = {
+  file: path.join(path.dirname(import.meta.dirname), "main.ts"),
+  args: ["worker"],
+  // The ledger takes what is left, and every part ends.
+  closeMsMax: 30_000,
+}
 
 export type SupervisorWatch = {
   readonly asked: Promise<string>
@@ -17,14 +27,18 @@ export type SupervisorWatch = {
 }
 
 /** Resolves with the exit code when all workers have ended. */
-export async function superviseWorkers(config: Config, watch: SupervisorWatch): Promise<number> {
+export async function superviseWorkers(
+  config: Config,
+  watch: SupervisorWatch,
+  program: WorkerProgram = TALLYGATE,
+): Promise<number> {
   const log = openLog(config.log.level).child({ worker: "supervisor" })
   const { host, port } = config.listen
   const supervisor = new Supervisor({
     config: { ...config, listen: { host, port: port === 0 ? await freePort(host) : port } },
-    program: { file: MAIN, args: ["worker"] },
+    program,
     log,
-    stopMsMax: config.timeouts.shutdown_grace_ms + CLOSE_MS_MAX,
+    stopMsMax: config.timeouts.shutdown_grace_ms + program.closeMsMax,
   })
   const asked = watch.asked.then((reason) => ({ kind: "asked" as const, reason }))
   const started = await Promise.race([supervisor.start(), asked])

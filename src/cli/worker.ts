@@ -9,11 +9,17 @@ import { askedToEnd } from "./signals.ts"
 export async function runWorker(): Promise<number> {
   const asked = askedToEnd()
   const link = new WorkerLink()
-  const { worker, config } = await link.started
+  const end = Promise.race([asked, link.stopped])
+  const start = await Promise.race([link.started, end])
+  if (typeof start === "string") {
+    await link.close()
+    return 0
+  }
+  const { worker, config } = start
   const log = openLog(config.log.level).child({ worker })
   const options = { config, version: version(), log, metricsPage: () => link.metricsPage() }
   const code = await runApp(options, {
-    asked: Promise.race([asked, link.stopped]),
+    asked: end,
     onListening: ({ url, version, firstRun, registry }) =>
       link.listening({ url, version, firstRun }, registry, (fault) =>
         log.error({ err: fault }, "the figures of this worker could not be read"),
