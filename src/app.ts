@@ -54,14 +54,21 @@ export type App = {
   readonly url: string
   readonly version: string
   readonly log: Log
+  readonly registry: Registry
   readonly firstRun: FirstRun
   /** Resolves with the reason where the app cannot go on; it is still to be closed. */
   readonly failed: Promise<string>
-  /** Drains and closes; false where something could not be closed cleanly. */
+  /** Drains and closes; false where calls had to be cut, or something could not be closed cleanly. */
   close(): Promise<boolean>
 }
 
-export type AppOptions = { readonly config: Config; readonly version: string; readonly log?: Log }
+export type AppOptions = {
+  readonly config: Config
+  readonly version: string
+  readonly log?: Log
+  /** Makes the page `/metrics` where this process is one of several; of this process alone by default. */
+  readonly metricsPage?: () => Promise<string>
+}
 
 export async function startApp(options: AppOptions): Promise<App> {
   const log = options.log ?? openLog(options.config.log.level)
@@ -74,7 +81,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   }
 }
 
-async function build({ config, version }: AppOptions, log: Log, closing: Closing): Promise<App> {
+async function build({ config, version, metricsPage }: AppOptions, log: Log, closing: Closing): Promise<App> {
   if (config.redis_url !== undefined) {
     throw new StartError("REDIS_URL is set, but this version counts limits in the process. Unset it (or redis_url).")
   }
@@ -92,7 +99,7 @@ async function build({ config, version }: AppOptions, log: Log, closing: Closing
     clock,
     log,
     directory: plane.directory,
-    registry,
+    metricsPage: metricsPage ?? (() => registry.metrics()),
     version,
     mintId: plane.mintId,
     organizationId: await defaultOrganization(stores.sql),
@@ -102,11 +109,11 @@ async function build({ config, version }: AppOptions, log: Log, closing: Closing
   })
   const server = openServer(config, plane, getRequestListener(admin.fetch))
   const port = await server.listen(config.listen.host, config.listen.port)
-  closing.add("server", () => server.drain(config.timeouts.shutdown_grace_ms))
+  closing.add("server", () => drainServer(server, config.timeouts.shutdown_grace_ms, log))
   // Only now, since keys that are made are shown once: a start that failed before would take them with it.
   const first = await firstRun(stores.sql, { isAdminKeyGiven: config.admin_key !== undefined })
   const url = `http://${urlHost(config.listen.host)}:${port}`
-  return { url, version, log, firstRun: first, failed: stores.failed, close: () => closing.closeAll() }
+  return { url, version, log, registry, firstRun: first, failed: stores.failed, close: () => closing.closeAll() }
 }
 
 type Database = { readonly databaseUrl: string; readonly failed: Promise<string> }
@@ -189,6 +196,13 @@ async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing
       expectedOutputTokens: config.admission.expected_output_tokens,
     },
   }
+}
+
+/** False where calls outlasted the grace. They are recorded as far as they came. */
+async function drainServer(server: HttpServer, graceMs: number, log: Log): Promise<boolean> {
+  const isClean = await server.drain(graceMs)
+  if (!isClean) log.warn({ grace_ms: graceMs }, "calls that ran longer than the grace were cut")
+  return isClean
 }
 
 /** What has not reached the ledger in time stays in the file, and the next start ships it. */

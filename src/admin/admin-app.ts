@@ -6,7 +6,6 @@ import type { HttpBindings } from "@hono/node-server"
 import { OpenAPIHono } from "@hono/zod-openapi"
 import type { Context } from "hono"
 import { bodyLimit } from "hono/body-limit"
-import type { Registry } from "prom-client"
 import type { AdminIdentified } from "../identity/admin-key.ts"
 import type { Directory } from "../identity/directory.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -26,7 +25,8 @@ export type AdminOptions = {
   readonly clock: Clock
   readonly log: Log
   readonly directory: Directory
-  readonly registry: Registry
+  /** The page `/metrics`, of the process or of all that share its port. */
+  readonly metricsPage: () => Promise<string>
   readonly version: string
   readonly mintId: (nowMs: number) => string
   /** The organization that admin calls mean. */

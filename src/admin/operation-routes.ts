@@ -1,5 +1,9 @@
-/** For orchestrators and Prometheus: alive, ready, metrics. */
+/**
+ * For orchestrators and Prometheus: alive, ready, metrics. With several workers `/healthz` and `/readyz` speak for the
+ * one that happens to answer, `/metrics` for all of them.
+ */
 import type { MiddlewareHandler } from "hono"
+import { Registry } from "prom-client"
 import type { AdminApp, AdminEnv, AdminOptions } from "./admin-app.ts"
 
 export type Readiness = {
@@ -16,6 +20,6 @@ export function operationRoutes(app: AdminApp, options: AdminOptions, requireAdm
   })
   if (!options.isLoopback) app.use("/metrics", requireAdmin)
   app.get("/metrics", async (context) => {
-    return context.body(await options.registry.metrics(), 200, { "content-type": options.registry.contentType })
+    return context.body(await options.metricsPage(), 200, { "content-type": Registry.PROMETHEUS_CONTENT_TYPE })
   })
 }

@@ -80,7 +80,7 @@ function describeConfig(config: Config, path: string | null, notes: readonly str
   const providers = Object.entries(config.providers)
   const facts = [
     ["file", path ?? "none; defaults and environment"],
-    ["listens on", `${config.listen.host}:${config.listen.port}`],
+    ["listens on", `${config.listen.host}:${config.listen.port}${workersText(config.workers)}`],
     ["data", config.data_dir],
     ["ledger", config.database_url ?? "embedded Postgres in the data folder"],
     ["limits", config.redis_url ?? "counted in the process"],
@@ -112,6 +112,10 @@ function describeConfig(config: Config, path: string | null, notes: readonly str
     ...(notes.length === 0 ? [] : [["Notes:", ...notes.map((note) => `  ${note}`)]]),
   ]
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`
+}
+
+function workersText(workers: number): string {
+  return workers === 1 ? "" : `, shared by ${workers} workers`
 }
 
 function alignColumns(rows: readonly (readonly string[])[]): string[] {

@@ -11,6 +11,7 @@ Configuration: proxy.config.yaml in this folder, or the file that TALLYGATE_CONF
 The environment overrides it:
 
   PORT, HOST            where to listen (127.0.0.1:8787)
+  WORKERS               processes that share the port (1); more need DATABASE_URL and REDIS_URL
   TALLYGATE_CONFIG      the configuration file
   TALLYGATE_DATA        the data folder (.tallygate)
   DATABASE_URL          Postgres 14 or newer, in place of the embedded one

@@ -1,10 +1,10 @@
-/** `tallygate serve`: starts the app, greets on the first run, and drains on SIGTERM or Ctrl-C. */
-
-import { StartError } from "../app/start-error.ts"
-import { type App, startApp } from "../app.ts"
+/** `tallygate serve`: starts the app, or several workers of it, greets on the first run, and drains on SIGTERM or Ctrl-C. */
 import { formatProblem, loadConfig } from "../config/load.ts"
 import { version } from "../platform/version.ts"
 import { greeting } from "./greeting.ts"
+import { runApp } from "./run-app.ts"
+import { askedToEnd } from "./signals.ts"
+import { superviseWorkers } from "./supervise-workers.ts"
 
 /** Resolves with the exit code when the process has been asked to end and everything is closed. */
 export async function serve(env: Record<string, string | undefined>, cwd: string): Promise<number> {
@@ -14,30 +14,14 @@ export async function serve(env: Record<string, string | undefined>, cwd: string
     return 1
   }
   for (const note of loaded.notes) process.stderr.write(`note: ${note}\n`)
+  const { config } = loaded
   // Listening for signals before the start, so that one that arrives meanwhile is not lost.
   const asked = askedToEnd()
-  let app: App
-  try {
-    app = await startApp({ config: loaded.config, version: version() })
-  } catch (error) {
-    if (!(error instanceof StartError)) throw error
-    process.stderr.write(`Tallygate did not start: ${error.message}\n`)
-    return 1
+  const on = { isSandbox: config.sandbox, providers: Object.keys(config.providers) }
+  const watch = {
+    asked,
+    onListening: (started: Parameters<typeof greeting>[0]) => void process.stdout.write(greeting(started, on)),
+    onRefused: (message: string) => void process.stderr.write(`Tallygate did not start: ${message}\n`),
   }
-  process.stdout.write(
-    greeting(app, { isSandbox: loaded.config.sandbox, providers: Object.keys(loaded.config.providers) }),
-  )
-  const end = await Promise.race([asked, app.failed])
-  const isAsked = end === "SIGTERM" || end === "SIGINT"
-  if (isAsked) app.log.info({ signal: end }, "draining")
-  else
-    app.log.fatal({ reason: end }, "ending, since the app cannot go on; what is not in the ledger stays in the journal")
-  const isClean = await app.close()
-  return isAsked && isClean ? 0 : 1
-}
-
-function askedToEnd(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal))
-  })
+  return config.workers === 1 ? runApp({ config, version: version() }, watch) : superviseWorkers(config, watch)
 }

@@ -14,6 +14,7 @@ import { readText } from "./text-value.ts"
 const OVERRIDES: readonly (readonly [variable: string, path: readonly [string] | readonly [string, string]])[] = [
   ["HOST", ["listen", "host"]],
   ["PORT", ["listen", "port"]],
+  ["WORKERS", ["workers"]],
   ["TALLYGATE_DATA", ["data_dir"]],
   ["DATABASE_URL", ["database_url"]],
   ["REDIS_URL", ["redis_url"]],
@@ -103,7 +104,13 @@ export function readBuiltInProviders(
   return { providers, problems, notes }
 }
 
-function environmentProblem(variable: string, found: string, expected: string): ConfigProblem {
+/** The variable that overrides a key of the top, null where the file or the default decides. */
+export function overridingVariable(key: string, env: Environment): string | null {
+  const variable = OVERRIDES.find(([, path]) => path.length === 1 && path[0] === key)?.[0]
+  return variable === undefined || (env[variable] ?? "") === "" ? null : variable
+}
+
+export function environmentProblem(variable: string, found: string, expected: string): ConfigProblem {
   return { file: "environment", line: null, column: null, path: variable, found, expected }
 }
 

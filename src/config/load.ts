@@ -4,13 +4,20 @@
  */
 import { readFileSync, statSync } from "node:fs"
 import { dirname, isAbsolute, relative, resolve, sep } from "node:path"
-import { applyOverrides, readBuiltInProviders, readOverrides } from "./environment.ts"
+import {
+  applyOverrides,
+  environmentProblem,
+  overridingVariable,
+  readBuiltInProviders,
+  readOverrides,
+} from "./environment.ts"
 import type { Environment } from "./interpolate.ts"
 import type { ConfigProblem } from "./problem.ts"
 import { findUnknownProviders, isOwnAddress, noteConfig, resolveConfig } from "./resolve.ts"
 import { type Config, type ConfigFile, configSchema } from "./schema.ts"
 import type { KeyPath } from "./schema-paths.ts"
 import { schemaProblems } from "./schema-problems.ts"
+import { workersInstead } from "./workers.ts"
 import { readYaml, type YamlSource } from "./yaml-source.ts"
 
 export { type ConfigProblem, formatProblem } from "./problem.ts"
@@ -80,6 +87,12 @@ function complete(
     if (isFile(priceFile)) return
     refuse(["prices", "files", index], file.prices.files[index], "a file that exists (relative to this file's folder)")
   })
+  const instead = workersInstead(config)
+  if (instead !== null) {
+    const variable = overridingVariable("workers", env)
+    if (variable === null) refuse(["workers"], file.workers, instead)
+    else problems.push(environmentProblem(variable, String(file.workers), instead))
+  }
   if (problems.length > 0) return invalid(problems)
   return { kind: "loaded", config, path, notes: [...builtIn.notes, ...noteConfig(config, file.sandbox)] }
 }

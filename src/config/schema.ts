@@ -210,6 +210,9 @@ const sandboxSwitch = z
 export const configSchema = z.strictObject(
   {
     listen: listen.prefault({}).describe("Where the proxy listens."),
+    workers: wholeNumber(1, 64, "workers")
+      .default(1)
+      .describe("Processes that share the port; more than 1 needs redis_url and database_url."),
     data_dir: text(/^[^\0]{1,4096}$/, "the path of a folder")
       .default(".tallygate")
       .describe("Journal and embedded database; a relative path starts at this file's folder."),
@@ -241,7 +244,9 @@ export const configSchema = z.strictObject(
     metrics: metrics.prefault({}).describe("The page /metrics."),
     database_connections_max: wholeNumber(1, 1_000, "connections")
       .default(4)
-      .describe("Most connections to Postgres at the same time, besides two for keys and one for records."),
+      .describe(
+        "Most connections of a process to Postgres at the same time, besides two for keys and one for records.",
+      ),
     key_cache_max: wholeNumber(1, 10_000_000, "keys").default(10_000).describe("Virtual keys kept in memory."),
     key_cache_max_age_ms: milliseconds(1_000, 30 * DAY_MS)
       .default(HOUR_MS)

@@ -13,12 +13,15 @@ export class Closing {
     this.#steps.push({ name, close })
   }
 
-  /** Closes everything, last opened first; a step that fails is logged and does not keep the others from closing. */
+  /**
+   * Closes everything, last opened first; a step that fails is logged and does not keep the others from closing. False
+   * where one failed, or said by resolving with false that it was not clean.
+   */
   async closeAll(): Promise<boolean> {
     let isClean = true
     for (const step of this.#steps.splice(0).reverse()) {
       try {
-        await step.close()
+        if ((await step.close()) === false) isClean = false
       } catch (error) {
         isClean = false
         this.#log.error({ err: error, step: step.name }, "closing failed")

@@ -70,14 +70,17 @@ export class HttpServer {
     })
   }
 
-  /** Stops accepting, waits at most `graceMs` for what runs, then cuts the rest. True where nothing had to be cut. */
+  /**
+   * Refuses the new at once, waits at most `graceMs` for what runs, then stops listening and cuts the rest. It listens
+   * meanwhile, so that a load balancer reads "not ready" and a caller that it may try again, not a refused connection.
+   * True where nothing had to be cut.
+   */
   async drain(graceMs: number): Promise<boolean> {
     this.#isDraining = true
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    this.#server.closeIdleConnections()
     const until = performance.now() + graceMs
     while (this.#inFlight > 0 && performance.now() < until) await sleep(POLL_MS)
     const isClean = this.#inFlight === 0
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeAllConnections()
     await closed
     // What was cut still has to be written down; it ends at once, since its caller is gone.

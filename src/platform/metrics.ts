@@ -9,6 +9,7 @@ export function openMetrics(version: string): Registry {
     name: "tallygate_build_info",
     help: "Version of the running Tallygate; the value is always 1.",
     labelNames: ["version", "node"],
+    aggregator: "first",
     registers: [registry],
   }).set({ version, node: process.versions.node }, 1)
   return registry

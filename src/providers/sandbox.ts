@@ -50,7 +50,8 @@ export async function startSandbox(options: SandboxOptions): Promise<{ url: stri
     }
     serve(options, request, response, reply, newId).catch(fail)
   })
-  server.listen(0, "127.0.0.1")
+  // Exclusive: without it the workers of one Tallygate would share the port, and answer for one that has just died.
+  server.listen({ port: 0, host: "127.0.0.1", exclusive: true })
   await once(server, "listening")
   return {
     url: `http://127.0.0.1:${portOf(server.address())}/v1`,

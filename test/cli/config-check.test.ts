@@ -112,6 +112,16 @@ Models, first match wins:
 `)
   })
 
+  it("says how many workers share the port, and refuses them without what they share", () => {
+    const shared = { DATABASE_URL: "postgres://db/ledger", REDIS_URL: "redis://cache" }
+    expect(check([], { ...shared, WORKERS: "2" }).stdout).toContain("listens on  127.0.0.1:8787, shared by 2 workers\n")
+    const { exitCode, stderr } = check([], { WORKERS: "2" })
+    expect(exitCode).toBe(1)
+    expect(stderr).toMatch(
+      /^environment: WORKERS: found 2, expected 1, or REDIS_URL .*; and DATABASE_URL .*\n1 problem/,
+    )
+  })
+
   it("gives the whole config to programs as JSON, without a secret", () => {
     writeFileSync(join(folder.path, "proxy.config.yaml"), VALID)
     const { exitCode, stdout } = check(["--json"])

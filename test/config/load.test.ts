@@ -171,6 +171,32 @@ describe("the environment overrides the file", () => {
   })
 })
 
+describe("several workers", () => {
+  const REDIS = "REDIS_URL (redis_url) to be set: limits counted in each process would be multiplied by 4"
+  const DATABASE = "DATABASE_URL (database_url) to be set: the embedded database belongs to one process"
+  const [REDIS_URL, DATABASE_URL] = ["redis://localhost", "postgres://localhost/tallygate"]
+
+  it.each([
+    [{}, `${REDIS}; and ${DATABASE}`],
+    [{ DATABASE_URL }, REDIS],
+    [{ REDIS_URL }, DATABASE],
+  ])("are refused without what they share (%j), with the reason", (env, missing) => {
+    expect(folder.problems(null, { ...env, WORKERS: "4" })).toEqual([
+      `environment: WORKERS: found 4, expected 1, or ${missing}`,
+    ])
+    expect(folder.problems("workers: 4\n", env)).toEqual([
+      `proxy.config.yaml:1:10: workers: found 4, expected 1, or ${missing}`,
+    ])
+  })
+
+  it("run on shared stores, and WORKERS takes precedence over the file", () => {
+    const env = { REDIS_URL, DATABASE_URL }
+    expect(folder.loaded("workers: 3\n", env).config.workers).toBe(3)
+    expect(folder.loaded("workers: 3\n", { ...env, WORKERS: "2" }).config.workers).toBe(2)
+    expect(folder.loaded("workers: 3\n", { WORKERS: "1" }).config.workers).toBe(1)
+  })
+})
+
 describe("a valid config", () => {
   it("reads the core of the documentation", () => {
     const yaml = `

@@ -1,0 +1,98 @@
+/**
+ * A worker's end of the channel to its supervisor. The channel closes when the supervisor goes, however it goes; the
+ * worker then drains as if it had been asked to, instead of ending at once as Node would have it.
+ */
+import cluster from "node:cluster"
+import type { Registry } from "prom-client"
+import type { Config } from "../config/schema.ts"
+import { ApiError } from "../platform/error-table.ts"
+import type { Figures, Listening, ToSupervisor, ToWorker } from "./worker-messages.ts"
+
+const PAGE_MS_MAX = 3_000
+
+export type Start = { readonly worker: number; readonly config: Config }
+
+/** Lives as long as its process. */
+export class WorkerLink {
+  /** What to run; it does not come where the end is asked for first. */
+  readonly started: Promise<Start>
+  /** Resolves with the reason when the supervisor asks for the end, or has gone. */
+  readonly stopped: Promise<string>
+  readonly #pages = new Map<number, (page: string | null) => void>()
+  #registry: Registry | null = null
+  #onFault: (fault: unknown) => void = () => undefined
+  #nextId = 1
+
+  constructor() {
+    const start = Promise.withResolvers<Start>()
+    const stop = Promise.withResolvers<string>()
+    this.started = start.promise
+    this.stopped = stop.promise
+    process.on("message", (message: ToWorker) => {
+      if (message.kind === "start") start.resolve(message)
+      else if (message.kind === "stop") stop.resolve(message.reason)
+      else if (message.kind === "collect") this.#answer(message.id).catch((fault) => this.#onFault(fault))
+      else this.#pages.get(message.id)?.(message.kind === "page" ? message.text : null)
+    })
+    cluster.worker?.once("disconnect", () => {
+      keepRunning()
+      stop.resolve("the supervisor has gone")
+    })
+    send({ kind: "ready" })
+  }
+
+  /** From here on the supervisor is answered with this registry's figures. */
+  listening(told: Listening, registry: Registry, onFault: (fault: unknown) => void): void {
+    this.#registry = registry
+    this.#onFault = onFault
+    send({ kind: "listening", ...told })
+  }
+
+  notStarted(message: string): void {
+    send({ kind: "not started", message })
+  }
+
+  /** The page of all workers together. @throws ApiError where the supervisor does not answer: a part is no whole */
+  async metricsPage(): Promise<string> {
+    const id = this.#nextId++
+    const { promise, resolve } = Promise.withResolvers<string | null>()
+    const timer = setTimeout(() => resolve(null), PAGE_MS_MAX)
+    this.#pages.set(id, resolve)
+    send({ kind: "page wanted", id })
+    const page = await promise
+    clearTimeout(timer)
+    this.#pages.delete(id)
+    if (page !== null) return page
+    throw new ApiError("shutting_down", "The metrics of all workers are not to be had at the moment; try again.")
+  }
+
+  /** Leaves the last figures behind and closes the channel, which would keep the process running. */
+  async close(): Promise<void> {
+    if (!process.connected) return
+    if (this.#registry !== null) {
+      const figures = await figuresOf(this.#registry)
+      await new Promise<void>((resolve) => send({ kind: "last figures", figures }, resolve))
+    }
+    keepRunning()
+    if (process.connected) process.disconnect()
+  }
+
+  async #answer(id: number): Promise<void> {
+    if (this.#registry !== null) send({ kind: "figures", id, figures: await figuresOf(this.#registry) })
+  }
+}
+
+/** Node ends a worker whose channel closes, with code 0 and whatever it is doing, unless it is told that this was meant. */
+function keepRunning(): void {
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
+}
+
+function figuresOf(registry: Registry): Promise<Figures> {
+  return registry.getMetricsAsJSON()
+}
+
+/** A supervisor that has gone hears nothing more, which "disconnect" tells better than an error here would. */
+function send(message: ToSupervisor, sent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(message, undefined, {}, () => sent())
+  else sent()
+}

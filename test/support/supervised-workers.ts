@@ -1,0 +1,105 @@
+/**
+ * A program for tests of the supervisor: started as it is it supervises, and its workers are a small server each that
+ * says who it is, counts, and misbehaves when asked. Supervisor, channel and command are the real ones.
+ */
+import cluster from "node:cluster"
+import { existsSync } from "node:fs"
+import { createServer, type ServerResponse } from "node:http"
+import { setTimeout as wait } from "node:timers/promises"
+import { Counter, Gauge, Histogram, Registry } from "prom-client"
+import { WorkerLink } from "../../src/app/worker-link.ts"
+import { askedToEnd } from "../../src/cli/signals.ts"
+import { superviseWorkers } from "../../src/cli/supervise-workers.ts"
+import { formatProblem, loadConfig } from "../../src/config/load.ts"
+
+/** While this file exists no worker can start. */
+const OBSTACLE = process.env.TEST_OBSTACLE ?? ""
+
+async function supervise(): Promise<number> {
+  const loaded = loadConfig({ env: process.env, cwd: process.env.TALLYGATE_DATA ?? "" })
+  if (loaded.kind === "invalid") throw new Error(loaded.problems.map(formatProblem).join("\n"))
+  return superviseWorkers(
+    loaded.config,
+    {
+      asked: askedToEnd(),
+      onListening: ({ url }) => void process.stdout.write(`listens on ${url}\n`),
+      onRefused: (message) => void process.stderr.write(`did not start: ${message}\n`),
+    },
+    { file: import.meta.filename, args: ["worker"], closeMsMax: 500 },
+  )
+}
+
+async function work(): Promise<number> {
+  const asked = askedToEnd()
+  const link = new WorkerLink()
+  const end = Promise.race([asked, link.stopped])
+  const start = await Promise.race([link.started, end])
+  if (typeof start === "string") {
+    await link.close()
+    return 0
+  }
+  const { config } = start
+  if (existsSync(OBSTACLE)) {
+    link.notStarted("an obstacle is in the way")
+    await link.close()
+    return 1
+  }
+  const registry = new Registry()
+  const figures = countedIn(registry)
+  let exitCode = 0
+  const routes: Record<string, (response: ServerResponse) => unknown> = {
+    "/pid": (response) => response.end(String(process.pid)),
+    "/count": (response) => {
+      figures.count()
+      response.end(String(process.pid))
+    },
+    "/slow": (response) => wait(800).then(() => response.end("done")),
+    "/metrics": (response) => link.metricsPage().then((page) => response.end(page)),
+    "/end-uncleanly": (response) => {
+      exitCode = 1
+      response.end()
+    },
+    "/never-end": (response) => {
+      setInterval(() => undefined, 60_000)
+      response.end()
+    },
+  }
+  const server = createServer((request, response) => void routes[request.url ?? ""]?.(response))
+  const { host, port } = config.listen
+  const failure = await new Promise<string | null>((resolve) => {
+    server.once("error", (error) => resolve(String(error)))
+    server.listen(port, host, () => resolve(null))
+  })
+  if (failure !== null) {
+    link.notStarted(failure)
+    await link.close()
+    return 1
+  }
+  link.listening(
+    { url: `http://${host}:${port}`, version: "0", firstRun: { kind: "done before" } },
+    registry,
+    (fault) => {
+      throw fault
+    },
+  )
+  await end
+  await new Promise<void>((resolve) => server.close(() => resolve()))
+  await link.close()
+  return exitCode
+}
+
+function countedIn(registry: Registry): { count(): void } {
+  const registers = [registry]
+  const counter = new Counter({ name: "test_calls_total", help: "h", labelNames: ["kind"], registers })
+  const histogram = new Histogram({ name: "test_call_seconds", help: "h", buckets: [1], registers })
+  new Gauge({ name: "test_running", help: "h", registers }).set(1)
+  new Gauge({ name: "test_age_seconds", help: "h", registers }).set(7)
+  return {
+    count() {
+      counter.inc({ kind: "plain" })
+      histogram.observe(0.5)
+    },
+  }
+}
+
+process.exitCode = await (cluster.isWorker ? work() : supervise())
