@@ -13,7 +13,8 @@ import { Admission } from "./admission/admit.ts"
 import { MemoryLimitStore } from "./admission/memory-store.ts"
 import { ThresholdWatch } from "./alerts/threshold-watch.ts"
 import { openPriceBook } from "./app/price-book.ts"
-import { asStartError, StartError } from "./app/start-error.ts"
+import { openSharedLimits } from "./app/shared-limits.ts"
+import { asStartError } from "./app/start-error.ts"
 import { routerFrom } from "./config/routing.ts"
 import type { Config } from "./config/schema.ts"
 import { adminKeys } from "./identity/admin-key.ts"
@@ -82,9 +83,6 @@ export async function startApp(options: AppOptions): Promise<App> {
 }
 
 async function build({ config, version, metricsPage }: AppOptions, log: Log, closing: Closing): Promise<App> {
-  if (config.redis_url !== undefined) {
-    throw new StartError("REDIS_URL is set, but this version counts limits in the process. Unset it (or redis_url).")
-  }
   await mkdir(config.data_dir, { recursive: true, mode: 0o700 })
   const registry = openMetrics(version)
   const priceBook = await openPriceBook(ROOT, config.prices.files)
@@ -104,7 +102,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     mintId: plane.mintId,
     organizationId: await defaultOrganization(stores.sql),
     identifyAdmin: adminKeys(stores.sql, config.admin_key ?? null),
-    readiness: () => readiness(server, ledger.journal),
+    readiness: () => readiness(server, ledger),
     isLoopback: isLoopbackHost(config.listen.host),
   })
   const server = openServer(config, plane, getRequestListener(admin.fetch))
@@ -131,9 +129,14 @@ async function openStores(config: Config, version: string, log: Log, closing: Cl
   return { ...database, sql }
 }
 
-type Ledger = { readonly journal: Journal; readonly admission: Admission }
+type Ledger = {
+  readonly journal: Journal
+  readonly admission: Admission
+  /** The limit store in a word. */
+  readonly limitsState: () => string
+}
 
-/** The journal, and the limits counted from what the ledger knows once the journals of earlier processes are in it. */
+/** The journal, and the limits, counted in Redis or, from what the ledger knows, in this process. */
 async function openLedger(
   config: Config,
   stores: Stores,
@@ -143,11 +146,24 @@ async function openLedger(
 ): Promise<Ledger> {
   const directory = path.join(config.data_dir, "journal")
   const { sync, rows_max: rowsMax } = config.journal
-  const journal = await openJournal({ directory, sync, rowsMax, databaseUrl: stores.databaseUrl, log })
+  const { databaseUrl, sql } = stores
+  const shared =
+    config.redis_url === undefined
+      ? null
+      : await openSharedLimits({ config, redisUrl: config.redis_url, sql, registry, clock, log, closing })
+  const onAdopted = shared === null ? {} : { onAdopted: shared.onAdopted }
+  const journal = await openJournal({ directory, sync, rowsMax, databaseUrl, log, ...onAdopted })
   closing.add("journal", () => closeJournal(journal, log))
   registerJournalMetrics(registry, journal)
+  const admission = shared === null ? await countInProcess(config, sql, log, closing) : await shared.admit(journal)
+  const limitsState = () => (shared === null ? "in process" : shared.isAway() ? "away" : "redis")
+  return { journal, admission, limitsState }
+}
+
+/** Once the journals of earlier processes are in the ledger, it knows all that was charged. */
+async function countInProcess(config: Config, sql: Sql, log: Log, closing: Closing): Promise<Admission> {
   const store = new MemoryLimitStore(clock.nowMs)
-  store.seed(await readLimitUsage(stores.sql, "all"))
+  store.seed(await readLimitUsage(sql, "all"))
   const admission = new Admission({
     store,
     nowMs: clock.nowMs,
@@ -157,7 +173,7 @@ async function openLedger(
   })
   admission.start()
   closing.add("admission", () => admission.stop())
-  return { journal, admission }
+  return admission
 }
 
 type PlaneParts = Stores & Ledger & { readonly priceBook: PriceBook; readonly registry: Registry; readonly log: Log }
@@ -231,9 +247,10 @@ async function sandbox(estimator: Estimator, closing: Closing): Promise<string> 
   return running.url
 }
 
-function readiness(server: HttpServer, journal: Journal): Readiness {
+function readiness(server: HttpServer, { journal, limitsState }: Ledger): Readiness {
   const isFull = journal.isFull()
-  return { isReady: !server.isDraining && !isFull, parts: { journal: isFull ? "full" : "writable" } }
+  const parts = { journal: isFull ? "full" : "writable", limits: limitsState() }
+  return { isReady: !server.isDraining && !isFull, parts }
 }
 
 function openServer(config: Config, plane: DataPlane, serveOther: ReturnType<typeof getRequestListener>): HttpServer {

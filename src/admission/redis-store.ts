@@ -33,6 +33,11 @@ export type RedisLimitStoreOptions = {
   readonly client: RedisClient
   /** Told that an organization's counters are missing, or rebuilt without what this process knows. Often; must be cheap. */
   readonly onRecovering: (organizationId: string) => void
+  /**
+   * Told in the tick in which another epoch is taken up: what was to be said of calls that ended before then is in the
+   * counters already, by the ledger or by this process's journal.
+   */
+  readonly onNewEpoch?: (organizationId: string) => void
   /** For tests that move the clock. */
   readonly scripts?: LimitScripts
 }
@@ -42,6 +47,7 @@ export class RedisLimitStore implements LimitStore {
   readonly #scripts: RedisScripts
   readonly #texts: LimitScripts
   readonly #onRecovering: (organizationId: string) => void
+  readonly #onNewEpoch: (organizationId: string) => void
   readonly #lines = new ChargeLines()
   readonly #batches = new Map<string, RedisBatch>()
   /** Organizations that may have live holds. */
@@ -52,6 +58,7 @@ export class RedisLimitStore implements LimitStore {
     this.#scripts = new RedisScripts(options.client)
     this.#texts = options.scripts ?? limitScripts()
     this.#onRecovering = options.onRecovering
+    this.#onNewEpoch = options.onNewEpoch ?? (() => undefined)
   }
 
   async reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
@@ -130,7 +137,10 @@ export class RedisLimitStore implements LimitStore {
 
   /** From now on acts go out under this epoch; only for a process that then asserts what it knows. */
   adopt(organizationId: string, epoch: string): void {
-    this.#batch(organizationId).adopt(epoch)
+    const batch = this.#batch(organizationId)
+    const isNew = batch.epoch !== epoch
+    batch.adopt(epoch)
+    if (isNew) this.#onNewEpoch(organizationId)
   }
 
   /** Puts back live holds that the counters lack, without looking at caps: those calls are running. */

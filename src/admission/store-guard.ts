@@ -193,6 +193,13 @@ export class StoreGuard implements AdmissionStore {
     return this.#ask("", () => this.#store.sweep(), 0)
   }
 
+  /** Settles of an organization that are not sent yet need not be: its counters have been filled from the ledger, which has them. Returns how many. */
+  forget(organizationId: string): number {
+    const forgotten = this.#waiting.takeOrganization(organizationId)
+    for (const { id } of forgotten) this.#share.told(id, this.#actNumber, this.#elapsedMs())
+    return forgotten.length
+  }
+
   /** Tries once more to send what waits, and hands the rest to `onOverflow`. No act may follow. */
   async stop(): Promise<void> {
     this.#isStopped = true
@@ -307,10 +314,7 @@ export class StoreGuard implements AdmissionStore {
 
   /** The ledger has what is dropped here; the counters get it from there. */
   #drop(organizationId: string): void {
-    for (const { id } of this.#waiting.takeOrganization(organizationId)) {
-      this.#sums.dropped += 1
-      this.#share.told(id, this.#actNumber, this.#elapsedMs())
-    }
+    this.#sums.dropped += this.forget(organizationId)
     if (this.#overflowed.has(organizationId)) return
     this.#overflowed.add(organizationId)
     this.#options.log.error({ organization_id: organizationId }, "settles dropped: counters need a rebuild")

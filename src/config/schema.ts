@@ -170,6 +170,12 @@ const admission = section({
   drains_max: wholeNumber(0, 1_000_000, "streams")
     .default(256)
     .describe("Streams without a caller that are read to their end at the same time."),
+  store_timeout_ms: milliseconds(10, 60_000)
+    .default(150)
+    .describe("Longest wait for Redis before a call is decided without it, in milliseconds."),
+  proxies_max: wholeNumber(1, 100_000, "proxies")
+    .default(1)
+    .describe("Proxies that share what is left of a limit while Redis is away, where fewer are seen."),
 })
 
 const journal = section({

@@ -1,0 +1,179 @@
+/**
+ * Limits that several proxies count together in Redis: the store, the guard in front of it, and what fills it from the
+ * ledger. Whatever it is built of stays behind this file; `app.ts` sees an admission.
+ */
+import { hostname } from "node:os"
+import type { Registry } from "prom-client"
+import { Admission } from "../admission/admit.ts"
+import { AdoptedCalls } from "../admission/adopted-calls.ts"
+import { Recovery, type RecoveryChange } from "../admission/recovery.ts"
+import { RedisRecoveryActs } from "../admission/redis-recovery-acts.ts"
+import { RedisLimitStore } from "../admission/redis-store.ts"
+import { StoreGuard } from "../admission/store-guard.ts"
+import { registerStoreMetrics } from "../admission/store-metrics.ts"
+import type { Config } from "../config/schema.ts"
+import type { Journal } from "../ledger/journal.ts"
+import type { ChargedCall } from "../ledger/journal-protocol.ts"
+import { readLimitSnapshot } from "../ledger/limit-usage.ts"
+import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
+import type { Clock } from "../platform/clock.ts"
+import type { Closing } from "../platform/closing.ts"
+import { randomBase62 } from "../platform/ids.ts"
+import type { Log } from "../platform/log.ts"
+import type { Sql } from "../platform/postgres.ts"
+import { openRedis, type RedisClient } from "../platform/redis.ts"
+import { checkRedis, serverRunId } from "../platform/redis-check.ts"
+import { StartError } from "./start-error.ts"
+
+export type SharedLimitsParts = {
+  readonly config: Config
+  readonly redisUrl: string
+  readonly sql: Sql
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly log: Log
+  readonly closing: Closing
+}
+
+export type SharedLimits = {
+  readonly isAway: () => boolean
+  /** Calls of dead processes, once they are in the ledger. */
+  readonly onAdopted: (calls: readonly ChargedCall[], writtenAtMs: number) => void
+  /** Begins to admit, and to fill what Redis has lost from the ledger and this process's journal. */
+  readonly admit: (journal: Journal) => Promise<Admission>
+}
+
+export async function openSharedLimits(parts: SharedLimitsParts): Promise<SharedLimits> {
+  const { config, registry, clock, log, closing } = parts
+  const client = await connectRedis(parts)
+  // Who this process is among the proxies: the owner of its holds.
+  const proxy = `${hostname().replace(/[^!-~]/g, "-")}:${process.pid}:${randomBase62(6)}`
+  let recovery: Recovery | null = null
+  let presence: ProxyPresence | null = null
+  const want = (organizationId: string) => recovery?.want(organizationId)
+  const store = new RedisLimitStore({
+    client,
+    onRecovering: want,
+    onNewEpoch: (organizationId) => void guard.forget(organizationId),
+  })
+  const acts = new RedisRecoveryActs({ client, proxy })
+  const adopted = new AdoptedCalls({
+    store,
+    acts,
+    want,
+    nowMs: clock.nowMs,
+    onFault: (error, organizationId) =>
+      log.warn({ err: error, organization_id: organizationId }, "counters of an organization are to be filled anew"),
+  })
+  closing.add("adopted calls", () => adopted.stop())
+  const guard = new StoreGuard({
+    store,
+    nowMs: clock.nowMs,
+    elapsedMs: () => performance.now(),
+    log,
+    proxiesMax: () => Math.max(config.admission.proxies_max, presence?.count ?? 1),
+    onOverflow: (organizationId) => void adopted.rebuild(organizationId),
+    deadlineMs: config.admission.store_timeout_ms,
+  })
+  closing.add("limit store", () => guard.stop())
+  registerStoreMetrics(registry, guard)
+  const admit = async (journal: Journal) => {
+    presence = new ProxyPresence({ ...parts, self: { id: proxy, journalId: journal.id } })
+    await presence.start()
+    closing.add("presence", () => presence?.stop())
+    const admission = openAdmission(parts, guard, proxy)
+    recovery = openRecovery(parts, { client, store, acts, proxy, journal, admission })
+    return admission
+  }
+  return { isAway: () => guard.isAway, onAdopted: (calls, atMs) => void adopted.charge(calls, atMs), admit }
+}
+
+/** @throws StartError where Redis does not answer, or is set up so that limits would not hold. */
+async function connectRedis({ config, redisUrl, clock, log, closing }: SharedLimitsParts): Promise<RedisClient> {
+  let isAway = true
+  const client = openRedis(redisUrl, {
+    connectionName: "tallygate",
+    commandTimeoutMs: config.admission.store_timeout_ms,
+    onFault: (error) => {
+      // The guard tells of an outage that calls meet; this is for one that none has met yet.
+      if (!isAway) log.warn({ err: error }, "connection to Redis lost")
+      isAway = true
+    },
+  })
+  closing.add("redis", () => client.disconnect())
+  client.on("ready", () => {
+    isAway = false
+  })
+  try {
+    await client.connect()
+  } catch (cause) {
+    throw new StartError("Redis does not answer. Check REDIS_URL (redis_url), and that it runs.", { cause })
+  }
+  const findings = await checkRedis(client, clock.nowMs)
+  for (const { code, text } of findings.filter(({ severity }) => severity === "warning")) log.warn({ code }, text)
+  const errors = findings.filter(({ severity }) => severity === "error")
+  if (errors.length > 0) throw new StartError(errors.map(({ text }) => text).join(" "))
+  return client
+}
+
+function openAdmission(
+  { config, clock, log, closing }: SharedLimitsParts,
+  store: StoreGuard,
+  owner: string,
+): Admission {
+  const admission = new Admission({
+    store,
+    nowMs: clock.nowMs,
+    owner,
+    leaseMs: config.admission.lease_ms,
+    onFault: (error, act) => log.error({ err: error, act }, "limit store failed"),
+  })
+  admission.start()
+  closing.add("admission", () => admission.stop())
+  return admission
+}
+
+type RecoveryParts = {
+  readonly client: RedisClient
+  readonly store: RedisLimitStore
+  readonly acts: RedisRecoveryActs
+  readonly proxy: string
+  readonly journal: Journal
+  readonly admission: Admission
+}
+
+function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, own: RecoveryParts): Recovery {
+  const { client, store, acts, proxy, journal, admission } = own
+  const recovery = new Recovery({
+    store,
+    acts,
+    proxy,
+    ownJournalId: journal.id,
+    leaseMs: config.admission.lease_ms,
+    nowMs: clock.nowMs,
+    readSnapshot: (organizationId) => readLimitSnapshot(sql, organizationId),
+    liveProxies: () => liveProxies(sql),
+    endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq),
+    liveHolds: (organizationId) => admission.liveHolds(organizationId),
+    serverRunId: () => serverRunId(client),
+    onChange: (change) => tellChange(log, change),
+  })
+  recovery.start()
+  closing.add("recovery", () => recovery.stop())
+  const onReady = () => {
+    // A connection that is lost again at once brings the next one, which asks again.
+    recovery.reconnected().catch((error: unknown) => log.warn({ err: error }, "Redis was not asked who it is"))
+  }
+  client.on("ready", onReady)
+  onReady()
+  return recovery
+}
+
+function tellChange(log: Log, change: RecoveryChange): void {
+  const told = { organization_id: change.organizationId }
+  if (change.kind === "failing")
+    log.warn({ ...told, err: change.error }, "counters cannot be filled from the ledger yet")
+  else if (change.kind === "recovering") log.info(told, "counters are being filled from the ledger")
+  else if (change.kind === "open") log.info(told, "counters are filled; calls are counted again")
+  else log.debug(told, "this proxy has said what it knows of an organization's calls")
+}
