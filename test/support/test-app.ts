@@ -55,13 +55,19 @@ export type TestApp = {
 /** `yaml` is the configuration; providers and models as a test needs them. */
 export async function startTestApp(
   yaml: string,
-  options: { databaseUrl?: string; dataDir?: string } = {},
+  options: { databaseUrl?: string; dataDir?: string; redisUrl?: string } = {},
 ): Promise<TestApp> {
   const folder = options.dataDir ?? (await mkdtemp(path.join(tmpdir(), "tallygate-test-")))
   const file = path.join(folder, "proxy.config.yaml")
   await writeFile(file, yaml)
   const databaseUrl = options.databaseUrl ?? (await createDatabase(inject("postgresUrl")))
-  const env = { PORT: "0", TALLYGATE_DATA: folder, DATABASE_URL: databaseUrl, TALLYGATE_ADMIN_KEY: ADMIN_KEY }
+  const env = {
+    PORT: "0",
+    TALLYGATE_DATA: folder,
+    DATABASE_URL: databaseUrl,
+    TALLYGATE_ADMIN_KEY: ADMIN_KEY,
+    ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }),
+  }
   const loaded = loadConfig({ path: file, env, cwd: folder })
   if (loaded.kind === "invalid") throw new Error(loaded.problems.map(formatProblem).join("\n"))
   const logged: string[] = []
@@ -126,5 +132,16 @@ providers:
 models:
   - { match: "fast", provider: openai, model: "gpt-4o-mini" }
   - { match: "*", provider: openai }
+${more}`
+}
+
+/** A provider `mock` whose models (`mock-…`, see `chat-answers.ts`) all have one price. */
+export function pricedConfig(baseUrl: string, more = ""): string {
+  return `
+providers:
+  mock: { dialect: openai, base_url: ${baseUrl}, api_key: sk-upstream-canary }
+models:
+  - { match: "mock*", provider: mock }
+prices: { files: [${path.join(import.meta.dirname, "../bench/prices.yaml")}] }
 ${more}`
 }
