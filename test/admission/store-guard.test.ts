@@ -576,6 +576,13 @@ describe("what the store cannot be told", () => {
     await away.guard.stop()
     expect(away.overflowed).toEqual(["org_1"])
 
+    const hung = guarded()
+    hung.store.mode = "silent"
+    const underWay = hung.guard.settle("a", [chargeOf(open, 1n)])
+    await hung.guard.stop()
+    expect(await isImmediate(underWay)).toBe(true)
+    expect(hung.overflowed).toEqual(["org_1"])
+
     const back = guarded()
     back.store.mode = "failing"
     await back.goAway(chargeOf(open, 1n))
