@@ -161,8 +161,7 @@ export class LocalShare {
     if (counterKind(limit) !== "budget") return limit.cap / shares
     const sight = this.#sights.of(charge)
     if (sight !== undefined && outage.sinceMs - sight.atMs <= SIGHT_AGE_MS_MAX) {
-      const left = limit.cap - sight.seen.settled - sight.seen.held
-      return left > 0n ? left / shares : 0n
+      return (limit.cap - sight.seen.settled - sight.seen.held) / shares
     }
     return this.#isNewWindow(charge, outage) ? limit.cap / shares : null
   }

@@ -45,7 +45,10 @@ export class SendWaiting {
   /** False as soon as the store does not answer, or takes nothing of what it is sent. */
   async send(): Promise<boolean> {
     const { waiting, elapsedMs, onGivenUp } = this.#options
-    for (const settle of waiting.all()) if (elapsedMs() - settle.sinceMs > WAITING_MS_MAX) onGivenUp(settle)
+    for (const settle of waiting.all()) {
+      if (elapsedMs() - settle.sinceMs <= WAITING_MS_MAX) break
+      onGivenUp(settle)
+    }
     const settles = waiting.all()
     // Another one each time: a settle that no store would take must not keep the store away for ever.
     const probe = settles[this.#probesFailed % settles.length]

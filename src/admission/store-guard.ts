@@ -22,7 +22,7 @@ import { cachedWindowAt } from "./window.ts"
 
 const DEADLINE_MS = 150
 const WAITING_MAX = 50_000
-/** About 20 MB of names and amounts; more counters than are met within five seconds. */
+/** More counters than calls meet within the five seconds for which a sight is good. */
 const SIGHTS_MAX = 50_000
 /** A settle whose answer was lost is sent again soon; what a store that is not away has refused, later. */
 const RESEND_MS = 250
@@ -200,12 +200,13 @@ export class StoreGuard implements AdmissionStore {
     return forgotten.length
   }
 
-  /** Tries once more to send what waits, and hands the rest to `onOverflow`. No act may follow. */
+  /** Tries once more to send what waits, and hands the rest to `onOverflow`, also of acts under way. No act may follow. */
   async stop(): Promise<void> {
     this.#isStopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#mending
     await this.#sendWaiting.send()
+    this.#deadlines.failAll("the limit store is not waited for at a stop")
     this.#deadlines.stop()
     for (const { organizationId } of this.#waiting.all()) this.#drop(organizationId)
   }

@@ -74,6 +74,51 @@ describe("a store that stops answering", () => {
     expect(store.asked).toHaveLength(asked)
   })
 
+  it("keeps nobody waiting who asked just before the breaker opened", async () => {
+    const { store, reserve } = guarded()
+    store.mode = "silent"
+    const first = Array.from({ length: 5 }, (_, index) => reserve(`a${index}`, chargeOf(open, 1n)))
+    await vi.advanceTimersByTimeAsync(140)
+    const last = reserve("b", chargeOf(open, 1n))
+    await vi.advanceTimersByTimeAsync(35)
+    await Promise.all(first)
+    expect(await isImmediate(last)).toBe(true)
+  })
+
+  it("is not away while it answers every now and then, and an answer begins a new row of failures", async () => {
+    const { guard, store, reserve } = guarded()
+    for (let turn = 0; turn < 4; turn += 1) {
+      store.mode = "failing"
+      for (let act = 0; act < 4; act += 1) await reserve(`a${turn}${act}`, chargeOf(open, 1n))
+      expect(guard.isAway).toBe(false)
+      store.mode = "ok"
+      await reserve(`b${turn}`, chargeOf(open, 1n))
+      await vi.advanceTimersByTimeAsync(10_000)
+    }
+  })
+
+  it("that falls silent again while it is sent what it missed is still away, and gets the rest later", async () => {
+    const { guard, store, reserve, goAway, comeBack, totals, logged } = guarded()
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    for (let call = 0; call < 4; call += 1) {
+      await reserve(`a${call}`, chargeOf(open, 1n))
+      await guard.settle(`a${call}`, [chargeOf(open, 1n)])
+    }
+    const settle = store.settle.bind(store)
+    vi.spyOn(store, "settle").mockImplementationOnce((id, actual) => {
+      const answer = settle(id, actual)
+      store.mode = "silent"
+      return answer
+    })
+    store.mode = "ok"
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect(guard.stats()).toMatchObject({ isAway: true, waiting: 8 })
+    expect(logged).toHaveLength(1)
+    await comeBack()
+    expect(await totals(chargeOf(open, 0n))).toEqual({ settled: 4n, held: 0n })
+  })
+
   it("is logged by one line when it goes and one when it comes back, which counts the calls between", async () => {
     const { store, logged, reserve, goAway, comeBack, guard } = guarded()
     store.mode = "failing"
@@ -188,6 +233,54 @@ describe("a call that is decided without the store", () => {
     expect(await reserve("a", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "unseen" })
     const never = limitOf({ id: "lim_never" })
     expect(await reserve("b", chargeOf(never, 1n))).toMatchObject({ kind: "away", reason: "unseen" })
+  })
+
+  it("measures a sight by the first of the failures, not by the last", async () => {
+    const { store, reserve } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    await vi.advanceTimersByTimeAsync(4_000)
+    store.mode = "failing"
+    for (let call = 0; call < 4; call += 1) {
+      expect((await reserve(`a${call}`, chargeOf(budget, 1n))).kind).toBe("held")
+      await vi.advanceTimersByTimeAsync(3_000)
+    }
+  })
+
+  it("measures a sight anew after an answer, since that ended the outage", async () => {
+    const { store, reserve } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    expect((await reserve("a", chargeOf(budget, 1n))).kind).toBe("held")
+    store.mode = "ok"
+    await reserve("b", chargeOf(open, 1n))
+    await vi.advanceTimersByTimeAsync(6_000)
+    store.mode = "failing"
+    expect(await reserve("c", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "unseen" })
+  })
+
+  it("rests on the newest sight, though an older reply comes in after it", async () => {
+    const { store, reserve, goAway } = guarded()
+    const old = await store.reserve("old", "proxy_1", LEASE_MS, [chargeOf(budget, 10n)])
+    vi.spyOn(store, "reserve").mockImplementationOnce(() => new Promise((done) => setTimeout(done, 50, old)))
+    void reserve("old", chargeOf(budget, 10n))
+    await reserve("new", chargeOf(budget, 80n))
+    await vi.advanceTimersByTimeAsync(50)
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect((await reserve("a", chargeOf(budget, 6n))).kind).toBe("away")
+    expect((await reserve("b", chargeOf(budget, 5n))).kind).toBe("held")
+  })
+
+  it("rests on the sight of the window that it falls in", async () => {
+    const { store, reserve, goAway } = guarded()
+    const day = limitOf({ id: "lim_day", window: "day", cap: 100n })
+    const tomorrow = (amount: bigint) => chargeOf(day, amount, "2026-11-24", Date.UTC(2026, 10, 25))
+    await reserve("today", chargeOf(day, 90n, "2026-11-23", Date.UTC(2026, 10, 24)))
+    await reserve("tomorrow", tomorrow(40n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect((await reserve("a", tomorrow(31n))).kind).toBe("away")
+    expect((await reserve("b", tomorrow(30n))).kind).toBe("held")
   })
 
   it("may spend the share of the whole cap in a window that began since, and only there", async () => {
@@ -366,20 +459,38 @@ describe("what the store has missed", () => {
     store.mode = "failing"
     await goAway(chargeOf(closed, 1n))
     await reserve("a", chargeOf(budget, 50n))
-    await guard.settle("a", [chargeOf(budget, 50n)])
+    await guard.settle("a", [chargeOf(budget, 30n)])
     store.mode = "ok"
     await vi.advanceTimersByTimeAsync(700)
     expect(guard.isAway).toBe(false)
     store.mode = "failing"
     await goAway(chargeOf(closed, 1n))
-    expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "share" })
+    expect(await reserve("b", chargeOf(budget, 21n))).toMatchObject({ kind: "away", reason: "share" })
     await comeBack()
-    expect(await reserve("c", chargeOf(budget, 10n))).toMatchObject({ counters: [{ settled: 50n, held: 10n }] })
+    expect(await reserve("c", chargeOf(budget, 10n))).toMatchObject({ counters: [{ settled: 30n, held: 10n }] })
     store.mode = "failing"
     await goAway(chargeOf(closed, 1n))
-    // A fresh sight: 40 are left, and half of them is ours.
-    expect((await reserve("d", chargeOf(budget, 20n))).kind).toBe("held")
+    // A fresh sight: 60 are left, and half of them is ours.
+    expect((await reserve("d", chargeOf(budget, 30n))).kind).toBe("held")
     expect((await reserve("e", chargeOf(budget, 1n))).kind).toBe("away")
+  })
+
+  it("is part of the share until a sight that can include it: one of an act that was sent after it was told", async () => {
+    const { store, guard, reserve, goAway, comeBack } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    await reserve("a", chargeOf(budget, 50n))
+    await comeBack()
+    const before = await store.reserve("r", "proxy_1", LEASE_MS, [chargeOf(budget, 10n)])
+    vi.spyOn(store, "reserve").mockImplementationOnce(() => new Promise((done) => setTimeout(done, 50, before)))
+    void reserve("r", chargeOf(budget, 10n))
+    expect(await guard.settle("a", [chargeOf(budget, 45n)])).toBe("unknown")
+    await vi.advanceTimersByTimeAsync(50)
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    // Of the 90 that it saw, 45 are ours, and they are spent.
+    expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "share" })
   })
 })
 
@@ -398,10 +509,24 @@ describe("what the store cannot be told", () => {
     }
     expect(overflowed).toEqual(["org_1"])
     expect(logged.map(([level]) => level)).toEqual(["warn", "error"])
-    expect(guard.stats()).toMatchObject({ waiting: 1, dropped: 5 })
+    // Five calls still run; what the ledger has to tell is owed by none of them.
+    expect(guard.stats()).toMatchObject({ waiting: 1, dropped: 5, localCalls: 6 })
     store.asked.length = 0
     await comeBack()
     expect(store.asked.filter((act) => act.startsWith("settle"))).toEqual(["settle z"])
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    for (let call = 0; call < 4; call += 1) await guard.settle(`b${call}`, [chargeOf(open, 1n)])
+    expect(overflowed).toEqual(["org_1", "org_1"])
+  })
+
+  it("is bounded by holds, not by how often one of them is settled", async () => {
+    const { store, guard, goAway, overflowed } = guarded({ waitingMax: 1 })
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    await guard.settle("a", [chargeOf(open, 1n)])
+    await guard.settle("a", [chargeOf(open, 1n)])
+    expect([guard.stats().waiting, overflowed]).toEqual([1, []])
   })
 
   it("goes there after ten minutes, before the store could forget that it was done", async () => {
@@ -451,6 +576,13 @@ describe("what the store cannot be told", () => {
     await away.guard.stop()
     expect(away.overflowed).toEqual(["org_1"])
 
+    const hung = guarded()
+    hung.store.mode = "silent"
+    const underWay = hung.guard.settle("a", [chargeOf(open, 1n)])
+    await hung.guard.stop()
+    expect(await isImmediate(underWay)).toBe(true)
+    expect(hung.overflowed).toEqual(["org_1"])
+
     const back = guarded()
     back.store.mode = "failing"
     await back.goAway(chargeOf(open, 1n))
@@ -481,6 +613,19 @@ describe("while the store is refilled from the ledger", () => {
     store.isRecovering = false
     expect(await guard.settle("e", [chargeOf(budget, 3n)])).toBe("unknown")
     expect(await reserve("f", chargeOf(budget, 1n))).toMatchObject({ kind: "held", counters: [{ settled: 3n }] })
+  })
+
+  it("an organization that was counted again is away no more: what it saw before is too old for the next time", async () => {
+    const { store, reserve } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    await vi.advanceTimersByTimeAsync(4_000)
+    store.isRecovering = true
+    expect((await reserve("a", chargeOf(budget, 1n))).kind).toBe("held")
+    store.isRecovering = false
+    await reserve("b", chargeOf(open, 1n))
+    await vi.advanceTimersByTimeAsync(3_000)
+    store.mode = "failing"
+    expect(await reserve("c", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "unseen" })
   })
 
   it("an outage goes on: a store that comes back empty leaves the shares as they were", async () => {
