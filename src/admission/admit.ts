@@ -4,6 +4,7 @@
  * whose process dies is not renewed and expires. A store that can be away stands behind a `StoreGuard`, which answers in
  * its place; any other failure of the store makes `admit`, `settle` and `release` reject.
  */
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Limit } from "../identity/limit.ts"
 import type { AdmissionStore, AwayReason, Charge, CounterState, ReserveReply, SettleReply } from "./limit-store.ts"
 import { actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
@@ -15,6 +16,9 @@ const SWEEP_EVERY_MS = 5_000
 const RENEWALS_PER_LEASE = 4
 /** A caller may be told to wait for a budget's next window if it begins within this; beyond, waiting is no advice. */
 const RESET_WAIT_MS_MAX = 60_000
+/** How long a call waits for counters that are being filled, and how often it looks. */
+const RECOVERY_WAIT_MS = 2_000
+const RECOVERY_STEP_MS = 50
 
 /** What is held for a call: charges in the order of its limits. A call without limits holds nothing. */
 export type HeldCall = {
@@ -98,7 +102,8 @@ export class Admission {
     const charges = chargesFor(call.limits, call.estimate, nowMs, this.#windowOf)
     const hold = { id: call.holdId, charges }
     if (charges.length === 0) return { kind: "held", hold, counters: [] }
-    const reply = await this.#store.reserve(call.holdId, this.#owner, this.#leaseMs, charges)
+    let reply = await this.#store.reserve(call.holdId, this.#owner, this.#leaseMs, charges)
+    if (reply.kind === "away" && reply.isRecovering) reply = await this.#reserveLater(call.holdId, charges)
     if (reply.kind === "held") {
       this.#addLive(hold)
       return { kind: "held", hold, counters: reply.counters }
@@ -108,6 +113,16 @@ export class Admission {
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
     throw new Error(`hold ${call.holdId} was used before, or cannot be made: ${reply.kind}`)
+  }
+
+  /** Counters that are being filled from the ledger are whole in a moment, which is better waited for than refused. */
+  async #reserveLater(holdId: string, charges: readonly Charge[]): Promise<ReserveReply> {
+    for (let waitedMs = RECOVERY_STEP_MS; ; waitedMs += RECOVERY_STEP_MS) {
+      await sleep(RECOVERY_STEP_MS)
+      const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
+      const isWorthAWait = reply.kind === "away" && reply.isRecovering && waitedMs < RECOVERY_WAIT_MS
+      if (!isWorthAWait) return reply
+    }
   }
 
   /** Replaces the hold by what the call really used. */

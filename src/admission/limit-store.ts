@@ -48,6 +48,8 @@ export type ReserveReply =
       readonly kind: "away"
       readonly denied: number
       readonly reason: AwayReason
+      /** The store answers, but its counters are being filled from the ledger: soon it can be asked. */
+      readonly isRecovering: boolean
       readonly retryAfterMs: number
     }
 

@@ -125,7 +125,7 @@ export class StoreGuard implements AdmissionStore {
   }
 
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
-    if (this.isAway) return Promise.resolve(this.#decide(id, charges, false))
+    if (this.isAway) return Promise.resolve(this.#decide(id, charges, { mayBeHeld: false, isRecovering: false }))
     const sentMs = this.#elapsedMs()
     this.#actNumber += 1
     const actNumber = this.#actNumber
@@ -136,7 +136,7 @@ export class StoreGuard implements AdmissionStore {
         (reply) => resolve(this.#onReserved(id, charges, reply, actNumber, sentMs)),
         (error) => {
           this.#onFailure(error, organizationOf(charges), sentMs)
-          resolve(this.#decide(id, charges, true))
+          resolve(this.#decide(id, charges, { mayBeHeld: true, isRecovering: false }))
         },
       )
     })
@@ -245,7 +245,7 @@ export class StoreGuard implements AdmissionStore {
     }
     if (reply.kind !== "recovering") return reply
     this.#noteRecovering(organizationOf(charges), sentMs)
-    return this.#decide(id, charges, false)
+    return this.#decide(id, charges, { mayBeHeld: false, isRecovering: true })
   }
 
   /** A store that comes back empty has been away for as long as it did not answer. */
@@ -279,7 +279,11 @@ export class StoreGuard implements AdmissionStore {
   }
 
   /** `mayBeHeld`: the store was asked and may have made the hold. */
-  #decide(id: string, charges: readonly Charge[], mayBeHeld: boolean): ReserveReply {
+  #decide(
+    id: string,
+    charges: readonly Charge[],
+    { mayBeHeld, isRecovering }: { readonly mayBeHeld: boolean; readonly isRecovering: boolean },
+  ): ReserveReply {
     this.#decidedInOutage += 1
     const nowMs = this.#elapsedMs()
     const decision = this.#share.take(id, charges, this.#outage(organizationOf(charges), nowMs))
@@ -289,7 +293,8 @@ export class StoreGuard implements AdmissionStore {
     }
     if (mayBeHeld) this.#keep(id, nothingOf(charges))
     this.#sums.refusedAway += 1
-    return { ...decision, retryAfterMs: 1_000 * Math.max(1, Math.ceil(this.#breaker.waitMs(nowMs) / 1_000)) }
+    const retryAfterMs = 1_000 * Math.max(1, Math.ceil(this.#breaker.waitMs(nowMs) / 1_000))
+    return { ...decision, isRecovering, retryAfterMs }
   }
 
   #outage(organizationId: string, nowMs: number): Outage {

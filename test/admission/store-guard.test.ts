@@ -173,6 +173,7 @@ describe("a call that is decided without the store", () => {
     expect(await reserve("a", chargeOf(budget, 50n), chargeOf(closed, 1n))).toEqual({
       kind: "away",
       denied: 1,
+      isRecovering: false,
       reason: "policy",
       retryAfterMs: 1_000,
     })
