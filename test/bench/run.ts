@@ -8,6 +8,7 @@ import { cpus } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { startRealPostgres } from "../support/real-postgres.ts"
+import { startRealRedis } from "../support/real-redis.ts"
 import { type Reconciliation, reconcile } from "./reconcile.ts"
 import { markdown } from "./report.ts"
 import { FULL_PLAN, QUICK_PLAN, runRounds } from "./rounds.ts"
@@ -43,26 +44,17 @@ async function start(cores: Cores, closing: (() => Promise<void>)[]): Promise<St
   }
   add(await startBareProxy(upstreamPort, cores))
   if (isWanted("tallygate")) {
-    const postgres = await postgresOrNull()
-    if (postgres !== null) {
-      closing.push(() => postgres.stop())
-      add(await startTallygate({ name: "tallygate", upstreamPort, databaseUrl: postgres.url, cores }))
-    }
+    const postgres = await startRealPostgres()
+    closing.push(() => postgres.stop())
+    const redis = await startRealRedis()
+    closing.push(() => redis.stop())
+    const stores = { databaseUrl: postgres.url, redisUrl: redis.url }
+    add(await startTallygate({ name: "tallygate", upstreamPort, ...stores, cores }))
   }
   if (isWanted("tallygate-embedded")) {
-    add(await startTallygate({ name: "tallygate-embedded", upstreamPort, databaseUrl: null, cores }))
+    add(await startTallygate({ name: "tallygate-embedded", upstreamPort, databaseUrl: null, redisUrl: null, cores }))
   }
   return { targets, upstreamPort }
-}
-
-/** A machine without Postgres benches the embedded database alone, and says so. */
-async function postgresOrNull(): Promise<{ readonly url: string; stop(): Promise<void> } | null> {
-  try {
-    return await startRealPostgres()
-  } catch (error) {
-    console.error("Postgres could not be started; Tallygate is benched on its embedded database only.", error)
-    return null
-  }
 }
 
 async function bench(closing: (() => Promise<void>)[]): Promise<boolean> {

@@ -113,6 +113,7 @@ export async function startTallygate(options: {
   readonly name: "tallygate" | "tallygate-embedded"
   readonly upstreamPort: number
   readonly databaseUrl: string | null
+  readonly redisUrl: string | null
   readonly cores: Cores
 }): Promise<Target> {
   if (!existsSync(join(PROJECT_DIR, "src/main.ts")))
@@ -123,11 +124,14 @@ export async function startTallygate(options: {
   const configFile = join(dir, "proxy.config.yaml")
   await writeFile(configFile, configText({ ...options, credential, port, dir }))
   const env: Record<string, string> = {
+    DATABASE_URL: "",
+    REDIS_URL: "",
     TALLYGATE_CONFIG: configFile,
     TALLYGATE_ADMIN_KEY: ADMIN_KEY,
     PORT: String(port),
   }
   if (options.databaseUrl !== null) env.DATABASE_URL = options.databaseUrl
+  if (options.redisUrl !== null) env.REDIS_URL = options.redisUrl
   // As `npm start` runs it, with the runtime's flags; what is measured is the process behind that door.
   const script = startScript(["src/tallygate.mjs", "serve"], options.cores?.proxy, env)
   const origin = `http://127.0.0.1:${port}`
