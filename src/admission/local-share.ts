@@ -161,7 +161,9 @@ export class LocalShare {
     if (counterKind(limit) !== "budget") return limit.cap / shares
     const sight = this.#sights.of(charge)
     if (sight !== undefined && outage.sinceMs - sight.atMs <= SIGHT_AGE_MS_MAX) {
-      return (limit.cap - sight.seen.settled - sight.seen.held) / shares
+      const left = limit.cap - sight.seen.settled - sight.seen.held
+      // An overspent budget has no room even for a charge of 0, as in the store; division would round it up to 0.
+      return left < 0n ? left : left / shares
     }
     return this.#isNewWindow(charge, outage) ? limit.cap / shares : null
   }
