@@ -4,9 +4,9 @@
  * share of the cap; of rates and calls in flight, its share of the cap.
  *
  * The bound: with n not below the number of proxies, and calls that keep their bounds, all proxies together admit on a
- * budget at most the mean of what each last saw left. A cap can be passed by no more than what was taken through the
- * store after a proxy's last sight of it, at most five seconds before the outage, and once the store is back by the
- * local calls that it has not been told of yet: they are charged when they end.
+ * budget at most the mean of what each last saw left. A cap can be passed by that much at the most, and only by what is
+ * taken through the store after such a sight: in the five seconds before the outage, by proxies that still reach the
+ * store, or once it is back, before it is told of the local calls. They are charged when they end.
  */
 import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, settle, take } from "./counter.ts"
 import { type AwayReason, type Charge, counterName } from "./limit-store.ts"
@@ -161,7 +161,9 @@ export class LocalShare {
     if (counterKind(limit) !== "budget") return limit.cap / shares
     const sight = this.#sights.of(charge)
     if (sight !== undefined && outage.sinceMs - sight.atMs <= SIGHT_AGE_MS_MAX) {
-      return (limit.cap - sight.seen.settled - sight.seen.held) / shares
+      const left = limit.cap - sight.seen.settled - sight.seen.held
+      // An overspent budget has no room even for a charge of 0, as in the store; division would round it up to 0.
+      return left < 0n ? left : left / shares
     }
     return this.#isNewWindow(charge, outage) ? limit.cap / shares : null
   }

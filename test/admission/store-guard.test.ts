@@ -215,6 +215,15 @@ describe("a call that is decided without the store", () => {
     expect((await reserve("b", chargeOf(budget, 50n))).kind).toBe("held")
   })
 
+  it("has no room at all under a budget that is overspent, as in the store", async () => {
+    const { store, guard, reserve, goAway } = guarded()
+    await guard.settle("over", [chargeOf(budget, 101n)])
+    expect(await reserve("seen", chargeOf(budget, 0n))).toMatchObject({ kind: "denied" })
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect(await reserve("a", chargeOf(budget, 0n))).toMatchObject({ kind: "away", reason: "share" })
+  })
+
   it("rests on a sight of at most five seconds before the outage, however long that lasts", async () => {
     const { store, reserve, goAway } = guarded()
     await reserve("seen", chargeOf(budget, 0n))
