@@ -6,9 +6,10 @@ import cluster from "node:cluster"
 import type { Registry } from "prom-client"
 import type { Config } from "../config/schema.ts"
 import { ApiError } from "../platform/error-table.ts"
-import type { Figures, Listening, ToSupervisor, ToWorker } from "./worker-messages.ts"
+import type { Listening, ToSupervisor, ToWorker } from "./worker-messages.ts"
 
 const PAGE_MS_MAX = 3_000
+const LAST_FIGURES_MS_MAX = 1_000
 
 export type Start = { readonly worker: number; readonly config: Config }
 
@@ -69,26 +70,30 @@ export class WorkerLink {
   /** Leaves the last figures behind and closes the channel, which would keep the process running. */
   async close(): Promise<void> {
     if (!process.connected) return
-    if (this.#registry !== null) {
-      const figures = await figuresOf(this.#registry)
-      await new Promise<void>((resolve) => send({ kind: "last figures", figures }, resolve))
-    }
+    await this.#leaveFigures().catch((fault) => this.#onFault(fault))
     keepRunning()
     if (process.connected) process.disconnect()
   }
 
+  async #leaveFigures(): Promise<void> {
+    if (this.#registry === null) return
+    const figures = await this.#registry.getMetricsAsJSON()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    // A supervisor that reads nothing must not keep a worker from ending.
+    const timer = setTimeout(resolve, LAST_FIGURES_MS_MAX)
+    send({ kind: "last figures", figures }, resolve)
+    await promise
+    clearTimeout(timer)
+  }
+
   async #answer(id: number): Promise<void> {
-    if (this.#registry !== null) send({ kind: "figures", id, figures: await figuresOf(this.#registry) })
+    if (this.#registry !== null) send({ kind: "figures", id, figures: await this.#registry.getMetricsAsJSON() })
   }
 }
 
 /** Node ends a worker whose channel closes, with code 0 and whatever it is doing, unless it is told that this was meant. */
 function keepRunning(): void {
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
-}
-
-function figuresOf(registry: Registry): Promise<Figures> {
-  return registry.getMetricsAsJSON()
 }
 
 /** A supervisor that has gone hears nothing more, which "disconnect" tells better than an error here would. */

@@ -32,7 +32,7 @@ export async function superviseWorkers(
   watch: SupervisorWatch,
   program: WorkerProgram = TALLYGATE,
 ): Promise<number> {
-  const log = openLog(config.log.level).child({ worker: "supervisor" })
+  const log = openLog(config.log.level)
   const { host, port } = config.listen
   const supervisor = new Supervisor({
     config: { ...config, listen: { host, port: port === 0 ? await freePort(host) : port } },

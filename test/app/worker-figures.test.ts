@@ -74,6 +74,7 @@ describe("the page of several workers", () => {
     expect(await merged("tallygate_ledger_ingest_lag_seconds", 3, 2)).toBe("tallygate_ledger_ingest_lag_seconds 3")
     expect(await merged("tallygate_ledger_is_impaired", 1, 0, 1)).toBe("tallygate_ledger_is_impaired 1")
     expect(await merged("tallygate_ledger_quarantined_rows", 4, 4)).toBe("tallygate_ledger_quarantined_rows 4")
+    expect(await merged("tallygate_store_up", 1, 0, 1)).toBe("tallygate_store_up 0")
     expect(await merged("process_start_time_seconds", 20, 10)).toBe("process_start_time_seconds 10")
     expect(await merged("process_resident_memory_bytes", 2, 3)).toBe("process_resident_memory_bytes 5")
     expect(await merged("nodejs_eventloop_lag_p99_seconds", 2, 3)).toBe("nodejs_eventloop_lag_p99_seconds 3")

@@ -30,8 +30,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-async function start(): Promise<Running> {
-  const running = await startTallygate(MAIN, { env })
+async function start(more: Record<string, string> = {}): Promise<Running> {
+  const running = await startTallygate(MAIN, { env: { ...env, ...more } })
   const response = await fetch(`${running.url}/admin/v1/keys`, {
     method: "POST",
     headers: { authorization: `Bearer ${ADMIN_KEY}`, "content-type": "application/json" },
@@ -77,12 +77,32 @@ describe("stopping and crashing", () => {
       )
       return outcome === 200 ? undefined : outcome
     })
-    expect([503, "refused"]).toContain(refused)
+    expect(refused).toBe(503)
+    const ready = await fetch(`${running.url}/readyz`)
+    expect([ready.status, await ready.json()]).toEqual([503, expect.objectContaining({ status: "not ready" })])
     for (const text of await Promise.all(texts)) expect(text.trimEnd().endsWith("data: [DONE]")).toBe(true)
     expect(await running.exited).toBe(0)
     const ended = await sql`SELECT 1 FROM usage_records WHERE stream AND end_state = 'complete' AND output_tokens = 40`
     expect(ended).toHaveLength(10)
     await sums()
+  })
+
+  test("a call that outlasts the grace is cut and recorded; the log and the exit code say so", async () => {
+    const TALLYGATE_CONFIG = path.join(folder, "short-grace.yaml")
+    const more = "log: { level: warn }\ntimeouts: { shutdown_grace_ms: 200 }"
+    await writeFile(TALLYGATE_CONFIG, openAiConfig(upstream.baseUrl, more))
+    const before = await sums()
+    const running = await start({ TALLYGATE_CONFIG })
+    const response = await call(running.url, "gpt-4o-mini-c500-d20", true)
+    const cut = response.text().then(
+      () => "whole",
+      () => "cut",
+    )
+    running.process.kill("SIGTERM")
+    expect(await cut).toBe("cut")
+    expect(await running.exited).toBe(1)
+    expect(running.output()).toContain("calls that ran longer than the grace were cut")
+    expect(await sums()).toBe(before + 1)
   })
 
   test("kill -9 in the middle of streams loses nothing: those cut are interrupted, those ended are themselves", async () => {
