@@ -207,3 +207,90 @@ it("compares amounts of any size exactly", async () => {
     { numRuns: 500 },
   )
 })
+
+describe("the Redis store in rare moments", () => {
+  const day = (amount: bigint) => chargeOf(limitOf({ id: "lim_day" }), amount, "2026-11-23", Date.now() + 3_600_000)
+  const totals = async (store: RedisLimitStore, charge = chargeOf(budget, 0n)) => (await store.read([charge]))[0]
+
+  it("survives a clock that is set back: a rate drains on from there and loses nothing", async () => {
+    const { store, clock } = await openStore(START_MS)
+    const rate = limitOf({ id: "lim_rate", window: "minute", cap: 60n })
+    await store.reserve("a", "proxy_1", 60_000, [chargeOf(rate, 60n)])
+    await clock.advance(-3_600_000)
+    expect(await store.read([chargeOf(rate, 0n)])).toEqual([{ settled: 60n, held: 0n, emptyInMs: 60_000 }])
+    await clock.advance(30_000)
+    expect(await store.read([chargeOf(rate, 0n)])).toEqual([{ settled: 30n, held: 0n, emptyInMs: 30_000 }])
+  })
+
+  it("lets a window end in which nothing but an unknown hold was ever charged", async () => {
+    const { store } = await openStore(START_MS)
+    await store.settle("stranger", [day(5n)])
+    expect(await client.pttl("tg:{org_1}:w:2026-11-23")).toBeGreaterThan(0)
+  })
+
+  it("holds nothing less than nothing where a counter went before its hold", async () => {
+    const { store } = await openStore(START_MS)
+    await store.reserve("a", "proxy_1", 60_000, [day(5n)])
+    await client.del("tg:{org_1}:w:2026-11-23")
+    expect(await store.release("org_1", "a")).toBe(true)
+    expect(await totals(store, day(0n))).toMatchObject({ settled: 0n, held: 0n })
+  })
+
+  it("keeps nothing of a hold that is over but its id", async () => {
+    const { store } = await openStore(START_MS)
+    await store.reserve("a", "proxy_1", 60_000, [chargeOf(budget, 5n)])
+    await store.settle("a", [chargeOf(budget, 5n)])
+    expect([await client.exists("tg:{org_1}:l"), await client.exists("tg:{org_1}:x")]).toEqual([0, 0])
+  })
+
+  it("does not expire a hold that is renewed while a sweep looks", async () => {
+    const { store, clock } = await openStore(START_MS)
+    await store.reserve("a", "proxy_1", 60_000, [chargeOf(budget, 5n)])
+    await clock.advance(60_000)
+    const swept = store.sweep()
+    expect(await store.renew("org_1", ["a"], 60_000)).toEqual([])
+    expect(await swept).toBe(0)
+    expect(await totals(store)).toMatchObject({ settled: 0n, held: 5n })
+  })
+
+  it("sweeps thousands of due leases, a bounded number in each script", async () => {
+    const { store, clock } = await openStore(START_MS)
+    const many = limitOf({ id: "lim_many", cap: 10_000n })
+    const ids = Array.from({ length: 1_000 }, (_, index) => `call_${index}`)
+    await Promise.all(ids.map((id) => store.reserve(id, "proxy_1", 60_000, [chargeOf(many, 1n)])))
+    await clock.advance(60_000)
+    expect(await store.sweep()).toBe(1_000)
+    expect(await totals(store, chargeOf(many, 0n))).toMatchObject({ settled: 1_000n, held: 0n })
+  })
+
+  it("lists holds of one tick in the order in which they were asked for", async () => {
+    const { store } = await openStore(START_MS)
+    const ids = Array.from({ length: 30 }, (_, index) => `call_${(index * 7_919) % 1_000}`)
+    const charges = [chargeOf(budget, 1n), day(1n), chargeOf(limitOf({ id: "lim_long_enough_for_a_table" }), 1n)]
+    await Promise.all(ids.map((id) => store.reserve(id, "proxy_1", 60_000, charges)))
+    expect((await store.holds(100)).map(({ id }) => id)).toEqual(ids)
+  })
+
+  it("charges what a journal asserts once, in the place of what its hold holds or its expiry charged", async () => {
+    const { store, clock } = await openStore(START_MS)
+    await store.read([chargeOf(budget, 0n)])
+    store.adopt("org_1", (await client.hget("tg:{org_1}:e", "epoch")) ?? "")
+    const slots = limitOf({ id: "lim_slots", kind: "concurrency", window: "none" })
+    const row = (id: string, amount: string) => ({
+      id,
+      charges: [{ limit_id: budget.id, subject: budget.subject, window: "lifetime", amount }],
+    })
+    await store.reserve("swept", "proxy_1", 60_000, [chargeOf(budget, 10n), day(10n)])
+    await clock.advance(60_000)
+    await store.sweep()
+    await store.reserve("live", "proxy_1", 60_000, [chargeOf(budget, 20n), chargeOf(slots, 1n)])
+    expect(await totals(store)).toMatchObject({ settled: 10n, held: 20n })
+    for (let time = 0; time < 2; time += 1) {
+      await store.assertSettled("org_1", [row("swept", "1"), row("live", "2"), row("stranger", "4")], Date.now())
+      expect(await totals(store)).toMatchObject({ settled: 7n, held: 0n })
+    }
+    expect(await totals(store, day(0n))).toMatchObject({ settled: 0n })
+    expect(await totals(store, chargeOf(slots, 0n))).toMatchObject({ held: 0n })
+    expect(await store.holds(10)).toEqual([])
+  })
+})
