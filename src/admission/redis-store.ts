@@ -63,8 +63,10 @@ export class RedisLimitStore implements LimitStore {
 
   async reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
     const batch = this.#batchOf(charges)
+    const reply = await this.#takeOrSweep(batch, { op: "R", id, leaseMs, owner, ...this.#written(charges) }, charges)
+    // After the answer: a sweep that was answered before it has seen no hold and crosses the organization off.
     this.#toSweep.add(batch.organizationId)
-    return this.#takeOrSweep(batch, { op: "R", id, leaseMs, owner, ...this.#written(charges) }, charges)
+    return reply
   }
 
   async extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
@@ -151,11 +153,11 @@ export class RedisLimitStore implements LimitStore {
     holds: readonly { readonly id: string; readonly charges: readonly Charge[] }[],
   ): Promise<void> {
     const batch = this.#batch(organizationId)
-    this.#toSweep.add(organizationId)
     const acts = holds.map(({ id, charges }) => batch.send({ op: "A", id, leaseMs, owner, ...this.#written(charges) }))
     // Before anything else that this process says of these holds, renewals above all.
     batch.flush()
     for (const reply of await Promise.all(acts)) requireAsserted(reply)
+    this.#toSweep.add(organizationId)
   }
 
   /** Charges calls that ended after the ledger's snapshot, each once by its id. */
@@ -263,6 +265,8 @@ export class RedisLimitStore implements LimitStore {
         onOtherEpoch: () => this.#onRecovering(organizationId),
       })
       this.#batches.set(organizationId, batch)
+      // Holds of a process that is gone may be all there is.
+      this.#toSweep.add(organizationId)
     }
     return batch
   }

@@ -21,6 +21,8 @@ export type RedisOptions = {
 
 const COMMAND_TIMEOUT_MS = 150
 const CONNECT_TIMEOUT_MS = 1_000
+/** A slot that moves or has no master for a moment is asked for again this often; the driver would go on for seconds. */
+const CLUSTER_RETRIES = { maxRedirections: 3, retryDelayOnClusterDown: 20, retryDelayOnFailover: 20 } as const
 const RECONNECT_MS_MIN = 50
 const RECONNECT_MS_MAX = 2_000
 
@@ -41,7 +43,7 @@ export function openRedis(url: string, options: RedisOptions): RedisClient {
   const own = { lazyConnect: true, enableOfflineQueue: false, enableAutoPipelining: false }
   const client =
     options.isCluster === true
-      ? new Cluster([url], { ...own, redisOptions: shared, clusterRetryStrategy: reconnectMs })
+      ? new Cluster([url], { ...own, ...CLUSTER_RETRIES, redisOptions: shared, clusterRetryStrategy: reconnectMs })
       : new Redis(url, { ...own, ...shared, retryStrategy: reconnectMs })
   client.on("error", (error: unknown) => options.onFault?.(error))
   return client

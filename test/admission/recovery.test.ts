@@ -164,6 +164,28 @@ describe("a flushed store", () => {
     expect(next.changes.map(({ kind }) => kind)).toContain("open")
   })
 
+  it("has another proxy open it when the one that loaded the counters is gone", async () => {
+    const gone = proxyOf("a", { coordinatorLeaseMs: 100 }, false)
+    const { epoch } = await gone.acts.begin("org_1")
+    expect(await gone.acts.open("org_1", epoch)).toBe(false)
+    await gone.acts.load("org_1", epoch, { settled: [], acks: new Map() }, Date.now())
+    ledger.proxies.delete("a")
+    proxyOf("b").recovery.want("org_1")
+    await until("open", isOpen)
+    expect([ledger.snapshots, await client.hget("tg:{org_1}:e", "epoch")]).toEqual([0, epoch])
+    await until("it is off the list", async () => (await client.hlen("tg:recovering")) === 0)
+  })
+
+  it("stays on the list of those that recover when an older recovery is taken off", async () => {
+    const proxy = proxyOf("a", {}, false)
+    const { epoch } = await proxy.acts.begin("org_1")
+    await proxy.acts.retract("org_1", "an older epoch")
+    expect(await proxy.acts.recovering()).toEqual(new Map([["org_1", epoch]]))
+    await client.hset("tg:{org_1}:e", "state", "open", "loaded_ms", "1")
+    proxy.recovery.want("org_1", epoch)
+    await until("it is off the list", async () => (await client.hlen("tg:recovering")) === 0)
+  })
+
   it("begins again when a journal has already forgotten what the snapshot lacks", async () => {
     const proxy = proxyOf("a")
     await proxy.end(await admitted(proxy, 100n), 60n)
