@@ -1,5 +1,5 @@
 /** The journal's figures in the metrics registry. */
-import { Gauge, type Registry } from "prom-client"
+import { Counter, Gauge, type Registry } from "prom-client"
 import type { Journal, JournalStats } from "./journal.ts"
 
 const GAUGES: readonly { readonly name: string; readonly help: string; read(stats: JournalStats): number }[] = [
@@ -29,11 +29,6 @@ const GAUGES: readonly { readonly name: string; readonly help: string; read(stat
     read: (stats) => stats.ingestLagS,
   },
   {
-    name: "tallygate_ledger_shipped_rows",
-    help: "Calls of this process that were shipped, since its start.",
-    read: (stats) => stats.shippedTotal,
-  },
-  {
     name: "tallygate_ledger_quarantined_rows",
     help: "Records that the ledger has refused and that wait for a person.",
     read: (stats) => stats.quarantined,
@@ -45,7 +40,7 @@ const GAUGES: readonly { readonly name: string; readonly help: string; read(stat
   },
 ]
 
-/** Registers the gauges; each exposition reads the journal. */
+/** Registers the figures; each exposition reads the journal. */
 export function registerJournalMetrics(registry: Registry, journal: Journal): void {
   for (const { name, help, read } of GAUGES) {
     const gauge: Gauge = new Gauge({
@@ -55,4 +50,15 @@ export function registerJournalMetrics(registry: Registry, journal: Journal): vo
       collect: () => gauge.set(read(journal.stats())),
     })
   }
+  let told = 0
+  const shipped: Counter = new Counter({
+    name: "tallygate_ledger_shipped_total",
+    help: "Calls of this process that are in the ledger.",
+    registers: [registry],
+    collect: () => {
+      const { shippedTotal } = journal.stats()
+      shipped.inc(shippedTotal - told)
+      told = shippedTotal
+    },
+  })
 }

@@ -37,7 +37,7 @@ async function work(): Promise<void> {
     const bound = BigInt(1 + Math.floor(Math.random() * COST_MAX))
     const estimate = { requests: 1n, tokensBound: bound, tokensLikely: bound, costNanosBound: bound }
     const admitted = await admission.admit({ holdId: mint(Date.now()), limits, estimate })
-    if (admitted.kind === "refused") {
+    if (admitted.kind !== "held") {
       await wait(5)
       continue
     }
