@@ -145,6 +145,16 @@ describe("the architecture", () => {
     for (const file of sources) expect(readFileSync(file, "utf8"), relative(file)).toMatch(/^(#!.*\n)?\/\*\*/)
   })
 
+  test("every script says at its top what it does, and an act its keys, arguments and returns", () => {
+    const scripts = walk(path.join(ROOT, "src")).filter((file) => file.endsWith(".lua"))
+    expect(scripts.length).toBeGreaterThan(5)
+    for (const file of scripts) {
+      const header = /^(--.*\n)+/.exec(readFileSync(file, "utf8"))?.[0] ?? ""
+      if (header.startsWith("-- Not an act:")) continue
+      for (const part of ["KEYS: 1", "ARGV: 1", "Returns: "]) expect(header, relative(file)).toContain(part)
+    }
+  })
+
   test("files and functions stay small", () => {
     const long: string[] = []
     for (const file of sources) {

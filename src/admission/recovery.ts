@@ -130,18 +130,19 @@ export class Recovery {
   /**
    * To be called for each new connection. A server that was restarted or replaced may hold data that is older than what
    * it has answered (its append-only file is a second behind, its replica too): all organizations met are filled anew.
+   * Rejects while the server does not answer. For a single server: the nodes of a Cluster have a run id each.
    */
   async reconnected(): Promise<void> {
     const { store, acts, serverRunId } = this.#options
     const runId = await serverRunId()
     const isOther = this.#runId !== "" && runId !== this.#runId
-    this.#runId = runId
-    if (!isOther) return
-    for (const organizationId of store.organizationIds()) {
+    for (const organizationId of isOther ? store.organizationIds() : []) {
       const epoch = store.epochOf(organizationId)
       if (epoch !== "") await acts.suspect(organizationId, epoch)
       this.want(organizationId)
     }
+    // Last: a connection that breaks meanwhile has the next one look at all of them again.
+    this.#runId = runId
   }
 
   async #pollOnce(): Promise<void> {

@@ -11,6 +11,8 @@ export const ACTS_PER_CALL_MAX = 32
 /** UUIDv7 is cut at 32 of its 48 bits of time: steps of 65.536 s, nine of them to a bucket. */
 const STEPS_PER_BUCKET = 9
 
+const HOLD_ID = /^[!-~]{1,128}$/
+
 export type OrganizationState = "missing" | "recovering" | "open"
 
 /** What the store says of an organization whose epoch is not ours. */
@@ -24,12 +26,13 @@ export type Act = {
   readonly owner: string
   /** Charge lines. */
   readonly lines: string
-  readonly windows: Iterable<string>
+  /** Whose windows the act may touch. */
+  readonly windows: readonly { readonly window: string }[]
 }
 
 type Waiting = {
   readonly act: Act
-  readonly resolve: (reply: string) => void
+  readonly answer: (reply: string) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -80,12 +83,28 @@ export class RedisBatch {
     this.#epoch = epoch
   }
 
-  send(act: Act): Promise<string> {
-    if (!/^[!-~]{1,128}$/.test(act.id)) return Promise.reject(new RangeError(`"${act.id}" cannot name a hold`))
+  /** `read` makes the answer out of the reply; one promise for each act is all that a batch costs beside its text. */
+  ask<T>(act: Act, read: (reply: string) => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ act, resolve, reject })
-      if (this.#waiting.length === 1) setImmediate(() => this.flush())
+      if (!HOLD_ID.test(act.id)) throw new RangeError(`"${act.id}" cannot name a hold`)
+      const answer = (reply: string) => {
+        try {
+          resolve(read(reply))
+        } catch (error) {
+          reject(error)
+        }
+      }
+      this.#wait({ act, answer, reject })
     })
+  }
+
+  send(act: Act): Promise<string> {
+    return this.ask(act, (reply) => reply)
+  }
+
+  #wait(one: Waiting): void {
+    this.#waiting.push(one)
+    if (this.#waiting.length === 1) setImmediate(() => this.flush())
   }
 
   /** Sends what waits for the end of this tick. */
@@ -107,7 +126,7 @@ export class RedisBatch {
     const buckets = new Set<string>()
     const acts: string[] = []
     for (const { act } of waiting) {
-      for (const window of act.windows) windows.add(window)
+      for (const { window } of act.windows) windows.add(window)
       const bucket = bucketOf(act.id)
       buckets.add(bucket)
       acts.push(`${act.op}\t${act.id}\t${bucket}\t${act.leaseMs}\t${act.owner}\n${act.lines}`)
@@ -137,11 +156,11 @@ export class RedisBatch {
       // What was held under an epoch that has passed meanwhile is not held any more: asked again, it is answered by what counts now.
       const isToRepeat = isFirstContact ? isRefused : hasNewEpoch && (one.act.op === "R" || one.act.op === "M")
       if (isToRepeat) {
-        this.send(one.act).then(one.resolve, one.reject)
+        this.#wait(one)
         return
       }
       if (isRefused) isRecovering = true
-      one.resolve(reply)
+      one.answer(reply)
     })
     if (isRecovering) this.#options.onOtherEpoch()
   }

@@ -61,23 +61,16 @@ export class RedisLimitStore implements LimitStore {
     this.#onNewEpoch = options.onNewEpoch ?? (() => undefined)
   }
 
-  async reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
-    const batch = this.#batchOf(charges)
-    const reply = await this.#takeOrSweep(batch, { op: "R", id, leaseMs, owner, ...this.#written(charges) }, charges)
-    // After the answer: a sweep that was answered before it has seen no hold and crosses the organization off.
-    this.#toSweep.add(batch.organizationId)
-    return reply
+  reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
+    return this.#ask("R", id, leaseMs, owner, charges, this.#readTaken)
   }
 
-  async extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
-    const batch = this.#batchOf(charges)
-    return this.#takeOrSweep(batch, { op: "M", id, leaseMs: "", owner: "", ...this.#written(charges) }, charges)
+  extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
+    return this.#ask("M", id, "", "", charges, this.#readTaken)
   }
 
-  async settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {
-    const batch = this.#batchOf(actual)
-    const reply = await batch.send({ op: "S", id, leaseMs: "", owner: "", ...this.#written(actual) })
-    return settleReply(reply)
+  settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {
+    return this.#ask("S", id, "", "", actual, settleReply)
   }
 
   async release(organizationId: string, id: string): Promise<boolean> {
@@ -104,8 +97,7 @@ export class RedisLimitStore implements LimitStore {
 
   async read(charges: readonly Charge[]): Promise<readonly CounterState[]> {
     if (charges.length === 0) return []
-    const act: Act = { op: "V", id: "view", leaseMs: "", owner: "", ...this.#written(charges) }
-    return countersReply(await this.#batchOf(charges).send(act), charges)
+    return this.#ask("V", "view", "", "", charges, (reply) => countersReply(reply, charges))
   }
 
   /** Of the organizations that this process serves. */
@@ -153,7 +145,7 @@ export class RedisLimitStore implements LimitStore {
     holds: readonly { readonly id: string; readonly charges: readonly Charge[] }[],
   ): Promise<void> {
     const batch = this.#batch(organizationId)
-    const acts = holds.map(({ id, charges }) => batch.send({ op: "A", id, leaseMs, owner, ...this.#written(charges) }))
+    const acts = holds.map(({ id, charges }) => this.#ask("A", id, leaseMs, owner, charges, (reply) => reply))
     // Before anything else that this process says of these holds, renewals above all.
     batch.flush()
     for (const reply of await Promise.all(acts)) requireAsserted(reply)
@@ -167,20 +159,38 @@ export class RedisLimitStore implements LimitStore {
     nowMs: number,
   ): Promise<void> {
     const batch = this.#batch(organizationId)
-    const acts = rows.map(({ id, charges }) =>
-      this.#declaring(batch, "C", id, new Set(charges.map(({ window }) => window)), durableLines(charges, nowMs)),
-    )
+    const acts = rows.map(({ id, charges }) => this.#declaring(batch, "C", id, charges, durableLines(charges, nowMs)))
     for (const reply of await Promise.all(acts)) requireAsserted(reply)
   }
 
-  async #takeOrSweep(batch: RedisBatch, act: Act, charges: readonly Charge[]): Promise<ReserveReply> {
-    let reply = await batch.send(act)
-    if (isDenialToReview(reply)) {
-      // A deny must not rest on leases that have ended: look again without them.
-      await this.#sweepOrganization(batch)
-      reply = await batch.send(act)
+  /** Sends an act and makes an answer of its reply; what cannot be sent is a rejection, like what cannot be done. */
+  #ask<T>(
+    op: Act["op"],
+    id: string,
+    leaseMs: number | "",
+    owner: string,
+    charges: readonly Charge[],
+    read: (reply: string, charges: readonly Charge[], batch: RedisBatch, act: Act) => T | Promise<T>,
+  ): Promise<T> {
+    try {
+      const batch = this.#batchOf(charges)
+      const act: Act = { op, id, leaseMs, owner, lines: this.#lines.write(charges), windows: charges }
+      return batch.ask(act, (reply) => read(reply, charges, batch, act))
+    } catch (error) {
+      return Promise.reject(error)
     }
-    return reserveReply(reply, charges)
+  }
+
+  readonly #readTaken = (reply: string, charges: readonly Charge[], batch: RedisBatch, act: Act) => {
+    // After the answer: a sweep that was answered before it has seen no hold and crosses the organization off.
+    this.#toSweep.add(batch.organizationId)
+    return isDenialToReview(reply) ? this.#askAfterSweep(batch, act, charges) : reserveReply(reply, charges)
+  }
+
+  /** A deny must not rest on leases that have ended: looks again without them. */
+  async #askAfterSweep(batch: RedisBatch, act: Act, charges: readonly Charge[]): Promise<ReserveReply> {
+    await this.#sweepOrganization(batch)
+    return reserveReply(await batch.send(act), charges)
   }
 
   async #sweepOrganization(batch: RedisBatch): Promise<number> {
@@ -193,7 +203,7 @@ export class RedisLimitStore implements LimitStore {
       const acts: Promise<string>[] = []
       for (let at = 0; at + 1 < pairs.length; at += 2) {
         const { charges } = readLease(batch.organizationId, pairs[at + 1] ?? "")
-        acts.push(this.#declaring(batch, "X", pairs[at] ?? "", windowsOf(charges)))
+        acts.push(this.#declaring(batch, "X", pairs[at] ?? "", charges))
       }
       expired += (await Promise.all(acts)).filter((reply) => reply === "t").length
       if (acts.length < DUE_PER_CALL) break
@@ -206,14 +216,14 @@ export class RedisLimitStore implements LimitStore {
     batch: RedisBatch,
     op: "F" | "X" | "C",
     id: string,
-    known: Iterable<string>,
+    known: readonly { readonly window: string }[],
     lines = "",
   ): Promise<string> {
-    let windows = [...known]
+    let windows = known
     for (let round = 0; round < DECLARE_ROUNDS_MAX; round += 1) {
       const reply = await batch.send({ op, id, leaseMs: "", owner: "", lines, windows })
       if (!reply.startsWith("N")) return withoutFault(reply)
-      windows = [...known, ...windowsOf(readLease(batch.organizationId, reply.slice(1)).charges)]
+      windows = [...known, ...readLease(batch.organizationId, reply.slice(1)).charges]
     }
     throw new Error(`hold ${id} changed each time it was looked at`)
   }
@@ -227,10 +237,6 @@ export class RedisLimitStore implements LimitStore {
       cursor = next
     } while (cursor !== "0")
     return leases
-  }
-
-  #written(charges: readonly Charge[]): { lines: string; windows: string[] } {
-    return { lines: this.#lines.write(charges), windows: windowsOf(charges) }
   }
 
   /** Runs a script on the organization's holds; undefined, and told, where our epoch is not the organization's. */
@@ -270,8 +276,4 @@ export class RedisLimitStore implements LimitStore {
     }
     return batch
   }
-}
-
-function windowsOf(charges: readonly Charge[]): string[] {
-  return charges.map(({ window }) => window)
 }

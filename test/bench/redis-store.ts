@@ -5,7 +5,7 @@
 import { RedisRecoveryActs } from "../../src/admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../../src/admission/redis-store.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
-import { openRedis } from "../../src/platform/redis.ts"
+import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
 import { startRealRedis } from "../support/real-redis.ts"
 
@@ -38,12 +38,12 @@ const chargesOf = (amount: bigint) => [
   chargeOf(slots, 1n),
 ]
 
-async function worker(pairs: number): Promise<void> {
+async function worker(pairs: number, through: RedisLimitStore = store): Promise<void> {
   for (let done = 0; done < pairs; done += 1) {
     const id = mint(Date.now())
-    const reply = await store.reserve(id, "bench", 60_000, chargesOf(123_456n))
+    const reply = await through.reserve(id, "bench", 60_000, chargesOf(123_456n))
     if (reply.kind !== "held") throw new Error(`not held but ${reply.kind}`)
-    const settled = await store.settle(id, chargesOf(100_000n))
+    const settled = await through.settle(id, chargesOf(100_000n))
     if (settled !== "settled") throw new Error(`not settled but ${settled}`)
   }
 }
@@ -53,8 +53,27 @@ async function scripts(): Promise<{ calls: number; micros: number }> {
   return { calls: Number(line?.[1] ?? 0), micros: Number(line?.[2] ?? 0) }
 }
 
-const run = (pairs: number, inFlight: number) =>
-  Promise.all(Array.from({ length: inFlight }, () => worker(Math.ceil(pairs / inFlight))))
+const run = (pairs: number, inFlight: number, through = store) =>
+  Promise.all(Array.from({ length: inFlight }, () => worker(Math.ceil(pairs / inFlight), through)))
+
+/** A store whose scripts are answered at once, in this process: what is left is our own JavaScript. */
+function storeWithoutServer(): RedisLimitStore {
+  const evalsha = async (_sha1: string, keyCount: number, ...args: string[]) => {
+    const acts = args.slice(keyCount + 2)
+    const states = "1234567,2345 1234567,2345 1234567,2345 1234567,2345 12345,234 72340000 0,3"
+    return ["", ...acts.map((act) => (act.startsWith("R") ? `H${states}` : "s"))]
+  }
+  return new RedisLimitStore({ client: { evalsha } as unknown as RedisClient, onRecovering: () => undefined })
+}
+
+const alone = storeWithoutServer()
+await run(WARM_UP_PAIRS * 2, 10, alone)
+const cpuAlone = process.cpuUsage()
+await run(PAIRS, 10, alone)
+const usedAlone = process.cpuUsage(cpuAlone)
+console.log(
+  `10 in flight · without driver and server · ${((usedAlone.user + usedAlone.system) / PAIRS).toFixed(1)} µs CPU per pair here`,
+)
 
 await run(WARM_UP_PAIRS, 10)
 for (const inFlight of [1, 10, 32]) {

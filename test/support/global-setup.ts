@@ -1,6 +1,7 @@
-/** Once for the whole run: one real Postgres server; each test file makes databases of its own on it. */
+/** Once for the whole run: one real Postgres server; each test file makes databases of its own on it. Redis is brought. */
 import type { TestProject } from "vitest/node"
 import { startRealPostgres } from "./real-postgres.ts"
+import { findRedisBinary } from "./redis-binaries.ts"
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -10,6 +11,8 @@ declare module "vitest" {
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // Before test files start servers of their own, two at once: apt-get lets only one in.
+  findRedisBinary()
   const server = await startRealPostgres()
   project.provide("postgresUrl", server.url)
   return () => server.stop()

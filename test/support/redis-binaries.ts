@@ -88,8 +88,12 @@ function unpackPackages(root: string): void {
       rmSync(join(making, file))
     }
     chmodSync(making, 0o755)
-    // Another run may have been faster: its folder is as good as ours.
-    if (!existsSync(root)) renameSync(making, root)
+    try {
+      renameSync(making, root)
+    } catch (error) {
+      // Another run may have been faster: its folder is as good as ours.
+      if (!existsSync(root)) throw error
+    }
   } finally {
     rmSync(making, { recursive: true, force: true })
   }

@@ -211,7 +211,10 @@ local function run(text)
 end
 
 local replies = { is_current and '' or ((state or '') .. '\t' .. (epoch or '')) }
-for index = 3, #ARGV do replies[index - 1] = run(ARGV[index]) end
+for index = 3, #ARGV do
+  local is_done, reply = pcall(run, ARGV[index])
+  replies[index - 1] = is_done and reply or 'E' .. (type(reply) == 'table' and reply.err or tostring(reply))
+end
 -- Half an hour after its last write a bucket is forgotten: an act that comes later goes by reconciliation.
 for key in pairs(written_buckets) do call('EXPIRE', key, 1800) end
 return replies
