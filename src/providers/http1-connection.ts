@@ -18,6 +18,7 @@ export type ConnectionOwner = {
   readonly tick: number
   readonly idleMs: number
   ticksOf(durationMs: number): number
+  onOpen(connection: Http1Connection): void
   onFree(connection: Http1Connection): void
   /** `error` is null where nobody needs to hear of it. */
   onGone(connection: Http1Connection, error: Error | null): void
@@ -133,7 +134,7 @@ export class Http1Connection implements Carrier {
     if (this.#isGone) return
     this.isOpening = false
     this.#rest()
-    this.#owner.onFree(this)
+    this.#owner.onOpen(this)
   }
 
   /** Free from now on; it does not keep the process alive. */

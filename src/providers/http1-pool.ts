@@ -74,6 +74,11 @@ export class Http1Pool implements ConnectionOwner {
     return durationMs === 0 ? Number.POSITIVE_INFINITY : Math.ceil(durationMs / TICK_MS) + 1
   }
 
+  onOpen(connection: Http1Connection): void {
+    this.#opening--
+    this.onFree(connection)
+  }
+
   onFree(connection: Http1Connection): void {
     while (!connection.isGone) {
       const call = this.#nextWaiting()
