@@ -61,21 +61,17 @@ export type ResponseHead = {
   readonly requestId: string
 }
 
-/** Reads a provider's raw response headers (names and values in turn). */
-export function readResponseHead(raw: readonly (Buffer | string)[]): ResponseHead {
+/** Reads a provider's response headers: names in lower case and values in turn. */
+export function readResponseHead(raw: readonly string[]): ResponseHead {
   const head = { headers: [] as string[], contentType: "", contentEncoding: "", requestId: "" }
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = latin1(raw[i]).toLowerCase()
+    const name = raw[i] ?? ""
+    const value = raw[i + 1] ?? ""
     if (RESPONSE_HEADERS.has(name)) {
-      const value = latin1(raw[i + 1])
       head.headers.push(name, value)
       if (name === "content-type") head.contentType = value
       else if (name === "content-encoding") head.contentEncoding = value.toLowerCase()
-    } else if (name === "x-request-id" || name === "request-id") head.requestId = latin1(raw[i + 1])
+    } else if (name === "x-request-id" || name === "request-id") head.requestId = value
   }
   return head
-}
-
-function latin1(value: Buffer | string | undefined): string {
-  return typeof value === "string" ? value : (value?.toString("latin1") ?? "")
 }

@@ -20,17 +20,18 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
       drains: plane.drains,
       onEnd,
     })
-    plane.upstreams.pool(provider.chat.origin, provider.timeouts).dispatch(
+    const upstream = plane.upstreams.pool(provider.chat.origin).dispatch(
       {
-        origin: provider.chat.origin,
         path: provider.chat.path,
         method: "POST",
         headers: upstreamHeaders(call.request.rawHeaders, provider),
         body: call.endpoint.dialect.rewriteRequest(body, facts, { model: route.model, injectsUsage }),
-        headersTimeout: provider.timeouts.firstByteMs,
-        bodyTimeout: provider.timeouts.idleMs,
+        connectMs: provider.timeouts.connectMs,
+        headMs: provider.timeouts.firstByteMs,
+        idleMs: provider.timeouts.idleMs,
       },
       relay,
     )
+    relay.follow(upstream)
   })
 }

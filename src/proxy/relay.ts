@@ -1,12 +1,12 @@
 /**
- * Carries an upstream's answer to the caller: an undici handler that writes each chunk on as it comes, pauses the
+ * Carries an upstream's answer to the caller: a handler that writes each chunk on as it comes, pauses the
  * upstream while the caller is slow, and reads usage on the side. When the caller leaves, the answer is read on for a
  * bounded time, since the provider bills it anyway and only its last event says how much.
  */
 import type { ServerResponse } from "node:http"
-import type { Dispatcher } from "undici"
 import { ApiError } from "../platform/error-table.ts"
 import { type Dialect, newReading } from "../providers/dialect.ts"
+import type { Http1Call, Http1Handler } from "../providers/http1-call.ts"
 import { readResponseHead } from "../providers/upstream-headers.ts"
 import { AnswerReader } from "./answer-reader.ts"
 import { AnswerWriter } from "./answer-writer.ts"
@@ -28,13 +28,12 @@ export type RelayOptions = {
 
 const LEFT = new Error("The caller left.")
 
-export class Relay implements Dispatcher.DispatchHandler {
+export class Relay implements Http1Handler {
   readonly #options: RelayOptions
   readonly #writer: AnswerWriter
   readonly #reading = newReading()
   readonly #forwardedMs = performance.now()
-  #abort: ((reason?: Error) => void) | null = null
-  #resume: (() => void) | null = null
+  #call: Http1Call | null = null
   #reader: AnswerReader | null = null
   #drainTimer: NodeJS.Timeout | null = null
   #isCallerGone = false
@@ -55,21 +54,23 @@ export class Relay implements Dispatcher.DispatchHandler {
     options.response.once("close", () => this.#onCallerClosed())
   }
 
-  onConnect(abort: (reason?: Error) => void): void {
-    this.#isConnected = true
-    this.#abort = abort
-    if (this.#isCallerGone && this.#drainTimer === null) abort(LEFT)
+  /** The call that may still wait for a connection; a caller who leaves takes it along. */
+  follow(call: Http1Call): void {
+    this.#call = call
   }
 
-  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
-    if (status < 200) return true
+  onConnect(call: Http1Call): void {
+    this.#isConnected = true
+    this.#call = call
+  }
+
+  onHead(status: number, raw: string[]): void {
     const head = readResponseHead(raw)
     this.#headMs = performance.now()
     this.#status = status
     this.#requestId = head.requestId
-    this.#resume = resume
     // Our credential was refused: the provider's text speaks of our account and is not for the caller.
-    if (status === 401 || status === 403) return true
+    if (status === 401 || status === 403) return
     this.#isRelayed = true
     this.#isSse = head.contentType.startsWith("text/event-stream")
     const { dialect, hidesUsage, response, ownHeaders } = this.#options
@@ -78,15 +79,14 @@ export class Relay implements Dispatcher.DispatchHandler {
       encoding: head.contentEncoding,
       hidesUsage,
     })
-    if (this.#isCallerGone) return true
+    if (this.#isCallerGone) return
     const headers = this.#reader.changesLength ? withoutLength(head.headers) : head.headers
     if (status >= 400) headers.push("x-tallygate-error-source", "upstream")
     this.#writer.begin(status, ownHeaders.concat(headers), this.#isSse)
     response.on("drain", () => {
       // Later the connection to the upstream is somebody else's.
-      if (!this.#isEnded) resume()
+      if (!this.#isEnded) this.#call?.resume()
     })
-    return true
   }
 
   onData(chunk: Buffer): boolean {
@@ -147,10 +147,11 @@ export class Relay implements Dispatcher.DispatchHandler {
     if (this.#isEnded || this.#options.response.writableFinished) return
     this.#isCallerGone = true
     this.#hadUsageBefore = this.#reading.usage !== null
-    if (this.#options.drainMs > 0 && this.#options.drains.enter()) {
-      this.#drainTimer = setTimeout(() => this.#abort?.(LEFT), this.#options.drainMs)
-      this.#resume?.()
-    } else this.#abort?.(LEFT)
+    // What has not been sent is not sent any more.
+    if (this.#isConnected && this.#options.drainMs > 0 && this.#options.drains.enter()) {
+      this.#drainTimer = setTimeout(() => this.#call?.abort(LEFT), this.#options.drainMs)
+      this.#call?.resume()
+    } else this.#call?.abort(LEFT)
   }
 
   #finish(end: Pick<Answer, "endState" | "error" | "errorCode" | "mayBeBilled">): void {

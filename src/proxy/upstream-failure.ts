@@ -3,11 +3,12 @@ import { ApiError } from "../platform/error-table.ts"
 
 export type Failure = { readonly error: ApiError; readonly isTimeout: boolean }
 
-/** undici's codes for time-outs: to connect, to the first byte, and between two bytes of the answer. */
+/** The codes of time-outs: to connect, to the first byte, between two bytes of the answer, and for a connection's turn. */
 const TIMEOUTS: Readonly<Record<string, string>> = {
-  UND_ERR_CONNECT_TIMEOUT: "could not be reached in time (timeouts.connect_ms)",
-  UND_ERR_HEADERS_TIMEOUT: "did not begin to answer in time (timeouts.first_byte_ms)",
-  UND_ERR_BODY_TIMEOUT: "stopped in the middle of its answer (timeouts.idle_ms)",
+  UPSTREAM_CONNECT_TIMEOUT: "could not be reached in time (timeouts.connect_ms)",
+  UPSTREAM_HEAD_TIMEOUT: "did not begin to answer in time (timeouts.first_byte_ms)",
+  UPSTREAM_IDLE_TIMEOUT: "stopped in the middle of its answer (timeouts.idle_ms)",
+  UPSTREAM_QUEUE_TIMEOUT: "had no connection free in time (timeouts.first_byte_ms)",
 }
 
 export function failureOf(cause: Error, providerName: string): Failure {

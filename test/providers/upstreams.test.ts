@@ -1,11 +1,10 @@
 /** The connections to providers, held to what the relay takes for granted. */
 import { once } from "node:events"
 import { type AddressInfo, createServer, type Socket } from "node:net"
-import type { Dispatcher } from "undici"
 import { afterEach, describe, expect, test } from "vitest"
+import type { Http1Pool } from "../../src/providers/http1-pool.ts"
 import { Upstreams } from "../../src/providers/upstreams.ts"
 
-const TIMEOUTS = { connectMs: 5_000, firstByteMs: 5_000, idleMs: 5_000, drainMs: 0 }
 const BODY_BYTES = 8 * 1024 * 1024
 
 const stops: (() => unknown)[] = []
@@ -40,21 +39,17 @@ function patternAt(from: number, length: number): Buffer {
 }
 
 /** Keeps the very chunks that it is given, as an asynchronous write does, and pauses now and then. */
-function keepChunks(pool: Dispatcher, origin: string, kept: Buffer[], pauseEvery: number): Promise<void> {
+function keepChunks(pool: Http1Pool, kept: Buffer[], pauseEvery: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    let resume = () => {}
-    pool.dispatch(
-      { origin, path: "/", method: "GET" },
+    const call = pool.dispatch(
+      { path: "/", method: "GET", headers: [], body: null, connectMs: 5_000, headMs: 5_000, idleMs: 5_000 },
       {
         onConnect: () => {},
-        onHeaders: (_status, _headers, resumeBody) => {
-          resume = resumeBody
-          return true
-        },
+        onHead: () => {},
         onData: (chunk) => {
           kept.push(chunk)
           if (kept.length % pauseEvery !== 0) return true
-          setImmediate(() => resume())
+          setImmediate(() => call.resume())
           return false
         },
         onComplete: () => resolve(),
@@ -73,7 +68,7 @@ describe("the chunks of an answer", () => {
       stops.push(() => upstreams.close())
       const calls = Array.from({ length: 3 }, () => {
         const kept: Buffer[] = []
-        return { kept, done: keepChunks(upstreams.pool(origin, TIMEOUTS), origin, kept, pauseEvery) }
+        return { kept, done: keepChunks(upstreams.pool(origin), kept, pauseEvery) }
       })
       await Promise.all(calls.map((call) => call.done))
       const expected = patternAt(0, BODY_BYTES)
