@@ -158,12 +158,12 @@ function roundedUpToSecond(ms: number): number {
 
 function tightestOf(kind: "requests" | "tokens", charges: readonly Charge[], counters: readonly CounterState[]) {
   let tightest: { charge: Charge; counter: CounterState; room: bigint } | undefined
-  charges.forEach((charge, index) => {
+  for (const [index, charge] of charges.entries()) {
     const counter = counters[index]
-    if (charge.limit.kind !== kind || counter === undefined) return
+    if (charge.limit.kind !== kind || counter === undefined) continue
     const left = charge.limit.cap - counter.settled - counter.held
     const room = left > 0n ? left : 0n
     if (tightest === undefined || room < tightest.room) tightest = { charge, counter, room }
-  })
+  }
   return tightest
 }

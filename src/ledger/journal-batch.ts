@@ -35,6 +35,9 @@ const NEXT_HEAD = Buffer.from(`\n${MAGIC}`)
 const PACKED_BYTES_MIN = 64 * 1024
 /** A batch's memory is kept for the next one up to this. */
 const PACKED_BYTES_KEPT_MAX = 4 * 1024 * 1024
+/** Kind, space and line feed. */
+const FRAME_UNITS = 3
+const LINE_FEED = 0x0a
 /** UTF-8 needs at most three bytes for a UTF-16 unit. */
 const BYTES_PER_UNIT = 3
 
@@ -50,9 +53,13 @@ export class BatchPacker {
 
   add(kind: RowKind, id: string, body: string): void {
     // Between JSON's tokens a line feed is as good as a space, and inside them there is none.
-    const line = `${kind}${id} ${body.includes("\n") ? body.replaceAll("\n", " ") : body}\n`
-    this.#reserve(line.length * BYTES_PER_UNIT)
-    this.#used += this.#buffer.write(line, this.#used)
+    const text = body.includes("\n") ? body.replaceAll("\n", " ") : body
+    this.#reserve((id.length + text.length + FRAME_UNITS) * BYTES_PER_UNIT)
+    // Not joined to one string first: that would be copied once more.
+    const bodyAt = this.#used + this.#buffer.write(`${kind}${id} `, this.#used)
+    const end = bodyAt + this.#buffer.write(text, bodyAt)
+    this.#buffer[end] = LINE_FEED
+    this.#used = end + 1
     this.#rows++
   }
 

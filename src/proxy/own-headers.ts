@@ -7,8 +7,11 @@ type RefusedAdmission = Extract<Admission, { kind: "refused" }>
 
 /** On every admitted answer: a flat list of names and values. */
 export function ownHeaders(call: Call, admitted: Pick<Admitted, "held" | "counters">): string[] {
-  const limits = rateLimitHeaders(admitted.held.charges, admitted.counters, call.arrivedMs)
-  return ["x-request-id", call.id, ...limits.flat()]
+  const headers = ["x-request-id", call.id]
+  for (const [name, value] of rateLimitHeaders(admitted.held.charges, admitted.counters, call.arrivedMs)) {
+    headers.push(name, value)
+  }
+  return headers
 }
 
 /**
