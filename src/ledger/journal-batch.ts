@@ -31,7 +31,7 @@ const MAGIC = "tg1 "
 /** Magic, 16 + 1 + 8 + 1 + 10 + 1 + 8 characters and a line feed. */
 const HEAD_BYTES = 50
 const HEAD = /^(tg1 (\d{16}) (\d{8}) (\d{10}) )([0-9a-f]{8})\n$/
-const NEXT_HEAD = Buffer.from(`\n${MAGIC}`)
+const NEXT_HEAD = Buffer.from(MAGIC)
 const PACKED_BYTES_MIN = 64 * 1024
 /** A batch's memory is kept for the next one up to this. */
 const PACKED_BYTES_KEPT_MAX = 4 * 1024 * 1024
@@ -143,8 +143,9 @@ function readRows(lines: Buffer, firstSeq: number): JournalRow[] {
 
 /** Where the next whole batch begins after damaged bytes; -1 where none does. */
 function wholeBatchAfter(bytes: Buffer, from: number): number {
-  for (let at = bytes.indexOf(NEXT_HEAD, from); at !== -1; at = bytes.indexOf(NEXT_HEAD, at + 1)) {
-    if (readBatch(bytes, at + 1).kind === "batch") return at + 1
+  // The line feed before it may be what is damaged; the checksum tells a header from a text that looks like one.
+  for (let at = bytes.indexOf(NEXT_HEAD, from + 1); at !== -1; at = bytes.indexOf(NEXT_HEAD, at + 1)) {
+    if (readBatch(bytes, at).kind === "batch") return at
   }
   return -1
 }
