@@ -34,18 +34,26 @@ export type Carrier = {
 }
 
 export class Http1Call {
-  readonly request: Http1Request
   readonly handler: Http1Handler
-  readonly headText: string
+  readonly isHeadRequest: boolean
+  readonly connectMs: number
+  readonly headMs: number
+  readonly idleMs: number
+  headText: string
+  body: Buffer | null
   deadlineTick = Number.POSITIVE_INFINITY
   carrier: Carrier | null = null
   #isConnected = false
   #isOver = false
 
   constructor(request: Http1Request, handler: Http1Handler, headText: string) {
-    this.request = request
     this.handler = handler
+    this.isHeadRequest = request.method === "HEAD"
+    this.connectMs = request.connectMs
+    this.headMs = request.headMs
+    this.idleMs = request.idleMs
     this.headText = headText
+    this.body = request.body
   }
 
   get isOver(): boolean {
@@ -72,6 +80,14 @@ export class Http1Call {
     } catch (cause) {
       this.fail(asError(cause))
     }
+  }
+
+  /** It is sent: a long answer need not keep its request in memory. */
+  onSent(carrier: Carrier, deadlineTick: number): void {
+    this.carrier = carrier
+    this.deadlineTick = deadlineTick
+    this.headText = ""
+    this.body = null
   }
 
   complete(): void {

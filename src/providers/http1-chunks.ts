@@ -77,8 +77,8 @@ export class ChunkDecoder {
   #takeData(bytes: Uint8Array, at: number, to: number): number {
     const end = Math.min(to, at + this.#leftBytes)
     if (this.#out === null) {
-      // A chunk that goes on beyond this read is all there is; otherwise more may follow in what is left.
-      this.#out = Buffer.allocUnsafe(to - at)
+      // Most reads hold one chunk and its CR LF, or a part of one; where more is left, more chunks may follow.
+      this.#out = Buffer.allocUnsafe(to - end <= 2 ? end - at : to - at)
       this.#outBytes = 0
     }
     this.#out.set(bytes.subarray(at, end), this.#outBytes)

@@ -69,21 +69,20 @@ export class Http1Connection implements Carrier {
    * kernel, so that it may safely go elsewhere: only a write that fails on the spot proves that.
    */
   send(call: Http1Call): boolean {
-    const { body, method, headMs } = call.request
+    const { body, headText } = call
     this.#socket.ref()
-    this.#parser.start(method === "HEAD")
+    this.#parser.start(call.isHeadRequest)
     this.#hasHead = false
-    if (body === null || body.length === 0) this.#socket.write(call.headText, "latin1")
-    else if (call.headText.length + body.length <= ONE_WRITE_BYTES_MAX) this.#writeAsOne(call.headText, body)
-    else this.#writeBoth(call.headText, body)
+    if (body === null || body.length === 0) this.#socket.write(headText, "latin1")
+    else if (headText.length + body.length <= ONE_WRITE_BYTES_MAX) this.#writeAsOne(headText, body)
+    else this.#writeBoth(headText, body)
     // Beneath TLS a write is of records, and says nothing about ours.
     if (this.#socket.errored !== null && !("encrypted" in this.#socket)) {
       this.#lose(null)
       return false
     }
     this.#call = call
-    call.carrier = this
-    call.deadlineTick = this.#owner.tick + this.#owner.ticksOf(headMs)
+    call.onSent(this, this.#owner.tick + this.#owner.ticksOf(call.headMs))
     return true
   }
 
@@ -96,7 +95,7 @@ export class Http1Connection implements Carrier {
     const call = this.#call
     if (!this.#isPaused || call === null) return
     this.#isPaused = false
-    call.deadlineTick = this.#owner.tick + this.#owner.ticksOf(call.request.idleMs)
+    call.deadlineTick = this.#owner.tick + this.#owner.ticksOf(call.idleMs)
     this.#socket.resume()
   }
 
@@ -105,7 +104,7 @@ export class Http1Connection implements Carrier {
     const call = this.#call
     if (call !== null) {
       if (tick < call.deadlineTick) return
-      const { headMs, idleMs } = call.request
+      const { headMs, idleMs } = call
       this.#lose(
         this.#hasHead
           ? new UpstreamError("UPSTREAM_IDLE_TIMEOUT", `The answer stopped for ${idleMs} ms.`)
@@ -173,7 +172,7 @@ export class Http1Connection implements Carrier {
 
   #deliver(call: Http1Call, progress: Progress): boolean {
     const { head, body } = progress
-    if (head !== null || body !== null) call.deadlineTick = this.#owner.tick + this.#owner.ticksOf(call.request.idleMs)
+    if (head !== null || body !== null) call.deadlineTick = this.#owner.tick + this.#owner.ticksOf(call.idleMs)
     if (head !== null) {
       this.#hasHead = true
       call.handler.onHead(head.status, head.headers)
@@ -208,8 +207,11 @@ export class Http1Connection implements Carrier {
     const call = this.#call
     this.#call = null
     this.#socket.destroy()
-    this.#owner.onGone(this, error)
-    call?.fail(error ?? this.#closedError())
+    try {
+      this.#owner.onGone(this, error)
+    } finally {
+      call?.fail(error ?? this.#closedError())
+    }
   }
 
   #closedError(): UpstreamError {

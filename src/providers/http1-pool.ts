@@ -112,7 +112,7 @@ export class Http1Pool implements ConnectionOwner {
     for (const connection of this.#connections) connection.sweep(this.tick)
     for (const call of this.#waiting) {
       if (this.tick < call.deadlineTick || call.isOver) continue
-      const message = `All ${this.#connections.size} connections stayed busy for ${call.request.headMs} ms.`
+      const message = `All ${this.#connections.size} connections stayed busy for ${call.headMs} ms.`
       call.fail(new UpstreamError("UPSTREAM_QUEUE_TIMEOUT", message))
     }
     this.#waiting = this.#waiting.filter((call) => !call.isOver)
@@ -156,7 +156,7 @@ export class Http1Pool implements ConnectionOwner {
       call.fail(new UpstreamError("UPSTREAM_QUEUE_FULL", `${this.#waiting.length} calls wait already.`))
       return
     }
-    call.deadlineTick = this.tick + this.ticksOf(call.request.headMs)
+    call.deadlineTick = this.tick + this.ticksOf(call.headMs)
     this.#waiting.push(call)
     this.#openAsWanted()
   }
@@ -189,7 +189,7 @@ export class Http1Pool implements ConnectionOwner {
 
   #openAsWanted(): void {
     while (this.#opening < this.#waiting.length && this.#connections.size < this.#options.connectionsMax) {
-      const connectMs = this.#waiting[this.#opening]?.request.connectMs ?? 0
+      const connectMs = this.#waiting[this.#opening]?.connectMs ?? 0
       this.#opening++
       this.#connections.add(new Http1Connection(this, connectMs))
       this.#timer ??= setInterval(() => this.sweep(), TICK_MS).unref()

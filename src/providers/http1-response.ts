@@ -11,6 +11,7 @@ const HEAD_BYTES_MAX = 64 * 1024
 const INTERIM_MAX = 32
 const HEAD_END = "\r\n\r\n"
 const BEGINNING = Buffer.from("HTTP/1.", "latin1")
+const NOTHING = Buffer.alloc(0)
 const ASIDE_BYTES_MIN = 2 * 1024
 
 /** What one push has brought. `isDone` and `violation` come after head and body. */
@@ -30,7 +31,7 @@ export class ResponseParser {
   #leftBytes = 0
   #hasExcess = false
   /** The beginning of a head whose end has not come yet. */
-  #aside = Buffer.alloc(0)
+  #aside: Buffer = NOTHING
   #asideBytes = 0
 
   /** Begins with the next answer; that to a HEAD has no body, whatever it says. */
@@ -97,6 +98,7 @@ export class ResponseParser {
       return to
     }
     this.#asideBytes = 0
+    this.#aside = NOTHING
     this.#endHead(text, progress)
     return end
   }

@@ -471,6 +471,15 @@ describe("a request on the wire", () => {
     }
   })
 
+  test("is not kept in memory while its answer flows", async () => {
+    const { pool } = await open((socket) => socket.write(`${HEAD}hello`))
+    const asking = start(pool)
+    expect(asking.call?.body?.length).toBe(16)
+    await reached(asking, "data")
+    expect([asking.call?.body, asking.call?.headText]).toEqual([null, ""])
+    asking.call?.abort(new Error("enough"))
+  })
+
   test("that is malformed is refused before anything is sent", async () => {
     const { server, pool } = await open((socket) => socket.write(HELLO))
     const told = await ask(pool, { headers: ["x", "a\r\nb: c"] })
