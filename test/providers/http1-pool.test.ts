@@ -336,6 +336,18 @@ describe("an abort", () => {
     },
   )
 
+  test("while a rested connection is looked at sends nothing and leaves the connection to others", async () => {
+    const { server, pool } = await open((socket) => socket.write(HELLO))
+    await ask(pool)
+    advance(pool, 1_000)
+    const asking = start(pool)
+    asking.call?.abort(new Error("left"))
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))
+    expect(asking.told.events).toEqual(["error"])
+    expect((await ask(pool)).body).toBe("hello")
+    expect(server.accepted.length).toBe(1)
+  })
+
   test("after the answer is over touches nobody", async () => {
     const { server, pool } = await open((socket) => socket.write(HELLO))
     const asking = start(pool)
