@@ -73,7 +73,7 @@ export class Http1Call {
 
   /** Tells the handler once, however many connections are tried. */
   announce(): void {
-    if (this.#isConnected) return
+    if (this.#isConnected || this.#isOver) return
     this.#isConnected = true
     try {
       this.handler.onConnect(this)

@@ -60,10 +60,6 @@ export class Http1Connection implements Carrier {
     return this.#isGone
   }
 
-  get isBusy(): boolean {
-    return this.#call !== null
-  }
-
   /**
    * Puts a call on the wire. False says that the connection is broken and that no byte of the call has reached the
    * kernel, so that it may safely go elsewhere: only a write that fails on the spot proves that.
