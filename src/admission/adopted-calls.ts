@@ -1,8 +1,10 @@
 /**
- * Charges what calls of dead processes used, once their records are in the ledger: their holds may still stand, or have
- * expired charged in full. What can no longer be told apart call by call has its organization's counters filled anew from
- * the ledger, and so has everything else that this process knows to be missing in them.
+ * Counts what calls of dead processes used, once their records are in the ledger: their holds may still stand, or have
+ * expired charged in full. Calls that had ended are told apart one by one. A process that died with calls under way has
+ * left what no journal tells: a hold whose start was not written yet, a settle that was sent while the end was not. Its
+ * organizations' counters are filled anew from the ledger, and so are those of which a settle was dropped.
  */
+import { setTimeout as wait } from "node:timers/promises"
 import type { DurableCharge } from "./limits.ts"
 import type { RedisRecoveryActs } from "./redis-recovery-acts.ts"
 import type { RedisLimitStore } from "./redis-store.ts"
@@ -19,30 +21,38 @@ export type AdoptedCall = {
   readonly charges: readonly DurableCharge[]
 }
 
+export type Adopted =
+  /** Of a process that had ended its calls; `writtenAtMs` is when it last wrote one. */
+  | { readonly kind: "ended"; readonly calls: readonly AdoptedCall[]; readonly writtenAtMs: number }
+  /** A process died with calls under way; the organizations of those that the ledger did not have. */
+  | { readonly kind: "cut"; readonly organizationIds: readonly string[] }
+
 export type AdoptedCallsOptions = {
   readonly store: Pick<RedisLimitStore, "assertSettled">
-  readonly acts: Pick<RedisRecoveryActs, "begin" | "suspect">
+  readonly acts: Pick<RedisRecoveryActs, "begin" | "anew">
   /** Has the organization's counters filled, see `Recovery.want`. */
   readonly want: (organizationId: string) => void
   readonly nowMs: () => number
   readonly onFault: (error: unknown, organizationId: string) => void
+  readonly retryMs?: number
 }
 
 export class AdoptedCalls {
   readonly #options: AdoptedCallsOptions
-  /** Organizations whose counters are to be filled anew. */
-  readonly #owed = new Set<string>()
-  #timer: NodeJS.Timeout | undefined
-  #isStopped = false
+  readonly #stopping = new AbortController()
 
   constructor(options: AdoptedCallsOptions) {
     this.#options = options
   }
 
-  /** Calls whose records the ledger has; `writtenAtMs` is when their process last wrote one. */
-  async charge(calls: readonly AdoptedCall[], writtenAtMs: number): Promise<void> {
-    const isKnown = this.#options.nowMs() - writtenAtMs < KNOWN_MS
-    const charged = calls.filter(({ charges }) => charges.length > 0)
+  /** Resolves once the counters have it, or are to be filled from a ledger that has it; never where it is stopped before. */
+  async count(adopted: Adopted): Promise<void> {
+    if (adopted.kind === "cut") {
+      await Promise.all(adopted.organizationIds.map((organizationId) => this.rebuild(organizationId)))
+      return
+    }
+    const isKnown = this.#options.nowMs() - adopted.writtenAtMs < KNOWN_MS
+    const charged = adopted.calls.filter(({ charges }) => charges.length > 0)
     const organizationIds = new Set(charged.map(({ organizationId }) => organizationId))
     await Promise.all(
       [...organizationIds].map((organizationId) => {
@@ -54,38 +64,38 @@ export class AdoptedCalls {
 
   /** Has an organization's counters filled anew; tried again until Redis takes it. */
   async rebuild(organizationId: string): Promise<void> {
-    this.#owed.add(organizationId)
-    try {
-      const { loadedForMs, epoch } = await this.#options.acts.begin(organizationId)
-      // Where nothing is loaded yet, the snapshot to come is newer than what is missing.
-      if (loadedForMs !== null) await this.#options.acts.suspect(organizationId, epoch)
-      this.#owed.delete(organizationId)
-      this.#options.want(organizationId)
-    } catch (error) {
-      this.#options.onFault(error, organizationId)
-      if (!this.#isStopped) this.#timer ??= setTimeout(() => this.#retry(), RETRY_MS).unref()
+    const { acts, want, onFault, retryMs } = this.#options
+    for (;;) {
+      try {
+        await acts.anew(organizationId)
+        want(organizationId)
+        return
+      } catch (error) {
+        onFault(error, organizationId)
+      }
+      await this.#pause(retryMs ?? RETRY_MS)
     }
   }
 
   stop(): void {
-    this.#isStopped = true
-    clearTimeout(this.#timer)
+    this.#stopping.abort()
   }
 
   async #chargeEach(organizationId: string, calls: readonly AdoptedCall[]): Promise<void> {
-    const { acts, store, nowMs } = this.#options
+    const { acts, store, nowMs, onFault } = this.#options
     try {
       const { state, loadedForMs } = await acts.begin(organizationId)
       const isPlain = state === "open" && loadedForMs !== null && loadedForMs > SNAPSHOT_DOUBT_MS
       if (isPlain) return await store.assertSettled(organizationId, calls, nowMs())
     } catch (error) {
-      this.#options.onFault(error, organizationId)
+      onFault(error, organizationId)
     }
     await this.rebuild(organizationId)
   }
 
-  #retry(): void {
-    this.#timer = undefined
-    for (const organizationId of this.#owed) void this.rebuild(organizationId)
+  /** Does not end where it is stopped: nobody is to hear that something is counted that is not. */
+  #pause(ms: number): Promise<void> {
+    const { signal } = this.#stopping
+    return wait(ms, undefined, { ref: false, signal }).catch(() => new Promise<void>(() => undefined))
   }
 }

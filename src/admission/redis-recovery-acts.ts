@@ -121,6 +121,18 @@ export class RedisRecoveryActs {
     return this.#mark(organizationId, epoch, "suspect")
   }
 
+  /** Begins again from a snapshot that is yet to be read, also where one is being loaded or was loaded a moment ago. */
+  async anew(organizationId: string): Promise<void> {
+    for (;;) {
+      const { epoch } = await this.begin(organizationId)
+      const next = newEpoch()
+      if (!(await this.#mark(organizationId, epoch, "anew", next))) continue
+      // Nobody coordinates it yet: whoever of the proxies looks first.
+      await this.#client.hset(RECOVERING_KEY, organizationId, next)
+      return
+    }
+  }
+
   /** Organizations that recover, with their epochs. */
   async recovering(): Promise<ReadonlyMap<string, string>> {
     return new Map(Object.entries(await this.#client.hgetall(RECOVERING_KEY)))
@@ -130,8 +142,13 @@ export class RedisRecoveryActs {
     await this.#run(this.#texts.retract, [RECOVERING_KEY], [organizationId, epoch])
   }
 
-  async #mark(organizationId: string, epoch: string, act: "answered" | "open" | "suspect"): Promise<boolean> {
-    const args = [epoch, act, this.#proxy, newEpoch()]
+  async #mark(
+    organizationId: string,
+    epoch: string,
+    act: "answered" | "open" | "suspect" | "anew",
+    next = newEpoch(),
+  ): Promise<boolean> {
+    const args = [epoch, act, this.#proxy, next]
     return (await this.#run(this.#texts.mark, [stateKey(organizationId)], args)) === 1
   }
 

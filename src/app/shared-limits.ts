@@ -5,7 +5,7 @@
 import { hostname } from "node:os"
 import type { Registry } from "prom-client"
 import { Admission } from "../admission/admit.ts"
-import { AdoptedCalls } from "../admission/adopted-calls.ts"
+import { type Adopted, AdoptedCalls } from "../admission/adopted-calls.ts"
 import { Recovery, type RecoveryChange } from "../admission/recovery.ts"
 import { RedisRecoveryActs } from "../admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../admission/redis-store.ts"
@@ -13,7 +13,6 @@ import { StoreGuard } from "../admission/store-guard.ts"
 import { registerStoreMetrics } from "../admission/store-metrics.ts"
 import type { Config } from "../config/schema.ts"
 import type { Journal } from "../ledger/journal.ts"
-import type { ChargedCall } from "../ledger/journal-protocol.ts"
 import { readLimitSnapshot } from "../ledger/limit-usage.ts"
 import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -37,8 +36,8 @@ export type SharedLimitsParts = {
 
 export type SharedLimits = {
   readonly isAway: () => boolean
-  /** Calls of dead processes, once they are in the ledger. */
-  readonly onAdopted: (calls: readonly ChargedCall[], writtenAtMs: number) => void
+  /** Counts calls of dead processes, once they are in the ledger. */
+  readonly onAdopted: (adopted: Adopted) => Promise<void>
   /** Begins to admit, and to fill what Redis has lost from the ledger and this process's journal. */
   readonly admit: (journal: Journal) => Promise<Admission>
 }
@@ -85,7 +84,7 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     recovery = openRecovery(parts, { client, store, acts, proxy, journal, admission })
     return admission
   }
-  return { isAway: () => guard.isAway, onAdopted: (calls, atMs) => void adopted.charge(calls, atMs), admit }
+  return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), admit }
 }
 
 /** @throws StartError where Redis does not answer, or is set up so that limits would not hold. */

@@ -1,8 +1,11 @@
 /**
  * Takes over the journals of processes that are gone: the ends they had not shipped, and for every start without an end
- * the record that its body holds, `interrupted`. That is all of recovery. A journal whose lock is held is left alone.
+ * the record that its body holds, `interrupted`. That is all of recovery. A journal whose lock is held is left alone. A
+ * journal with open starts is told of as a whole whenever it is adopted, also after an adopter that died on the way.
  */
 import { renameSync, statSync } from "node:fs"
+import type { Adopted } from "../admission/adopted-calls.ts"
+import { chargedCalls } from "./charged-calls.ts"
 import type { LedgerRow } from "./ingest.ts"
 import { END_ROW, type JournalRow, START_ROW } from "./journal-batch.ts"
 import {
@@ -27,12 +30,17 @@ export type Adopting = {
   readonly rowsPerBatchMax: number
   /** The last row of a journal that the ledger has; 0 where it has none. */
   acknowledged(journalId: string): Promise<number>
-  /** `writtenAtMs`: when the journal was last written. */
-  ship(journalId: string, rows: readonly LedgerRow[], writtenAtMs: number): Promise<void>
+  /** The process that wrote this journal is dead. */
+  forget(journalId: string): Promise<void>
+  ship(journalId: string, rows: readonly LedgerRow[]): Promise<void>
+  /** Told once it is in the ledger. */
+  inLedger(journalId: string, adopted: Adopted): void
   told(adoption: Adoption): void
+  /** All of it was shipped: it is to be deleted, and its lock freed, as soon as what was told of it is counted. */
+  finished(journalId: string, lock: JournalLock): void
 }
 
-/** Adopts every unlocked journal, oldest first. Throws what `ship` throws; a journal is deleted only after all of it was shipped. */
+/** Adopts every unlocked journal, oldest first. Throws what `ship` throws. */
 export async function adoptJournals(adopting: Adopting, nowMs: number): Promise<void> {
   const { directory, ownId } = adopting
   removeOrphanLocks(directory, nowMs)
@@ -44,34 +52,41 @@ export async function adoptJournals(adopting: Adopting, nowMs: number): Promise<
 }
 
 async function adoptLocked(adopting: Adopting, id: string, lock: JournalLock): Promise<void> {
-  let isDone = false
+  // Whoever held the lock a moment ago may have shipped and deleted it.
+  if (listSegments(adopting.directory, id).length === 0) return removeJournal(adopting.directory, id, lock)
   try {
-    // Whoever held the lock a moment ago may have shipped and deleted it.
-    if (listSegments(adopting.directory, id).length > 0) await adoptOne(adopting, id)
-    isDone = true
-  } finally {
-    if (isDone) removeJournal(adopting.directory, id, lock)
-    else lock.release()
+    await adoptOne(adopting, id)
+  } catch (error) {
+    lock.release()
+    throw error
   }
+  adopting.finished(id, lock)
 }
 
 async function adoptOne(adopting: Adopting, id: string): Promise<void> {
   const { directory, rowsPerBatchMax } = adopting
+  await adopting.forget(id)
   const shippedSeq = await adopting.acknowledged(id)
-  const closedIds = readClosedIds(adopting, id)
+  const openIds = readOpenIds(adopting, id)
   const writtenAtMs = Math.max(...listSegments(directory, id).map(({ path }) => statSync(path).mtimeMs))
   const counts = { ended: 0, interrupted: 0 }
   const shippedStarts = new Set<string>()
   const isOwed = ({ kind, id: callId, seq }: JournalRow) => {
     if (kind === END_ROW) return seq > shippedSeq
     // A long call's start may stand in the journal more than once.
-    return kind === START_ROW && !closedIds.has(callId) && !shippedStarts.has(callId)
+    return kind === START_ROW && openIds.has(callId) && !shippedStarts.has(callId)
   }
+  const organizationIds = new Set<string>()
   const reader = new JournalReader(directory, id, 0)
   try {
     for (let rows = reader.read(rowsPerBatchMax); rows.length > 0; rows = reader.read(rowsPerBatchMax)) {
       const owed = rows.filter(isOwed)
-      if (owed.length > 0) await adopting.ship(id, owed, writtenAtMs)
+      if (owed.length > 0) {
+        await adopting.ship(id, owed)
+        const calls = chargedCalls(owed)
+        if (openIds.size === 0) adopting.inLedger(id, { kind: "ended", calls, writtenAtMs })
+        for (const { organizationId } of calls) organizationIds.add(organizationId)
+      }
       for (const { kind, id: callId } of owed) {
         if (kind === START_ROW) shippedStarts.add(callId)
         counts[kind === START_ROW ? "interrupted" : "ended"]++
@@ -84,16 +99,20 @@ async function adoptOne(adopting: Adopting, id: string): Promise<void> {
     for (const { path } of listSegments(directory, id)) renameSync(path, `${path}.damaged`)
     adopting.told({ kind: "damaged", journalId: id, bytes: reader.damagedBytes })
   }
+  if (openIds.size > 0) adopting.inLedger(id, { kind: "cut", organizationIds: [...organizationIds] })
   adopting.told({ kind: "adopted", journalId: id, ...counts })
 }
 
-/** Ids of the calls that ended or were taken back. */
-function readClosedIds({ directory, rowsPerBatchMax }: Adopting, id: string): Set<string> {
+/** Ids of the calls that neither ended nor were taken back. */
+function readOpenIds({ directory, rowsPerBatchMax }: Adopting, id: string): Set<string> {
   const ids = new Set<string>()
   const reader = new JournalReader(directory, id, 0)
   try {
     for (let rows = reader.read(rowsPerBatchMax); rows.length > 0; rows = reader.read(rowsPerBatchMax)) {
-      for (const row of rows) if (row.kind !== START_ROW) ids.add(row.id)
+      for (const { kind, id } of rows) {
+        if (kind === START_ROW) ids.add(id)
+        else ids.delete(id)
+      }
     }
   } finally {
     reader.close()

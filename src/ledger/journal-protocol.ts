@@ -2,6 +2,7 @@
  * What the main thread and the shipper's thread tell one another. The main thread writes the journal; the shipper reads
  * it, writes to Postgres and says how far it has come.
  */
+import type { Adopted } from "../admission/adopted-calls.ts"
 import type { DurableCharge } from "../admission/limits.ts"
 
 export type ShipWorkerData = {
@@ -14,6 +15,8 @@ export type ShipWorkerData = {
   readonly lingerMs: number
   readonly statementMsMax: number
   readonly adoptEveryMs: number
+  /** Somebody counts what was adopted; a journal is kept until it was. */
+  readonly isAdoptionCounted: boolean
 }
 
 /** A call of a journal, ended or cut off, and what its record charges. */
@@ -30,6 +33,8 @@ export type MainToShipper =
   | { readonly kind: "stop" }
   /** There is an end after what you had read when you went to sleep. */
   | { readonly kind: "wake" }
+  /** All that was told of an adopted journal is counted: it can go. */
+  | { readonly kind: "adoption counted"; readonly journalId: string }
   | {
       readonly kind: "list ended"
       readonly question: number
@@ -47,8 +52,8 @@ export type ShipperToMain =
   | { readonly kind: "back" }
   | { readonly kind: "quarantined"; readonly total: number; readonly error: string }
   | { readonly kind: "counted"; readonly quarantined: number }
-  /** Calls of a dead process's journal are in the ledger now; `writtenAtMs` is when it was last written. */
-  | { readonly kind: "adopted calls"; readonly calls: readonly ChargedCall[]; readonly writtenAtMs: number }
+  /** Something of a dead process's journal is in the ledger now. */
+  | { readonly kind: "adopted calls"; readonly journalId: string; readonly adopted: Adopted }
   | { readonly kind: "adopted"; readonly journalId: string; readonly ended: number; readonly interrupted: number }
   | { readonly kind: "damaged"; readonly journalId: string; readonly bytes: number }
   /** The first look for journals of dead processes is over. */

@@ -4,12 +4,13 @@
  * is full: no call may go on without its start, and ends wait here until the disk takes them.
  */
 import { mkdir } from "node:fs/promises"
+import type { Adopted } from "../admission/adopted-calls.ts"
 import { uuidv7Mint } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
 import { Backlog } from "./backlog.ts"
 import { BatchPacker, DROP_ROW, END_ROW, readBatches, START_ROW } from "./journal-batch.ts"
 import { type JournalLock, type JournalSync, lockJournal, removeJournal } from "./journal-file.ts"
-import type { ChargedCall, EndedCalls } from "./journal-protocol.ts"
+import type { EndedCalls } from "./journal-protocol.ts"
 import { JournalSegments, type Segment } from "./journal-segments.ts"
 import { Shipper } from "./shipper.ts"
 
@@ -35,8 +36,8 @@ export type JournalOptions = {
   readonly segmentBytesMax?: number
   /** How long a segment stays after it was shipped, so that counters can be rebuilt from it; 30,000 by default. */
   readonly keepShippedMs?: number
-  /** Told of calls of dead processes once they are in the ledger. */
-  readonly onAdopted?: (calls: readonly ChargedCall[], writtenAtMs: number) => void
+  /** Told of calls of dead processes once they are in the ledger; their journals are kept until it has resolved. */
+  readonly onAdopted?: (adopted: Adopted) => Promise<void>
 }
 
 export type JournalStats = {

@@ -21,6 +21,11 @@ export async function liveProxies(sql: Sql): Promise<string[]> {
   return rows.map((row) => row.id)
 }
 
+/** Takes out the proxy whose journal this was, so that nobody waits for what it knows: it has died. */
+export async function forgetProxy(sql: Sql, journalId: string): Promise<void> {
+  await sql`DELETE FROM proxy_instances WHERE journal_id = ${journalId}::text::uuid`
+}
+
 export class ProxyPresence {
   readonly #sql: Sql
   readonly #clock: Clock

@@ -4,15 +4,18 @@
  */
 import { setTimeout as wait } from "node:timers/promises"
 import { type MessagePort, parentPort, workerData } from "node:worker_threads"
+import type { Adopted } from "../admission/adopted-calls.ts"
 import { isConnectionLost } from "../platform/postgres.ts"
 import { adoptJournals } from "./adopt-journals.ts"
-import { chargedCalls, listEnded } from "./charged-calls.ts"
+import { listEnded } from "./charged-calls.ts"
 import { acknowledgedSeq, ingest, type LedgerRow } from "./ingest.ts"
 import { END_ROW, type JournalRow } from "./journal-batch.ts"
+import { type JournalLock, removeJournal } from "./journal-file.ts"
 import type { MainToShipper, ShipperToMain, ShipWorkerData } from "./journal-protocol.ts"
 import { JournalReader } from "./journal-reader.ts"
 import { LedgerConnection } from "./ledger-connection.ts"
 import { ensureMonths } from "./partitions.ts"
+import { forgetProxy } from "./proxy-instances.ts"
 import { Quarantine } from "./quarantine.ts"
 import { type Shipping, shipRows } from "./ship-rows.ts"
 
@@ -37,6 +40,8 @@ class ShipThread {
   #adoptionDue = false
   #isAway = false
   #shippedSeq: number
+  /** Journals that are in the ledger and not yet counted. */
+  readonly #adopted = new Map<string, JournalLock>()
 
   constructor(main: MessagePort, data: ShipWorkerData) {
     this.#main = main
@@ -66,6 +71,8 @@ class ShipThread {
       clearInterval(this.#adoptTimer)
       await this.#connection.close()
       this.#reader.close()
+      // What is not counted yet is adopted once more by the next process.
+      for (const lock of this.#adopted.values()) lock.release()
       this.#main.close()
     }
   }
@@ -78,6 +85,7 @@ class ShipThread {
       return
     }
     if (message.kind === "stop") this.#stopping.abort()
+    if (message.kind === "adoption counted") this.#removeAdopted(message.journalId)
     this.#alarm.ring()
   }
 
@@ -126,12 +134,23 @@ class ShipThread {
     const { directory, journalId, rowsPerBatchMax } = this.#data
     const acknowledged = (id: string) =>
       this.#untilAnswered(() => this.#connection.run((sql) => acknowledgedSeq(sql, id), isConnectionLost))
-    const ship = async (id: string, rows: readonly LedgerRow[], writtenAtMs: number) => {
-      await shipRows(this.#shipping, id, rows)
-      this.#tell({ kind: "adopted calls", calls: chargedCalls(rows), writtenAtMs })
-    }
+    const forget = (id: string) =>
+      this.#untilAnswered(() => this.#connection.run((sql) => forgetProxy(sql, id), isConnectionLost))
+    const ship = (id: string, rows: readonly LedgerRow[]) => shipRows(this.#shipping, id, rows)
+    const inLedger = (id: string, adopted: Adopted) => this.#tell({ kind: "adopted calls", journalId: id, adopted })
     const told = (message: ShipperToMain) => this.#tell(message)
-    await adoptJournals({ directory, ownId: journalId, rowsPerBatchMax, acknowledged, ship, told }, Date.now())
+    const finished = (id: string, lock: JournalLock) => {
+      this.#adopted.set(id, lock)
+      if (!this.#data.isAdoptionCounted) this.#removeAdopted(id)
+    }
+    const acts = { acknowledged, forget, ship, inLedger, told, finished }
+    await adoptJournals({ directory, ownId: journalId, rowsPerBatchMax, ...acts }, Date.now())
+  }
+
+  #removeAdopted(id: string): void {
+    const lock = this.#adopted.get(id)
+    if (lock !== undefined) removeJournal(this.#data.directory, id, lock)
+    this.#adopted.delete(id)
   }
 
   /** Asks again for as long as Postgres is away. */

@@ -3,6 +3,7 @@
  * all that a shipper knows is in the journal. Logs speak on change of state only.
  */
 import type { Worker } from "node:worker_threads"
+import type { Adopted } from "../admission/adopted-calls.ts"
 import type { Log } from "../platform/log.ts"
 import type { JournalOptions } from "./journal.ts"
 import type { EndedCalls, MainToShipper, ShipperToMain } from "./journal-protocol.ts"
@@ -33,6 +34,8 @@ export class Shipper {
   #error: string | null = null
   #quarantined = 0
   #shippedSeq = 0
+  /** By adopted journal: what is still being counted of it. */
+  readonly #counting = new Map<string, Promise<void>[]>()
   readonly #questions = new Map<number, { resolve(answer: EndedCalls): void }>()
   #lastQuestion = 0
 
@@ -110,6 +113,7 @@ export class Shipper {
       lingerMs: lingerMs ?? 100,
       statementMsMax: statementMsMax ?? 30_000,
       adoptEveryMs: adoptEveryMs ?? 30_000,
+      isAdoptionCounted: this.#options.onAdopted !== undefined,
     })
     worker.on("message", (message: ShipperToMain) => this.#onMessage(message))
     worker.on("error", (error) => {
@@ -129,6 +133,21 @@ export class Shipper {
     }, RESTART_MS)
   }
 
+  #count(journalId: string, adopted: Adopted): void {
+    const counting = this.#options.onAdopted?.(adopted)
+    if (counting === undefined) return
+    this.#counting.set(journalId, [...(this.#counting.get(journalId) ?? []), counting])
+  }
+
+  #sayCounted(journalId: string): void {
+    const counting = this.#counting.get(journalId) ?? []
+    this.#counting.delete(journalId)
+    Promise.all(counting).then(
+      () => this.#say({ kind: "adoption counted", journalId }),
+      (error) => this.#log.error({ err: error, journal: journalId }, "adopted calls could not be counted"),
+    )
+  }
+
   #onMessage(message: ShipperToMain): void {
     switch (message.kind) {
       case "idle":
@@ -143,7 +162,7 @@ export class Shipper {
         this.#questions.delete(message.question)
         break
       case "adopted calls":
-        this.#options.onAdopted?.(message.calls, message.writtenAtMs)
+        this.#count(message.journalId, message.adopted)
         break
       case "ready":
         if (this.#error?.startsWith("the shipper died")) this.#error = null
@@ -167,6 +186,7 @@ export class Shipper {
       case "adopted": {
         const { journalId, ended, interrupted } = message
         this.#log.info({ journal: journalId, ended, interrupted }, "records of an earlier process shipped")
+        this.#sayCounted(journalId)
         break
       }
       case "damaged":

@@ -8,9 +8,11 @@ import path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { pino } from "pino"
 import { afterEach, beforeEach, expect, inject, test, vi } from "vitest"
+import type { Adopted } from "../../src/admission/adopted-calls.ts"
 import { type Journal, type JournalOptions, JournalUnavailable, openJournal } from "../../src/ledger/journal.ts"
 import { BatchPacker, END_ROW, type RowKind, START_ROW } from "../../src/ledger/journal-batch.ts"
 import { listSegments, lockJournal, segmentPath } from "../../src/ledger/journal-file.ts"
+import { liveProxies } from "../../src/ledger/proxy-instances.ts"
 import { QUARANTINE_FILE } from "../../src/ledger/quarantine.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -451,18 +453,41 @@ test("calls that ended after a row can be listed by organization, shipped or not
   expect(await brief.endedAfter(first.organization_id, 0)).toEqual({ kind: "gap" })
 })
 
-test("who waits for adopted calls hears what each charges, ended or cut off", async () => {
-  const [ended, cut] = [sampleRecord(), sampleRecord()]
-  leaveJournal([startOf(cut), startOf(ended), endOf(ended)])
-  const adopted: unknown[] = []
-  await open({ onAdopted: (calls, writtenAtMs) => adopted.push(...calls, writtenAtMs) })
-  const told = (record: UsageRecord) => ({
-    id: record.id,
-    organizationId: record.organization_id,
-    charges: record.charges,
+test("who counts adopted calls hears what each that had ended charges", async () => {
+  const ended = sampleRecord()
+  leaveJournal([startOf(ended), endOf(ended)])
+  const heard: Adopted[] = []
+  await open({ onAdopted: async (adopted) => void heard.push(adopted) })
+  const { id, organization_id: organizationId, charges } = ended
+  const writtenAtMs = expect.closeTo(Date.now(), -5)
+  expect(heard).toEqual([{ kind: "ended", calls: [{ id, organizationId, charges }], writtenAtMs }])
+})
+
+test("of a process that died with calls under way, who counts them hears the organizations, again until all is counted", async () => {
+  const [ended, cut, other] = [sampleRecord(), sampleRecord(), sampleRecord({ organization_id: "org_2" })]
+  const id = leaveJournal([startOf(cut), startOf(ended), endOf(ended), endOf(other)])
+  const heard: Adopted[] = []
+  const first = await open({
+    onAdopted: (adopted) => {
+      heard.push(adopted)
+      return new Promise(() => undefined)
+    },
   })
-  expect(adopted.slice(0, 2)).toEqual([told(cut), told(ended)])
-  expect(Math.abs(Number(adopted[2]) - Date.now())).toBeLessThan(60_000)
+  expect(await states()).toEqual(new Map([[ended.id, "complete"], [cut.id, "interrupted"], [other.id, "complete"]])) // biome-ignore format: one line
+  expect(heard).toEqual([{ kind: "cut", organizationIds: [cut.organization_id, "org_2"] }])
+  await first.close()
+  await open({ onAdopted: async (adopted) => void heard.push(adopted) })
+  expect(heard.at(-1)).toEqual({ kind: "cut", organizationIds: [cut.organization_id] })
+  const left = async () => (await readdir(directory)).filter((name) => name.startsWith(id))
+  await vi.waitFor(async () => expect(await left()).toEqual([]))
+  expect(await ledgerTotals(sql)).toMatchObject({ records: 3, rolled: 3 })
+})
+
+test("a proxy whose journal is adopted is waited for by nobody", async () => {
+  const id = leaveJournal([endOf(sampleRecord())])
+  await sql`INSERT INTO proxy_instances (id, journal_id) VALUES ('dead', ${id}), ('live', ${uuidv7Mint()(Date.now())})`
+  await open()
+  expect(await liveProxies(sql)).toEqual(["live"])
 })
 
 test("a shipper that dies is replaced, and ships on from where the journal stands", async () => {

@@ -1,6 +1,7 @@
 -- Moves an organization's state on, under its epoch.
 -- KEYS: 1 state hash. ARGV: 1 epoch, 2 act, 3 proxy, 4 a new epoch. Acts: `answered`, this proxy has asserted all it
--- knows; `open`, calls are admitted again; `suspect`, the data may be older than the epoch says, so begin again.
+-- knows; `open`, calls are admitted again; `suspect`, the data may be older than the epoch says, so begin again where
+-- that was not begun already; `anew`, the ledger has what no snapshot so far had, so begin again in any case.
 -- Returns: 1 where it was done, 0 where the epoch is another one or it is not time.
 local epoch, state, loaded = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'state', 'loaded_ms'))
 if epoch ~= ARGV[1] then return 0 end
@@ -13,7 +14,7 @@ if ARGV[2] == 'open' and loaded then
   redis.call('HDEL', KEYS[1], 'coordinator', 'until')
   return 1
 end
-if ARGV[2] == 'suspect' and state == 'open' then
+if ARGV[2] == 'anew' or (ARGV[2] == 'suspect' and state == 'open') then
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'state', 'recovering', 'epoch', ARGV[4], 'until', '0')
   return 1
