@@ -6,10 +6,11 @@
  * Nothing leaks, because everything that is owed to the store is a settle by id. A hold whose answer was lost is settled:
  * to what the call used if it went on, to nothing if it was refused, which also stops a reserve that arrives after all.
  * A local call is settled when it has ended, and charged although the store never held it. One probe after a back-off
- * asks whether the store answers; it gets what waits, oldest first, before calls are put to it again.
+ * asks whether the store takes a settle; it gets what waits, oldest first, before calls are put to it again.
  *
  * A process that is killed while the store is away leaves its calls to its journal, and the counters to reconciliation.
  */
+import { randomBase62 } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
 import { Breaker } from "./breaker.ts"
 import { Deadlines } from "./deadlines.ts"
@@ -27,8 +28,6 @@ const SIGHTS_MAX = 50_000
 /** A settle whose answer was lost is sent again soon; what a store that is not away has refused, later. */
 const RESEND_MS = 250
 const RESEND_REFUSED_MS = 2_000
-/** A hold that no call has: what becomes of it does not matter. */
-const PROBE_ID = "probe"
 const QUEUED: Promise<SettleReply> = Promise.resolve("queued")
 
 export type StoreGuardOptions = {
@@ -82,7 +81,8 @@ export class StoreGuard implements AdmissionStore {
   /** When the first of the acts that failed was sent; null after one that was answered. */
   #failingSinceMs: number | null = null
   #lastOutage = { sinceMs: Number.NEGATIVE_INFINITY, endedMs: Number.NEGATIVE_INFINITY }
-  #lastOrganizationId = ""
+  /** Of the last act on a call that failed. */
+  #lastCharges: readonly Charge[] = []
   #timer: NodeJS.Timeout | null = null
   #mending: Promise<void> | null = null
   #isStopped = false
@@ -106,8 +106,8 @@ export class StoreGuard implements AdmissionStore {
         this.#onAnswer(sentMs)
         this.#onSettled(id)
       },
-      onUnanswered: (error, { organizationId }, sentMs) => {
-        if (!this.isAway) this.#onFailure(error, organizationId, sentMs)
+      onUnanswered: (error, { actual }, sentMs) => {
+        if (!this.isAway) this.#onFailure(error, sentMs, actual)
       },
       onGivenUp: ({ organizationId }) => this.#drop(organizationId),
     })
@@ -135,7 +135,7 @@ export class StoreGuard implements AdmissionStore {
         this.#store.reserve(id, owner, leaseMs, charges),
         (reply) => resolve(this.#onReserved(id, charges, reply, actNumber, sentMs)),
         (error) => {
-          this.#onFailure(error, organizationOf(charges), sentMs)
+          this.#onFailure(error, sentMs, charges)
           resolve(this.#decide(id, charges, { mayBeHeld: true, isRecovering: false }))
         },
       )
@@ -159,7 +159,7 @@ export class StoreGuard implements AdmissionStore {
           resolve(reply)
         },
         (error) => {
-          this.#onFailure(error, organizationOf(actual), sentMs)
+          this.#onFailure(error, sentMs, actual)
           this.#keep(id, actual)
           resolve("queued")
         },
@@ -171,14 +171,14 @@ export class StoreGuard implements AdmissionStore {
   /** False also where the store is away or the call was admitted here: such a hold is settled to nothing. */
   release(organizationId: string, id: string): Promise<boolean> {
     if (this.isAway || this.#share.has(id)) return Promise.resolve(false)
-    return this.#ask(organizationId, () => this.#store.release(organizationId, id), false)
+    return this.#ask(() => this.#store.release(organizationId, id), false)
   }
 
   /** Nothing is known to be lost while the store is away; local calls are not the store's to lose. */
   renew(organizationId: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
     const none: readonly string[] = []
     if (this.isAway) return Promise.resolve(none)
-    const lost = this.#ask(organizationId, () => this.#store.renew(organizationId, ids, leaseMs), none)
+    const lost = this.#ask(() => this.#store.renew(organizationId, ids, leaseMs), none)
     return this.#share.isInUse ? lost.then((some) => some.filter((id) => !this.#share.has(id))) : lost
   }
 
@@ -190,7 +190,7 @@ export class StoreGuard implements AdmissionStore {
     }
     const isLongBack = nowMs - this.#lastOutage.endedMs > SIGHT_AGE_MS_MAX
     if (this.#share.isInUse && this.#recovering.size === 0 && isLongBack) this.#share.forget(nowMs)
-    return this.#ask("", () => this.#store.sweep(), 0)
+    return this.#ask(() => this.#store.sweep(), 0)
   }
 
   /** Settles of an organization that are not sent yet need not be: its counters have been filled from the ledger, which has them. Returns how many. */
@@ -211,7 +211,7 @@ export class StoreGuard implements AdmissionStore {
     for (const { organizationId } of this.#waiting.all()) this.#drop(organizationId)
   }
 
-  #ask<T>(organizationId: string, send: () => Promise<T>, whenAway: T): Promise<T> {
+  #ask<T>(send: () => Promise<T>, whenAway: T): Promise<T> {
     const sentMs = this.#elapsedMs()
     return new Promise((resolve) => {
       this.#deadlines.watch(
@@ -222,7 +222,7 @@ export class StoreGuard implements AdmissionStore {
           resolve(reply)
         },
         (error) => {
-          this.#onFailure(error, organizationId, sentMs)
+          this.#onFailure(error, sentMs)
           resolve(whenAway)
         },
       )
@@ -266,10 +266,10 @@ export class StoreGuard implements AdmissionStore {
     this.#failingSinceMs = null
   }
 
-  #onFailure(error: unknown, organizationId: string, sentMs: number): void {
+  #onFailure(error: unknown, sentMs: number, charges: readonly Charge[] = []): void {
     this.#sums.failures += 1
     this.#failingSinceMs ??= sentMs
-    if (organizationId !== "") this.#lastOrganizationId = organizationId
+    if (charges.length > 0) this.#lastCharges = charges
     if (!this.#breaker.fail(this.#elapsedMs())) return
     this.#sums.outages += 1
     this.#decidedInOutage = 0
@@ -370,11 +370,14 @@ export class StoreGuard implements AdmissionStore {
     )
   }
 
-  /** Asks for something that changes nothing. */
+  /**
+   * Settles to nothing what no call holds, under an id that was never used: only that has to be written. A store that is
+   * out of memory, or has become a replica, answers everything else.
+   */
   #probe(): Promise<boolean> {
-    const organizationId = this.#lastOrganizationId
+    const charges = nothingOf(this.#lastCharges)
     const answer: Promise<unknown> =
-      organizationId === "" ? this.#store.sweep() : this.#store.release(organizationId, PROBE_ID)
+      charges.length === 0 ? this.#store.sweep() : this.#store.settle(`probe_${randomBase62(16)}`, charges)
     return new Promise((resolve) => {
       this.#deadlines.watch(
         this.#elapsedMs(),

@@ -142,7 +142,8 @@ describe("a store that stops answering", () => {
     const probes = store.asked.slice(asked)
     // 0.25 s after the opening, then 0.5, 1, 2, 4, 5, 5, …
     expect(probes.length).toBe(15)
-    expect(new Set(probes)).toEqual(new Set(["release probe"]))
+    expect(probes.every((probe) => probe.startsWith("settle probe_"))).toBe(true)
+    expect(new Set(probes).size).toBe(probes.length)
   })
 
   it("never makes an act reject, whatever way it fails", async () => {
@@ -649,5 +650,32 @@ describe("while the store is refilled from the ledger", () => {
     expect((await reserve("a", chargeOf(budget, 50n))).kind).toBe("held")
     await vi.advanceTimersByTimeAsync(4_000)
     expect(await reserve("b", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "share" })
+  })
+})
+
+describe("a store that answers and takes nothing", () => {
+  it("is away until it takes something again, though nothing waits for it", async () => {
+    const { guard, store, reserve, logged, comeBack } = guarded()
+    await reserve("seen", chargeOf(budget, 1n))
+    store.mode = "refusing"
+    for (let index = 0; index < 5; index += 1) await reserve(`a${index}`, chargeOf(budget, 1n))
+    for (let passed = 0; passed < 10; passed += 1) {
+      await vi.advanceTimersByTimeAsync(1_000)
+      await reserve(`b${passed}`, chargeOf(budget, 1n))
+    }
+    expect(guard.stats()).toMatchObject({ isAway: true, outages: 1, waiting: 0 })
+    await comeBack()
+    expect(logged.map(([level]) => level)).toEqual(["warn", "info"])
+  })
+
+  it("is asked by a settle to nothing, which leaves no charge", async () => {
+    const { store, totals, reserve, goAway, comeBack } = guarded()
+    await reserve("seen", chargeOf(open, 7n))
+    store.mode = "refusing"
+    await goAway(chargeOf(open, 1n))
+    const asked = store.asked.length
+    await comeBack()
+    expect(store.asked.slice(asked)).toEqual([expect.stringMatching(/^settle probe_\w{16}$/)])
+    expect(await totals(chargeOf(open, 0n))).toEqual({ settled: 0n, held: 7n })
   })
 })

@@ -4,9 +4,10 @@ import type { Charge, LimitStore } from "../../src/admission/limit-store.ts"
 /**
  * `failing`: rejects at once, nothing is done. `silent`: never answers, nothing is done. `losing`: everything is done,
  * no answer ever comes. `slow`: done at once, answered after `SLOW_MS`. `belated`: done only after `SLOW_MS`, as by a
- * stopped server that finds the commands of connections long closed.
+ * stopped server that finds the commands of connections long closed. `refusing`: what has to be written is refused at
+ * once, and everything else is answered, as by a read-only replica.
  */
-export type Mode = "ok" | "failing" | "silent" | "losing" | "slow" | "belated"
+export type Mode = "ok" | "failing" | "refusing" | "silent" | "losing" | "slow" | "belated"
 export const SLOW_MS = 400
 
 export class FaultyStore implements LimitStore {
@@ -57,6 +58,8 @@ export class FaultyStore implements LimitStore {
         return act()
       case "failing":
         return Promise.reject(new Error("connection refused"))
+      case "refusing":
+        return /^(reserve|extend|settle)/.test(name) ? Promise.reject(new Error("READONLY")) : act()
       case "silent":
         return new Promise(() => {})
       case "losing":

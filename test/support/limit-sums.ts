@@ -35,3 +35,31 @@ export async function settledInRedis(client: RedisClient, subject: string): Prom
   const [tokens = 0n, usdNanos = 0n] = sums.sort((a, b) => (a < b ? -1 : 1))
   return { tokens, usdNanos, held }
 }
+
+export type CallSums = { readonly calls: number; readonly tokens: bigint }
+
+type CallSumsRow = { record_calls: number; record_tokens: string; rollup_calls: number; rollup_tokens: string }
+
+/** A key's calls by its records, and by their rollup. */
+export async function callsInLedger(
+  databaseUrl: string,
+  keyId: string,
+): Promise<{ readonly records: CallSums; readonly rollups: CallSums }> {
+  const sql = openPostgres(databaseUrl, { max: 1, applicationName: "test" })
+  try {
+    const [row] = await sql<CallSumsRow[]>`
+      SELECT r.calls AS record_calls, r.tokens AS record_tokens, u.calls AS rollup_calls, u.tokens AS rollup_tokens
+      FROM (SELECT count(*)::int AS calls, coalesce(sum(input_uncached_tokens + output_tokens), 0)::text AS tokens
+            FROM usage_records WHERE key_id = ${keyId}) r,
+           (SELECT coalesce(sum(records), 0)::int AS calls,
+                   coalesce(sum(input_uncached_tokens + output_tokens), 0)::text AS tokens
+            FROM usage_rollups WHERE key_id = ${keyId}) u`
+    if (row === undefined) throw new Error("an aggregate returned no row")
+    return {
+      records: { calls: row.record_calls, tokens: BigInt(row.record_tokens) },
+      rollups: { calls: row.rollup_calls, tokens: BigInt(row.rollup_tokens) },
+    }
+  } finally {
+    await sql.end()
+  }
+}

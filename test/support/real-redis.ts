@@ -14,6 +14,8 @@ export interface RealRedis {
   url: string
   port: number
   pid: number
+  /** Ends the server without warning and waits until it is gone; its files stay. */
+  kill(): Promise<void>
   /** Ends the server, waits until it is gone, removes its files. */
   stop(): Promise<void>
 }
@@ -76,6 +78,7 @@ function running(server: ChildProcess, port: number, folder: string): RealRedis 
     url: `redis://127.0.0.1:${port}`,
     port,
     pid: server.pid ?? 0,
+    kill: () => end(server),
     async stop() {
       process.off("exit", stopWithUs)
       await end(server)

@@ -17,7 +17,7 @@ export type NewKey = {
   user_id?: string
   allowed_models?: string[]
   expires_at?: string
-  limits?: { kind: string; window: string; cap: string | number }[]
+  limits?: { kind: string; window: string; cap: string | number; on_store_failure?: string }[]
 }
 
 /** What the admin API answers, as far as tests look at it; which members there are depends on the route. */
@@ -122,6 +122,16 @@ export async function until<T>(ask: () => Promise<T | undefined>, timeoutMs = 10
     if (performance.now() > end) throw new Error(`nothing came within ${timeoutMs} ms`)
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
+}
+
+const INFO = 30
+
+/** Lines of information and above that came after the first `from`, without alerts: those tell of limits, not of a store. */
+export function linesLogged({ logged }: TestApp, from: number): string[] {
+  return logged.slice(from).flatMap((line) => {
+    const { level, msg, alert } = JSON.parse(line) as { level: number; msg: string; alert?: string }
+    return level >= INFO && alert === undefined ? [msg] : []
+  })
 }
 
 /** A configuration with one OpenAI-like provider named `openai`, whose models are priced by the shipped book. */
