@@ -27,6 +27,7 @@ const HEADER_BYTES_MAX = 16 * 1024
  */
 const BUFFERED_BYTES_MAX = 32 * 1024
 const POLL_MS = 20
+const LAST_ANSWERS_MS = 1_000
 
 export class HttpServer {
   readonly #server: Server
@@ -81,6 +82,8 @@ export class HttpServer {
     while (this.#inFlight > 0 && performance.now() < until) await sleep(POLL_MS)
     const isClean = this.#inFlight === 0
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    // Idle connections go at once; one that is just being told that this proxy drains has a moment to hear it.
+    if (isClean) await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, LAST_ANSWERS_MS).unref())])
     this.#server.closeAllConnections()
     await closed
     // What was cut still has to be written down; it ends at once, since its caller is gone.
