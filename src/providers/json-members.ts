@@ -1,7 +1,7 @@
 /**
  * Where the members of a JSON object stand in its bytes, so that one value can be replaced or a member added without
- * rewriting the rest: what the caller sent stays what the provider gets, byte for byte. The text must have been
- * accepted by JSON.parse before; this scanner does not validate.
+ * rewriting the rest: what the caller sent stays what the provider gets, byte for byte. The scanner does not validate:
+ * what decides is put to JSON.parse as well.
  */
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -36,6 +36,33 @@ export function jsonMembers(bytes: Buffer, from = 0): JsonMember[] {
     at = skipSpace(bytes, at + 1)
   }
   return members
+}
+
+/**
+ * The text of an object without what stands in its arrays: `{"model":"x","messages":[]}`. That is all of a request but
+ * its bulk, so that reading the rest costs the same for a long prompt as for a short one. Text of any other kind, broken
+ * text included, comes back so that JSON.parse refuses it or reads it as what it is.
+ */
+export function outline(bytes: Buffer): string {
+  let at = skipSpace(bytes, 0)
+  if (bytes[at] !== OPEN_BRACE) return bytes.toString("utf8")
+  let text = ""
+  let kept = 0
+  at = skipSpace(bytes, at + 1)
+  while (bytes[at] === QUOTE) {
+    const colon = skipSpace(bytes, stringEnd(bytes, at))
+    if (bytes[colon] !== COLON) break
+    const valueStart = skipSpace(bytes, colon + 1)
+    const valueEnd = endOfValue(bytes, valueStart)
+    if (bytes[valueStart] === OPEN_BRACKET && bytes[valueEnd - 1] === CLOSE_BRACKET) {
+      text += bytes.toString("utf8", kept, valueStart + 1)
+      kept = valueEnd - 1
+    }
+    at = skipSpace(bytes, valueEnd)
+    if (bytes[at] !== COMMA) break
+    at = skipSpace(bytes, at + 1)
+  }
+  return text + bytes.toString("utf8", kept)
 }
 
 /** The bytes with `[start, end)` replaced by `text`. */

@@ -12,7 +12,7 @@ import {
   type Rewrite,
   type StreamEvent,
 } from "./dialect.ts"
-import { addMember, jsonMembers, splice } from "./json-members.ts"
+import { addMember, jsonMembers, outline, splice } from "./json-members.ts"
 import { learnShape, textByShape } from "./openai-event-shape.ts"
 import { asObject, asText, count, readOpenAiUsage } from "./openai-usage.ts"
 
@@ -28,8 +28,10 @@ export const openAiChat: Dialect = {
   name: "openai-chat",
 
   readRequest(body: Buffer): ReadRequest {
-    const text = body.toString("utf8")
-    const parsed = parse(text)
+    const text = outline(body)
+    const outlined = parse(text)
+    // Where even the outline is broken, the error is to speak of the body as it was sent.
+    const parsed = outlined.kind === "parsed" ? outlined : parse(body.toString("utf8"))
     if (parsed.kind === "broken") {
       return {
         kind: "invalid",
@@ -58,13 +60,13 @@ export const openAiChat: Dialect = {
   },
 
   readAnswer(body: Buffer, reading: Reading): void {
-    const parsed = parse(body.toString("utf8"))
-    const answer = parsed.kind === "parsed" ? asObject(parsed.value) : null
+    const answer = parsedObject(outline(body))
     if (answer === null) return
     readCommon(answer, reading)
     // The text is for an estimate, and a whole answer that reports its usage needs none.
     if (reading.usage === null) {
-      for (const choice of asArray(answer.choices)) addOutput(textOf(asObject(asObject(choice)?.message)), reading)
+      const choices = asArray(parsedObject(body.toString("utf8"))?.choices)
+      for (const choice of choices) addOutput(textOf(asObject(asObject(choice)?.message)), reading)
     }
     reading.isFinished = true
   },
@@ -113,7 +115,7 @@ function factsOf(request: Record<string, unknown>, model: string): RequestFacts 
   }
 }
 
-/** The name of a decisive member that stands twice; null where none does. The search spares nearly every body the scan. */
+/** The name of a decisive member that stands twice; null where none does. The search in the outline spares nearly every body the scan. */
 function repeatedMember(body: Buffer, text: string): string | null {
   const isSuspect = DECISIVE_QUOTED.some((name) => {
     const first = text.indexOf(name)
@@ -186,6 +188,11 @@ function learnRepetition(data: string, chunk: Record<string, unknown>, text: str
 type Parsed =
   | { readonly kind: "parsed"; readonly value: unknown }
   | { readonly kind: "broken"; readonly message: string }
+
+function parsedObject(text: string): Record<string, unknown> | null {
+  const parsed = parse(text)
+  return parsed.kind === "parsed" ? asObject(parsed.value) : null
+}
 
 function parse(text: string): Parsed {
   try {
