@@ -14,6 +14,7 @@
  * one step at a time and waits outside of the bound on steps under way, so that proxies cannot wait for one another.
  */
 import { setImmediate as nextTick } from "node:timers/promises"
+import { inTime } from "../platform/in-time.ts"
 import type { Charge } from "./limit-store.ts"
 import type { DurableCharge } from "./limits.ts"
 import type { LedgerSnapshot, RedisRecoveryActs, Standing } from "./redis-recovery-acts.ts"
@@ -251,17 +252,5 @@ export class Recovery {
     const isDone = await acts.answered(organizationId, standing.epoch)
     if (isDone) this.#options.onChange({ kind: "answered", organizationId, epoch: standing.epoch })
     return isDone
-  }
-}
-
-async function inTime<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs).unref()
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -3,6 +3,7 @@
  * its counters is whole again only when each of them has said what it knows. One that is killed is forgotten by time.
  */
 import type { Clock } from "../platform/clock.ts"
+import { inTime } from "../platform/in-time.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
 
@@ -11,6 +12,8 @@ const SEEN_EVERY_MS = 5_000
 const ALIVE_SECONDS = 15
 /** Rows of proxies that are gone are kept for a day, for a person to look at. */
 const KEPT_HOURS = 24
+/** A stop does not wait for a Postgres that is silent. */
+const LEAVE_MS_MAX = 1_000
 
 export type ProxyInstance = { readonly id: string; readonly journalId: string }
 
@@ -34,6 +37,7 @@ export class ProxyPresence {
   #timer: NodeJS.Timeout | undefined
   #seenAtMs = 0
   #isAway = false
+  #isBeating = false
   #count = 1
 
   constructor(options: { sql: Sql; clock: Clock; log: Log; self: ProxyInstance }) {
@@ -51,7 +55,10 @@ export class ProxyPresence {
   /** Enters this proxy, and goes on saying that it runs. Throws where the first time fails. */
   async start(): Promise<void> {
     await this.#beSeen()
-    this.#timer = setInterval(() => void this.#beat(), SEEN_EVERY_MS)
+    this.#timer = setInterval(() => {
+      // While Postgres is silent one sign of life waits, not one more with each period.
+      if (!this.#isBeating) void this.#beat()
+    }, SEEN_EVERY_MS)
     this.#timer.unref()
   }
 
@@ -59,7 +66,7 @@ export class ProxyPresence {
   async stop(): Promise<void> {
     clearInterval(this.#timer)
     try {
-      await this.#sql`DELETE FROM proxy_instances WHERE id = ${this.#self.id}`
+      await inTime(this.#sql`DELETE FROM proxy_instances WHERE id = ${this.#self.id}`, LEAVE_MS_MAX)
     } catch (error) {
       // Others forget it by themselves after a quarter of a minute.
       this.#log.warn({ err: error }, "this proxy could not be taken out of the list of those that run")
@@ -67,6 +74,7 @@ export class ProxyPresence {
   }
 
   async #beat(): Promise<void> {
+    this.#isBeating = true
     try {
       await this.#beSeen()
       if (this.#isAway) this.#log.info({ away_ms: this.#clock.nowMs() - this.#seenAtMs }, "seen by other proxies again")
@@ -75,6 +83,8 @@ export class ProxyPresence {
     } catch (error) {
       if (!this.#isAway) this.#log.warn({ err: error }, "cannot tell other proxies that this one runs")
       this.#isAway = true
+    } finally {
+      this.#isBeating = false
     }
   }
 

@@ -21,7 +21,7 @@ export async function openCuttableLink(databaseUrl: string): Promise<CuttableLin
   const sockets = new Set<Socket>()
   let isCut = false
   let connections = 0
-  let losing: { text: string; isSeen: boolean; lost(): void } | null = null
+  let losing: { text: string; by: Socket | null; lost(): void } | null = null
   const cutAll = () => {
     for (const socket of sockets) socket.destroy()
   }
@@ -42,12 +42,12 @@ export async function openCuttableLink(databaseUrl: string): Promise<CuttableLin
       })
     }
     client.on("data", (bytes) => {
-      if (losing !== null && bytes.includes(losing.text)) losing.isSeen = true
+      if (losing?.by === null && bytes.includes(losing.text)) losing.by = upstream
       upstream.write(bytes)
     })
     upstream.on("data", (bytes) => {
       // CommandComplete: the statement is done and committed, and only the news of it is lost.
-      if (losing?.isSeen && bytes.includes("SELECT 1\0")) {
+      if (losing?.by === upstream && bytes.includes("SELECT 1\0")) {
         losing.lost()
         losing = null
         cutAll()
@@ -75,7 +75,7 @@ export async function openCuttableLink(databaseUrl: string): Promise<CuttableLin
     },
     loseAnswerTo: (text) =>
       new Promise((resolve) => {
-        losing = { text, isSeen: false, lost: resolve }
+        losing = { text, by: null, lost: resolve }
       }),
     close: async () => {
       cutAll()

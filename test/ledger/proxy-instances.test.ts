@@ -4,6 +4,7 @@ import { liveProxies, ProxyPresence } from "../../src/ledger/proxy-instances.ts"
 import { systemClock } from "../../src/platform/clock.ts"
 import type { Sql } from "../../src/platform/postgres.ts"
 import { createDatabase } from "../support/real-postgres.ts"
+import { until } from "../support/test-app.ts"
 import { openLedger } from "./ledger-database.ts"
 
 let sql: Sql
@@ -42,4 +43,19 @@ test("a proxy that was killed is forgotten after fifteen seconds, and its row a 
 test("a proxy cannot start without being seen", async () => {
   await sql`DROP TABLE proxy_instances`
   await expect(presence("one").start()).rejects.toThrow("proxy_instances")
+})
+
+test("a stop does not wait for a Postgres that is silent", async () => {
+  const one = presence("one")
+  await one.start()
+  const locked = Promise.withResolvers<void>()
+  const locking = sql.begin(async (transaction) => {
+    await transaction`LOCK TABLE proxy_instances IN ACCESS EXCLUSIVE MODE`
+    await locked.promise
+  })
+  await until(async () => (await sql`SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted`)[0])
+  await one.stop()
+  // Only now is the statement free to go.
+  locked.resolve()
+  await locking
 })

@@ -1,22 +1,8 @@
 /** The tests' Postgres is a real server, and leaves nothing behind. */
-import { readdirSync, readFileSync } from "node:fs"
 import postgres from "postgres"
 import { expect, test } from "vitest"
+import { childrenOf } from "./child-processes.ts"
 import { startRealPostgres } from "./real-postgres.ts"
-
-/** Ids of the living processes whose parent is `pid`. */
-function childrenOf(pid: number): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((id) => {
-      try {
-        return readFileSync(`/proc/${id}/stat`, "utf8").split(") ")[1]?.split(" ")[1] === String(pid)
-      } catch {
-        return false
-      }
-    })
-}
 
 function isAlive(pid: number): boolean {
   try {

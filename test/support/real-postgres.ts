@@ -11,6 +11,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
 import postgres from "postgres"
+import { childrenOf } from "./child-processes.ts"
 import { findPostgresBinaries, type PostgresBinaries } from "./postgres-binaries.ts"
 
 export interface RealPostgres {
@@ -19,6 +20,13 @@ export interface RealPostgres {
   pid: number
   /** Makes a new, empty database and returns its url. The driver does not decode names: small letters, digits and _ only. */
   createDatabase(name: string): Promise<string>
+  /** Stops every process of the server where it stands, connections and all. */
+  pause(): void
+  resume(): void
+  /** Kills every process of the server and waits until they are gone; its files stay. */
+  kill(): Promise<void>
+  /** Starts a server that was killed, on the same port. */
+  restart(): Promise<void>
   /** Ends the server, waits until it is gone, removes its files. */
   stop(): Promise<void>
 }
@@ -42,7 +50,7 @@ export async function startRealPostgres(): Promise<RealPostgres> {
       const server = launch(binaries, folder, port, account)
       const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
       const outcome = await ready(server, url)
-      if (outcome === "ready") return running(server, url, folder)
+      if (outcome === "ready") return running(server, url, folder, () => launch(binaries, folder, port, account))
       await end(server)
       if (attempt === PORT_ATTEMPTS) throw new Error(`Postgres did not start: ${outcome}`)
     }
@@ -135,18 +143,53 @@ async function ready(server: ChildProcess, url: string): Promise<string> {
   return said.join("").trim() || "it said nothing"
 }
 
-function running(server: ChildProcess, url: string, folder: string): RealPostgres {
+function running(first: ChildProcess, url: string, folder: string, launchAgain: () => ChildProcess): RealPostgres {
+  let server = first
+  const pid = () => server.pid ?? 0
   const stopWithUs = () => void server.kill("SIGINT")
   process.once("exit", stopWithUs)
+  // Each of its processes has a session of its own, so that no group holds them all; the first goes first, or it would
+  // start others.
+  const signalAll = (signal: NodeJS.Signals) => {
+    for (const id of [pid(), ...childrenOf(pid())]) {
+      // A session may end by itself meanwhile.
+      if (isAlive(id)) process.kill(id, signal)
+    }
+  }
   return {
     url,
-    pid: server.pid ?? 0,
+    get pid() {
+      return pid()
+    },
     createDatabase: (name) => createDatabase(url, name),
+    pause: () => signalAll("SIGSTOP"),
+    resume: () => signalAll("SIGCONT"),
+    async kill() {
+      const children = childrenOf(pid())
+      const exited = once(server, "exit")
+      signalAll("SIGKILL")
+      await exited
+      while (children.some(isAlive)) await wait(5)
+    },
+    async restart() {
+      server = launchAgain()
+      const outcome = await ready(server, url)
+      if (outcome !== "ready") throw new Error(`Postgres did not start again: ${outcome}`)
+    },
     async stop() {
       process.off("exit", stopWithUs)
+      if (server.exitCode === null && server.signalCode === null) signalAll("SIGCONT")
       await end(server)
       rmSync(folder, { recursive: true, force: true })
     },
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
   }
 }
 
