@@ -1,10 +1,9 @@
 /** How the limit store fares, in the metrics registry. */
-import { Counter, Gauge, type Registry } from "prom-client"
+import { Gauge, type Registry } from "prom-client"
+import { type Figure, registerFigures } from "../platform/figures.ts"
 import type { StoreGuard, StoreGuardStats } from "./store-guard.ts"
 
-type Figure = { readonly name: string; readonly help: string; read(stats: StoreGuardStats): number }
-
-const GAUGES: readonly Figure[] = [
+const GAUGES: readonly Figure<StoreGuardStats>[] = [
   {
     name: "tallygate_limit_settles_waiting",
     help: "Settles that the limit store has not confirmed.",
@@ -17,7 +16,7 @@ const GAUGES: readonly Figure[] = [
   },
 ]
 
-const COUNTERS: readonly Figure[] = [
+const COUNTERS: readonly Figure<StoreGuardStats>[] = [
   {
     name: "tallygate_limit_store_outages_total",
     help: "Times that the limit store went away.",
@@ -47,28 +46,12 @@ const COUNTERS: readonly Figure[] = [
 
 /** Registers the figures; each exposition reads the guard. */
 export function registerStoreMetrics(registry: Registry, guard: Pick<StoreGuard, "stats">): void {
-  const registers = [registry]
   const up: Gauge = new Gauge({
     name: "tallygate_store_up",
     help: "1 while a store answers, 0 while it is away.",
     labelNames: ["store"],
-    registers,
+    registers: [registry],
     collect: () => up.set({ store: "limits" }, guard.stats().isAway ? 0 : 1),
   })
-  for (const { name, help, read } of GAUGES) {
-    const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read(guard.stats())) })
-  }
-  for (const { name, help, read } of COUNTERS) {
-    let told = 0
-    const counter: Counter = new Counter({
-      name,
-      help,
-      registers,
-      collect: () => {
-        const total = read(guard.stats())
-        counter.inc(total - told)
-        told = total
-      },
-    })
-  }
+  registerFigures(registry, () => guard.stats(), { gauges: GAUGES, counters: COUNTERS })
 }

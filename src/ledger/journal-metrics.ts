@@ -1,8 +1,9 @@
 /** The journal's figures in the metrics registry. */
-import { Counter, Gauge, type Registry } from "prom-client"
+import type { Registry } from "prom-client"
+import { type Figure, registerFigures } from "../platform/figures.ts"
 import type { Journal, JournalStats } from "./journal.ts"
 
-const GAUGES: readonly { readonly name: string; readonly help: string; read(stats: JournalStats): number }[] = [
+const GAUGES: readonly Figure<JournalStats>[] = [
   {
     name: "tallygate_ledger_backlog_rows",
     help: "Ended calls that are not in the ledger yet.",
@@ -40,25 +41,15 @@ const GAUGES: readonly { readonly name: string; readonly help: string; read(stat
   },
 ]
 
-/** Registers the figures; each exposition reads the journal. */
-export function registerJournalMetrics(registry: Registry, journal: Journal): void {
-  for (const { name, help, read } of GAUGES) {
-    const gauge: Gauge = new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect: () => gauge.set(read(journal.stats())),
-    })
-  }
-  let told = 0
-  const shipped: Counter = new Counter({
+const COUNTERS: readonly Figure<JournalStats>[] = [
+  {
     name: "tallygate_ledger_shipped_total",
     help: "Calls of this process that are in the ledger.",
-    registers: [registry],
-    collect: () => {
-      const { shippedTotal } = journal.stats()
-      shipped.inc(shippedTotal - told)
-      told = shippedTotal
-    },
-  })
+    read: (stats) => stats.shippedTotal,
+  },
+]
+
+/** Registers the figures; each exposition reads the journal. */
+export function registerJournalMetrics(registry: Registry, journal: Journal): void {
+  registerFigures(registry, () => journal.stats(), { gauges: GAUGES, counters: COUNTERS })
 }

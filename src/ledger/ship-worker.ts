@@ -5,7 +5,8 @@
 import { setTimeout as wait } from "node:timers/promises"
 import { type MessagePort, parentPort, workerData } from "node:worker_threads"
 import type { Adopted } from "../admission/adopted-calls.ts"
-import { isConnectionLost } from "../platform/postgres.ts"
+import { BoundedPostgres } from "../platform/bounded-postgres.ts"
+import { openPostgres, type Sql } from "../platform/postgres.ts"
 import { adoptJournals } from "./adopt-journals.ts"
 import { listEnded } from "./charged-calls.ts"
 import { acknowledgedSeq, ingest, type LedgerRow } from "./ingest.ts"
@@ -13,7 +14,6 @@ import { END_ROW, type JournalRow } from "./journal-batch.ts"
 import { type JournalLock, removeJournal } from "./journal-file.ts"
 import type { MainToShipper, ShipperToMain, ShipWorkerData } from "./journal-protocol.ts"
 import { JournalReader } from "./journal-reader.ts"
-import { LedgerConnection } from "./ledger-connection.ts"
 import { ensureMonths } from "./partitions.ts"
 import { forgetProxy } from "./proxy-instances.ts"
 import { Quarantine } from "./quarantine.ts"
@@ -32,7 +32,7 @@ class ShipThread {
   readonly #reader: JournalReader
   /** Ends that were read and are not shipped yet. */
   #read: JournalRow[] = []
-  readonly #connection: LedgerConnection
+  readonly #postgres: BoundedPostgres
   readonly #shipping: Shipping
   readonly #stopping = new AbortController()
   readonly #alarm = new Alarm()
@@ -48,7 +48,9 @@ class ShipThread {
     this.#data = data
     this.#shippedSeq = data.shippedSeq
     this.#reader = new JournalReader(data.directory, data.journalId, data.shippedSeq)
-    this.#connection = new LedgerConnection(data.databaseUrl, data.statementMsMax)
+    this.#postgres = new BoundedPostgres(() =>
+      openPostgres(data.databaseUrl, { max: 1, applicationName: "tallygate-shipper" }),
+    )
     this.#shipping = this.#shippingWith(new Quarantine(data.directory))
     this.#adoptTimer = setInterval(() => {
       this.#adoptionDue = true
@@ -69,7 +71,7 @@ class ShipThread {
       if (!(error instanceof Stopped)) throw error
     } finally {
       clearInterval(this.#adoptTimer)
-      await this.#connection.close()
+      await this.#postgres.close()
       this.#reader.close()
       // What is not counted yet is adopted once more by the next process.
       for (const lock of this.#adopted.values()) lock.release()
@@ -132,10 +134,8 @@ class ShipThread {
   async #adopt(): Promise<void> {
     this.#adoptionDue = false
     const { directory, journalId, rowsPerBatchMax } = this.#data
-    const acknowledged = (id: string) =>
-      this.#untilAnswered(() => this.#connection.run((sql) => acknowledgedSeq(sql, id), isConnectionLost))
-    const forget = (id: string) =>
-      this.#untilAnswered(() => this.#connection.run((sql) => forgetProxy(sql, id), isConnectionLost))
+    const acknowledged = (id: string) => this.#untilAnswered(() => this.#ask((sql) => acknowledgedSeq(sql, id)))
+    const forget = (id: string) => this.#untilAnswered(() => this.#ask((sql) => forgetProxy(sql, id)))
     const ship = (id: string, rows: readonly LedgerRow[]) => shipRows(this.#shipping, id, rows)
     const inLedger = (id: string, adopted: Adopted) => this.#tell({ kind: "adopted calls", journalId: id, adopted })
     const told = (message: ShipperToMain) => this.#tell(message)
@@ -153,6 +153,10 @@ class ShipThread {
     this.#adopted.delete(id)
   }
 
+  #ask<T>(act: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.#postgres.run(act, this.#data.statementMsMax)
+  }
+
   /** Asks again for as long as Postgres is away. */
   async #untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
@@ -167,8 +171,8 @@ class ShipThread {
   #shippingWith(quarantine: Quarantine): Shipping {
     this.#tell({ kind: "counted", quarantined: quarantine.count() })
     return {
-      ingest: (journalId, rows) => this.#connection.run((sql) => ingest(sql, journalId, rows), isConnectionLost),
-      makeMonths: (months) => this.#connection.run((sql) => ensureMonths(sql, months), isConnectionLost),
+      ingest: (journalId, rows) => this.#ask((sql) => ingest(sql, journalId, rows)),
+      makeMonths: (months) => this.#ask((sql) => ensureMonths(sql, months)),
       setAside: (journalId, row, reason) => {
         const total = quarantine.add(journalId, row, reason)
         this.#tell({ kind: "quarantined", total, error: `${reason.sqlState} ${reason.message}` })
