@@ -10,6 +10,9 @@ import postgres from "postgres"
 export type Sql = postgres.Sql<{ bigint: bigint }>
 export type Transaction = postgres.TransactionSql<{ bigint: bigint }>
 
+const RECONNECT_SECONDS_MIN = 0.05
+const RECONNECT_SECONDS_MAX = 1
+
 export interface PostgresOptions {
   /** Connections at most; they are opened when needed. */
   max: number
@@ -24,6 +27,8 @@ export function openPostgres(url: string, options: PostgresOptions): Sql {
   const sql = postgres(url, {
     max: options.max,
     connection: { application_name: options.applicationName },
+    // The driver would wait up to 20 s between two attempts, long after Postgres is back.
+    backoff: (attempts) => Math.min(RECONNECT_SECONDS_MAX, RECONNECT_SECONDS_MIN * 2 ** attempts),
     onnotice: (notice) => options.onNotice?.(notice.message ?? ""),
   })
   return acceptingBigints(sql)
