@@ -11,7 +11,7 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const pinned = path.join(root, "node_modules", "node", "bin", process.platform === "win32" ? "node.exe" : "node")
 const MAJOR_NEEDED = 24
 // A young generation of 64 MB in place of 16: fewer collections find calls under way, and fewer of those objects outlive
-// their call. Measured against 32 MB: 9 % less CPU per request.
+// their call. It costs that much memory more (docs/performance.md).
 const RUNTIME_FLAGS = ["--max-semi-space-size=64", "--min-semi-space-size=64"]
 
 const isOwnRuntimeEnough = Number(process.versions.node.split(".")[0]) >= MAJOR_NEEDED

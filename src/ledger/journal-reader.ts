@@ -21,6 +21,8 @@ export class JournalReader {
   readonly #journalId: string
   /** Rows up to this one are of no interest. */
   readonly #afterSeq: number
+  /** Read into again and again: rows are texts of their own. */
+  readonly #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   #segment: OpenSegment | null = null
   #firstSeq: number | null = null
   #damagedBytes = 0
@@ -64,8 +66,9 @@ export class JournalReader {
   #readSegment(segment: OpenSegment, rowsMax: number): JournalRow[] | null {
     const size = fstatSync(segment.fd).size
     for (let length = CHUNK_BYTES; segment.at < size; length *= 4) {
-      const chunk = Buffer.allocUnsafe(Math.min(length, size - segment.at))
-      const bytes = chunk.subarray(0, readSync(segment.fd, chunk, 0, chunk.length, segment.at))
+      const wanted = Math.min(length, size - segment.at)
+      const chunk = wanted <= CHUNK_BYTES ? this.#chunk : Buffer.allocUnsafeSlow(wanted)
+      const bytes = chunk.subarray(0, readSync(segment.fd, chunk, 0, wanted, segment.at))
       const { batches, used, damagedBytes } = readBatches(bytes, rowsMax)
       this.#damagedBytes += damagedBytes
       segment.at += used
