@@ -27,6 +27,16 @@ export function answers<Status extends number, Schema extends z.ZodType>(
 
 export const PAGE_MAX = 1000
 
+/** A page as routes declare it; `next` is null on the last one. */
+export function pageOf<Row extends z.ZodType>(row: Row) {
+  return z.object({ data: z.array(row), next: z.string().nullable() })
+}
+
+/** What to ask for after these rows, of which there are at most `max` on a page; null where they are the last. */
+export function nextAfter(rows: readonly { readonly id: string }[], max: number): string | null {
+  return rows.length < max ? null : (rows.at(-1)?.id ?? null)
+}
+
 /** Keyset paging: `after` is the last page's `next`. */
 export const pageQuery = z.strictObject({
   after: z.string().max(200).default(""),

@@ -4,7 +4,7 @@ import { LIMITS_PER_SUBJECT_MAX } from "../identity/limit-registry.ts"
 import { createVirtualKey, listVirtualKeys, revokeVirtualKey, type VirtualKeyRow } from "../identity/registry.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { type AdminApp, type AdminOptions, callerIp } from "./admin-app.ts"
-import { answers, pageQuery } from "./answers.ts"
+import { answers, nextAfter, pageOf, pageQuery } from "./answers.ts"
 import { limitInput, limitOutput, shownLimit } from "./limit-shape.ts"
 
 const name = z.string().trim().min(1).max(200)
@@ -77,16 +77,12 @@ export function keyRoutes(app: AdminApp, options: AdminOptions): void {
     method: "get",
     path: "/admin/v1/keys",
     request: { query: pageQuery },
-    responses: answers(
-      200,
-      "A page of keys, without secrets.",
-      z.object({ data: z.array(keyOutput), next: z.string().nullable() }),
-    ),
+    responses: answers(200, "A page of keys, without secrets.", pageOf(keyOutput)),
   })
   app.openapi(list, async (context) => {
     const { after, limit } = context.req.valid("query")
     const rows = await listVirtualKeys(options.sql, after, limit)
-    return context.json({ data: rows.map(shown), next: rows.length < limit ? null : (rows.at(-1)?.id ?? null) }, 200)
+    return context.json({ data: rows.map(shown), next: nextAfter(rows, limit) }, 200)
   })
 
   const revoke = createRoute({

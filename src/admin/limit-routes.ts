@@ -12,7 +12,7 @@ import {
 import type { LimitRow } from "../identity/limit-row.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { type AdminApp, type AdminOptions, callerIp } from "./admin-app.ts"
-import { answers, errorAnswer, pageQuery } from "./answers.ts"
+import { answers, errorAnswer, nextAfter, pageOf, pageQuery } from "./answers.ts"
 import { capInput, limitMembers, limitOutput, newLimit, readCap, shownLimit, storeFailureInput } from "./limit-shape.ts"
 
 /** The member of `scope` that names the subject → the scope. */
@@ -100,16 +100,12 @@ function createAndList(app: AdminApp, { sql, organizationId, directory }: AdminO
     method: "get",
     path: "/admin/v1/limits",
     request: { query: limitsQuery },
-    responses: answers(
-      200,
-      "A page of limits, of one scope where the query names it.",
-      z.object({ data: z.array(scopedLimit), next: z.string().nullable() }),
-    ),
+    responses: answers(200, "A page of limits, of one scope where the query names it.", pageOf(scopedLimit)),
   })
   app.openapi(list, async (context) => {
     const { of, after, max } = context.req.valid("query")
     const rows = await listLimits(sql, { organizationId, of, after, max })
-    return context.json({ data: rows.map(shown), next: rows.length < max ? null : (rows.at(-1)?.id ?? null) }, 200)
+    return context.json({ data: rows.map(shown), next: nextAfter(rows, max) }, 200)
   })
 }
 

@@ -13,9 +13,7 @@ import {
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
 import type { KeyLimitRow } from "../identity/registry.ts"
-import { formatUsd, parseUsd } from "../pricing/money.ts"
-
-const PICOS_PER_NANO = 1000n
+import { formatUsd, PICOS_PER_NANO, parseUsd } from "../pricing/money.ts"
 
 export const capInput = z
   .union([z.string().max(40), z.int().nonnegative()])

@@ -10,7 +10,7 @@ import {
   usageSummary,
 } from "../reporting/usage-summary.ts"
 import type { AdminApp, AdminOptions } from "./admin-app.ts"
-import { answers, PAGE_MAX } from "./answers.ts"
+import { answers, nextAfter, PAGE_MAX, pageOf } from "./answers.ts"
 
 const DAY_MS = 24 * 60 * 60_000
 const RANGE_MS_DEFAULT = 30 * DAY_MS
@@ -78,11 +78,7 @@ export function usageRoutes(app: AdminApp, options: AdminOptions): void {
         limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100),
       }),
     },
-    responses: answers(
-      200,
-      "Records, newest first.",
-      z.object({ data: z.array(recordOutput), next: z.string().nullable() }),
-    ),
+    responses: answers(200, "Records, newest first.", pageOf(recordOutput)),
   })
   app.openapi(records, async (context) => {
     const query = context.req.valid("query")
@@ -98,7 +94,7 @@ export function usageRoutes(app: AdminApp, options: AdminOptions): void {
       after: query.after ?? null,
       max: query.limit,
     })
-    return context.json({ data, next: data.length < query.limit ? null : (data.at(-1)?.id ?? null) }, 200)
+    return context.json({ data, next: nextAfter(data, query.limit) }, 200)
   })
 }
 

@@ -6,7 +6,15 @@
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Limit } from "../identity/limit.ts"
-import type { AdmissionStore, AwayReason, Charge, CounterState, ReserveReply, SettleReply } from "./limit-store.ts"
+import {
+  type AdmissionStore,
+  type AwayReason,
+  type Charge,
+  type CounterState,
+  organizationOf,
+  type ReserveReply,
+  type SettleReply,
+} from "./limit-store.ts"
 import { actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
 import { cachedWindowAt } from "./window.ts"
 
@@ -136,7 +144,7 @@ export class Admission {
   async release(hold: HeldCall): Promise<void> {
     if (hold.charges.length === 0) return
     this.#liveOf(hold)?.delete(hold.id)
-    if (await this.#store.release(organizationOf(hold), hold.id)) return
+    if (await this.#store.release(organizationOf(hold.charges), hold.id)) return
     // It had expired, charged in full; the truth is that nothing was used.
     await this.#store.settle(hold.id, actualCharges(hold.charges, { requests: 0n, tokens: 0n, costNanos: 0n }))
   }
@@ -186,19 +194,14 @@ export class Admission {
   }
 
   #liveOf(hold: HeldCall): Map<string, HeldCall> | undefined {
-    return this.#live.get(organizationOf(hold))
+    return this.#live.get(organizationOf(hold.charges))
   }
 
   #addLive(hold: HeldCall): void {
     const live = this.#liveOf(hold)
-    if (live === undefined) this.#live.set(organizationOf(hold), new Map([[hold.id, hold]]))
+    if (live === undefined) this.#live.set(organizationOf(hold.charges), new Map([[hold.id, hold]]))
     else live.set(hold.id, hold)
   }
-}
-
-/** The organization of a hold that has charges. */
-function organizationOf(hold: HeldCall): string {
-  return hold.charges[0]?.limit.organizationId ?? ""
 }
 
 /**

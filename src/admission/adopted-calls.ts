@@ -5,7 +5,7 @@
  * organizations' counters are filled anew from the ledger, and so are those of which a settle was dropped.
  */
 import { setTimeout as wait } from "node:timers/promises"
-import type { DurableCharge } from "./limits.ts"
+import type { ChargedCall } from "./limits.ts"
 import type { RedisRecoveryActs } from "./redis-recovery-acts.ts"
 import type { RedisLimitStore } from "./redis-store.ts"
 
@@ -15,15 +15,9 @@ const KNOWN_MS = 10 * 60_000
 const SNAPSHOT_DOUBT_MS = 60_000
 const RETRY_MS = 1_000
 
-export type AdoptedCall = {
-  readonly id: string
-  readonly organizationId: string
-  readonly charges: readonly DurableCharge[]
-}
-
 export type Adopted =
   /** Of a process that had ended its calls; `writtenAtMs` is when it last wrote one. */
-  | { readonly kind: "ended"; readonly calls: readonly AdoptedCall[]; readonly writtenAtMs: number }
+  | { readonly kind: "ended"; readonly calls: readonly ChargedCall[]; readonly writtenAtMs: number }
   /** A process died with calls under way; the organizations of those that the ledger did not have. */
   | { readonly kind: "cut"; readonly organizationIds: readonly string[] }
 
@@ -81,7 +75,7 @@ export class AdoptedCalls {
     this.#stopping.abort()
   }
 
-  async #chargeEach(organizationId: string, calls: readonly AdoptedCall[]): Promise<void> {
+  async #chargeEach(organizationId: string, calls: readonly ChargedCall[]): Promise<void> {
     const { acts, store, nowMs, onFault } = this.#options
     try {
       const { state, loadedForMs } = await acts.begin(organizationId)

@@ -78,6 +78,13 @@ export type SettledAmount = {
   readonly settled: bigint
 }
 
+/** What the ledger says at one moment: counters, and how much of each journal is in them. */
+export type LedgerSnapshot = {
+  readonly settled: readonly SettledAmount[]
+  /** Journal id -> sequence number of its last row in `settled`. */
+  readonly acks: ReadonlyMap<string, number>
+}
+
 /** All limits of one call belong to one organization, which a store may keep in a place of its own. */
 export interface LimitStore {
   /** Checks and takes every charge, or none of them. There is at least one. */
@@ -104,4 +111,9 @@ export type AdmissionStore = Pick<LimitStore, "reserve" | "settle" | "release" |
 /** The counter's name, the same in every store and in the ledger's `limit_usage`. */
 export function counterName(charge: Pick<Charge, "limit" | "window">): string {
   return `${charge.limit.id}|${charge.limit.subject}|${charge.window}`
+}
+
+/** The organization to which all charges of a call belong; '' where there is no charge. */
+export function organizationOf(charges: readonly Pick<Charge, "limit">[]): string {
+  return charges[0]?.limit.organizationId ?? ""
 }

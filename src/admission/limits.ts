@@ -35,6 +35,13 @@ export type DurableCharge = {
   readonly amount: string
 }
 
+/** A call that has ended, or was cut off with its process, and what its record charges. */
+export type ChargedCall = {
+  readonly id: string
+  readonly organizationId: string
+  readonly charges: readonly DurableCharge[]
+}
+
 /** How a limit is counted. */
 export function counterKind(limit: Limit): CounterKind {
   if (limit.kind === "concurrency") return "concurrency"

@@ -15,16 +15,14 @@
  */
 import { setImmediate as nextTick } from "node:timers/promises"
 import { inTime } from "../platform/in-time.ts"
-import type { Charge } from "./limit-store.ts"
-import type { DurableCharge } from "./limits.ts"
-import type { LedgerSnapshot, RedisRecoveryActs, Standing } from "./redis-recovery-acts.ts"
+import type { Charge, LedgerSnapshot } from "./limit-store.ts"
+import type { ChargedCall } from "./limits.ts"
+import type { RedisRecoveryActs, Standing } from "./redis-recovery-acts.ts"
 import type { RedisLimitStore } from "./redis-store.ts"
 
+/** The calls of a journal that ended after a row and belong to an organization. */
 export type EndedCalls =
-  | {
-      readonly kind: "rows"
-      readonly rows: readonly { readonly id: string; readonly charges: readonly DurableCharge[] }[]
-    }
+  | { readonly kind: "rows"; readonly rows: readonly Pick<ChargedCall, "id" | "charges">[] }
   /** Rows after that one have been shipped and are gone: a newer snapshot contains them. */
   | { readonly kind: "gap" }
 

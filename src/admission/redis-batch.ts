@@ -4,6 +4,7 @@
  * epoch that this process knows, so that an act which arrives after the counters were rebuilt is refused, not counted twice.
  */
 import type { RedisScript, RedisScripts } from "../platform/redis-script.ts"
+import { OrganizationKeys } from "./redis-keys.ts"
 
 /** Acts in one call; Redis serves nobody else while a script runs (about 50 µs for each act with seven limits). */
 export const ACTS_PER_CALL_MAX = 32
@@ -46,35 +47,20 @@ export type BatchOptions = {
 
 export class RedisBatch {
   readonly organizationId: string
-  readonly stateKey: string
-  readonly holdsKey: string
-  readonly leaseEndsKey: string
-  readonly windowsKey: string
+  readonly keys: OrganizationKeys
   readonly #options: BatchOptions
-  readonly #prefix: string
   /** '' before this process has met the organization. */
   #epoch = ""
   #waiting: Waiting[] = []
 
   constructor(options: BatchOptions) {
-    if (!/^[^{}\s]{1,200}$/.test(options.organizationId)) {
-      throw new RangeError(`"${options.organizationId}" cannot name an organization`)
-    }
     this.#options = options
     this.organizationId = options.organizationId
-    this.#prefix = `tg:{${options.organizationId}}:`
-    this.stateKey = `${this.#prefix}e`
-    this.holdsKey = `${this.#prefix}l`
-    this.leaseEndsKey = `${this.#prefix}x`
-    this.windowsKey = `${this.#prefix}n`
+    this.keys = new OrganizationKeys(options.organizationId)
   }
 
   get epoch(): string {
     return this.#epoch
-  }
-
-  windowKey(window: string): string {
-    return `${this.#prefix}w:${window}`
   }
 
   /** Acts asked for before now go out under the epoch that was known then. */
@@ -131,9 +117,10 @@ export class RedisBatch {
       buckets.add(bucket)
       acts.push(`${act.op}\t${act.id}\t${bucket}\t${act.leaseMs}\t${act.owner}\n${act.lines}`)
     }
-    const args = [this.stateKey, this.holdsKey, this.leaseEndsKey, this.windowsKey]
-    for (const window of windows) args.push(`${this.#prefix}w:${window}`)
-    for (const bucket of buckets) args.push(`${this.#prefix}d:${epoch}:${bucket}`)
+    const { keys } = this
+    const args = [keys.state, keys.holds, keys.leaseEnds, keys.windows]
+    for (const window of windows) args.push(keys.window(window))
+    for (const bucket of buckets) args.push(keys.finished(epoch, bucket))
     const keyCount = args.length
     args.push(epoch, String(windows.size), ...acts)
     const replies = await this.#options.scripts.run(this.#options.script, keyCount, args)

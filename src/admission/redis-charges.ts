@@ -6,6 +6,7 @@ import { LIMIT_KINDS, LIMIT_SCOPES, LIMIT_WINDOWS, type Limit, STORE_FAILURE_POL
 import { type Counter, hasRoom, newCounter, stateOf, waitMs } from "./counter.ts"
 import type { Charge, CounterState, ReserveReply } from "./limit-store.ts"
 import { counterKind, type DurableCharge } from "./limits.ts"
+import { counterField } from "./redis-keys.ts"
 
 /** Counters are 64-bit in Redis; this leaves room for nine of the largest amounts on one counter (a billion dollars each). */
 const AMOUNT_MAX = 10n ** 18n
@@ -34,7 +35,7 @@ export class ChargeLines {
   #constantPart({ limit, window, resetsAtMs }: Charge): string {
     const cached = this.#cached.get(limit)
     if (cached !== undefined && cached.window === window && cached.resetsAtMs === resetsAtMs) return cached.text
-    const name = `${limit.id}|${limit.subject}`
+    const name = counterField(limit.id, limit.subject)
     if (!WORD.test(name) || !WORD.test(window))
       throw new RangeError(`limit ${limit.id} has a name with a tab or line end`)
     const cap = limit.cap > CAP_MAX ? CAP_MAX : limit.cap < 0n ? 0n : limit.cap
@@ -49,7 +50,7 @@ export function durableLines(charges: readonly DurableCharge[], nowMs: number): 
   return charges
     .map(({ limit_id, subject, window, amount }) => {
       const endsAtMs = window === "lifetime" ? "" : nowMs + UNKNOWN_WINDOW_MS
-      return `${window}\t${limit_id}|${subject}\tb\t0\t${endsAtMs}\t\t${amount}\n`
+      return `${window}\t${counterField(limit_id, subject)}\tb\t0\t${endsAtMs}\t\t${amount}\n`
     })
     .join("")
 }

@@ -6,17 +6,11 @@
 import { randomBytes } from "node:crypto"
 import type { RedisClient } from "../platform/redis.ts"
 import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
-import type { SettledAmount } from "./limit-store.ts"
+import type { LedgerSnapshot, SettledAmount } from "./limit-store.ts"
 import { UNKNOWN_WINDOW_MS } from "./redis-charges.ts"
+import { counterField, OrganizationKeys } from "./redis-keys.ts"
 import { texts } from "./redis-replies.ts"
 import { type LimitScripts, limitScripts } from "./redis-scripts.ts"
-
-/** What the ledger says at one moment: counters, and how much of each journal is in them. */
-export type LedgerSnapshot = {
-  readonly settled: readonly SettledAmount[]
-  /** Journal id -> sequence number of its last row in `settled`. */
-  readonly acks: ReadonlyMap<string, number>
-}
 
 export type Standing = {
   readonly state: "open" | "recovering"
@@ -61,7 +55,7 @@ export class RedisRecoveryActs {
   /** Where the organization stands; begins its recovery where it is missing or has no good epoch, and coordinates where nobody does. */
   async begin(organizationId: string, badEpoch = ""): Promise<Standing> {
     const args = [this.#proxy, String(this.#coordinatorLeaseMs), newEpoch(), badEpoch]
-    const reply = texts(await this.#run(this.#texts.begin, [stateKey(organizationId)], args))
+    const reply = texts(await this.#run(this.#texts.begin, [new OrganizationKeys(organizationId).state], args))
     const [state = "", epoch = "", coordinator = "", loadedMs = "", nowMs = "", ...fields] = reply
     const answeredBy = new Set<string>()
     const acks = new Map<string, number>()
@@ -83,11 +77,12 @@ export class RedisRecoveryActs {
 
   /** The windows that a load must drop; to be read after `begin` and before the snapshot. */
   windows(organizationId: string): Promise<string[]> {
-    return this.#client.zrange(`${prefix(organizationId)}n`, "0", "-1")
+    return this.#client.zrange(new OrganizationKeys(organizationId).windows, "0", "-1")
   }
 
   /** Puts the snapshot in the place of all counters and holds. False where somebody else has taken over. */
   async load(organizationId: string, epoch: string, snapshot: LedgerSnapshot, nowMs: number): Promise<boolean> {
+    const keys = new OrganizationKeys(organizationId)
     const known = await this.windows(organizationId)
     const acks = [...snapshot.acks].flatMap(([journal, seq]) => [journal, String(seq)])
     for (let from = 0; from === 0 || from < snapshot.settled.length; from += AMOUNTS_PER_CALL) {
@@ -95,10 +90,10 @@ export class RedisRecoveryActs {
       const isFirst = from === 0
       const isLast = from + AMOUNTS_PER_CALL >= snapshot.settled.length
       const windows = new Set([...(isFirst ? ["now", "rate", ...known] : []), ...rows.map(({ window }) => window)])
-      const keys = ["e", "l", "x", "n", ...[...windows].map((window) => `w:${window}`)]
+      const keyNames = [keys.state, keys.holds, keys.leaseEnds, keys.windows]
+      keyNames.push(...[...windows].map((window) => keys.window(window)))
       const args = [epoch, this.#proxy, isFirst ? "1" : "", isLast ? "1" : "", String(nowMs + UNKNOWN_WINDOW_MS)]
       args.push(String(rows.length), ...rows.flatMap(amountWords), ...(isLast ? acks : []))
-      const keyNames = keys.map((key) => prefix(organizationId) + key)
       if ((await this.#run(this.#texts.load, keyNames, args)) !== 1) return false
     }
     return true
@@ -149,7 +144,7 @@ export class RedisRecoveryActs {
     next = newEpoch(),
   ): Promise<boolean> {
     const args = [epoch, act, this.#proxy, next]
-    return (await this.#run(this.#texts.mark, [stateKey(organizationId)], args)) === 1
+    return (await this.#run(this.#texts.mark, [new OrganizationKeys(organizationId).state], args)) === 1
   }
 
   #run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
@@ -157,16 +152,8 @@ export class RedisRecoveryActs {
   }
 }
 
-function prefix(organizationId: string): string {
-  return `tg:{${organizationId}}:`
-}
-
-function stateKey(organizationId: string): string {
-  return `${prefix(organizationId)}e`
-}
-
 function amountWords({ window, limitId, subject, settled }: SettledAmount): string[] {
-  return [window, `${limitId}|${subject}`, settled.toString()]
+  return [window, counterField(limitId, subject), settled.toString()]
 }
 
 /** Never the same again, not even on a server that has lost all it knew. */

@@ -7,7 +7,7 @@
 import type { RedisClient } from "../platform/redis.ts"
 import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
 import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
-import type { DurableCharge } from "./limits.ts"
+import type { ChargedCall } from "./limits.ts"
 import { type Act, RedisBatch, readOtherEpoch } from "./redis-batch.ts"
 import { ChargeLines, durableLines, readLease } from "./redis-charges.ts"
 import {
@@ -107,7 +107,7 @@ export class RedisLimitStore implements LimitStore {
       const leases = await this.#leasesOf(batch)
       if (leases.size === 0) continue
       const ids = [...leases.keys()]
-      const ends = await this.#client.zmscore(batch.leaseEndsKey, ...ids)
+      const ends = await this.#client.zmscore(batch.keys.leaseEnds, ...ids)
       ids.forEach((id, index) => {
         const end = ends[index]
         if (end === null || end === undefined) return
@@ -155,7 +155,7 @@ export class RedisLimitStore implements LimitStore {
   /** Charges calls that ended after the ledger's snapshot, each once by its id. */
   async assertSettled(
     organizationId: string,
-    rows: readonly { readonly id: string; readonly charges: readonly DurableCharge[] }[],
+    rows: readonly Pick<ChargedCall, "id" | "charges">[],
     nowMs: number,
   ): Promise<void> {
     const batch = this.#batch(organizationId)
@@ -232,7 +232,7 @@ export class RedisLimitStore implements LimitStore {
     const leases = new Map<string, string>()
     let cursor = "0"
     do {
-      const [next, pairs] = await this.#client.hscan(batch.holdsKey, cursor, "COUNT", 500)
+      const [next, pairs] = await this.#client.hscan(batch.keys.holds, cursor, "COUNT", 500)
       for (let at = 0; at + 1 < pairs.length; at += 2) leases.set(pairs[at] ?? "", pairs[at + 1] ?? "")
       cursor = next
     } while (cursor !== "0")
@@ -241,7 +241,7 @@ export class RedisLimitStore implements LimitStore {
 
   /** Runs a script on the organization's holds; undefined, and told, where our epoch is not the organization's. */
   async #underEpoch(batch: RedisBatch, script: RedisScript, args: readonly string[]): Promise<string[] | undefined> {
-    const keys = [batch.stateKey, batch.holdsKey, batch.leaseEndsKey]
+    const keys = [batch.keys.state, batch.keys.holds, batch.keys.leaseEnds]
     for (;;) {
       const [head, ...reply] = texts(await this.#scripts.run(script, keys.length, [...keys, batch.epoch, ...args]))
       const other = readOtherEpoch(head)

@@ -14,7 +14,7 @@ import { randomBase62 } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
 import { Breaker } from "./breaker.ts"
 import { Deadlines } from "./deadlines.ts"
-import type { AdmissionStore, Charge, ReserveReply, SettleReply } from "./limit-store.ts"
+import { type AdmissionStore, type Charge, organizationOf, type ReserveReply, type SettleReply } from "./limit-store.ts"
 import { LocalShare, type Outage } from "./local-share.ts"
 import { SendWaiting } from "./send-waiting.ts"
 import { SIGHT_AGE_MS_MAX, Sights } from "./sights.ts"
@@ -387,11 +387,6 @@ export class StoreGuard implements AdmissionStore {
       )
     })
   }
-}
-
-/** All charges of a call are of one organization. */
-function organizationOf(charges: readonly Charge[]): string {
-  return charges[0]?.limit.organizationId ?? ""
 }
 
 function nothingOf(charges: readonly Charge[]): Charge[] {

@@ -2,9 +2,9 @@
  * What calls of a journal charge their limits, read back from the records' texts: for counters that have to be rebuilt,
  * and for calls of dead processes whose holds still stand.
  */
-import type { DurableCharge } from "../admission/limits.ts"
+import type { ChargedCall, DurableCharge } from "../admission/limits.ts"
+import type { EndedCalls } from "../admission/recovery.ts"
 import { END_ROW } from "./journal-batch.ts"
-import type { ChargedCall, EndedCalls } from "./journal-protocol.ts"
 import { JournalReader } from "./journal-reader.ts"
 
 const ROWS_PER_READ = 1_000

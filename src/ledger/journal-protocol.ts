@@ -3,7 +3,7 @@
  * it, writes to Postgres and says how far it has come.
  */
 import type { Adopted } from "../admission/adopted-calls.ts"
-import type { DurableCharge } from "../admission/limits.ts"
+import type { EndedCalls } from "../admission/recovery.ts"
 
 export type ShipWorkerData = {
   readonly directory: string
@@ -18,16 +18,6 @@ export type ShipWorkerData = {
   /** Somebody counts what was adopted; a journal is kept until it was. */
   readonly isAdoptionCounted: boolean
 }
-
-/** A call of a journal, ended or cut off, and what its record charges. */
-export type ChargedCall = {
-  readonly id: string
-  readonly organizationId: string
-  readonly charges: readonly DurableCharge[]
-}
-
-/** The calls of this journal that ended after a row and belong to an organization; `gap` where older rows are gone. */
-export type EndedCalls = { readonly kind: "rows"; readonly rows: readonly ChargedCall[] } | { readonly kind: "gap" }
 
 export type MainToShipper =
   | { readonly kind: "stop" }

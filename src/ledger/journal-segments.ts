@@ -5,6 +5,7 @@
  * batch must have reached (`sync: power`).
  */
 import { close, closeSync, fdatasync, fsyncSync, ftruncateSync, openSync, rmSync, write, writeSync } from "node:fs"
+import { asError } from "../platform/as-error.ts"
 import { type JournalSync, segmentPath } from "./journal-file.ts"
 
 export type Segment = {
@@ -140,8 +141,4 @@ function syncFolder(directory: string): void {
 
 function shortWrite(count: number, wanted: number): Error {
   return new Error(`the disk took ${count} of ${wanted} bytes`)
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

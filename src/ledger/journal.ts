@@ -5,12 +5,12 @@
  */
 import { mkdir } from "node:fs/promises"
 import type { Adopted } from "../admission/adopted-calls.ts"
+import type { EndedCalls } from "../admission/recovery.ts"
 import { uuidv7Mint } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
 import { Backlog } from "./backlog.ts"
 import { BatchPacker, DROP_ROW, END_ROW, readBatches, START_ROW } from "./journal-batch.ts"
 import { type JournalLock, type JournalSync, lockJournal, removeJournal } from "./journal-file.ts"
-import type { EndedCalls } from "./journal-protocol.ts"
 import { JournalSegments, type Segment } from "./journal-segments.ts"
 import { Shipper } from "./shipper.ts"
 
@@ -248,9 +248,7 @@ export class Journal {
     const rows = this.#packer.rows
     const bytes = this.#packer.take(this.#nextSeq)
     this.#batch = newBatch()
-    this.#packer = swap(this.#packer, this.#otherPacker, (other) => {
-      this.#otherPacker = other
-    })
+    ;[this.#packer, this.#otherPacker] = [this.#otherPacker, this.#packer]
     this.#isWriting = true
     this.#batchesTaken++
     this.#segments.write(bytes, Date.now(), (error) => {
@@ -372,9 +370,4 @@ function newBatch(): Batch {
   // Who waits hears of a failure; a batch of ends alone has nobody waiting.
   written.promise.catch(() => undefined)
   return { starts: [], closed: [], lastEndRow: 0, written }
-}
-
-function swap<T>(used: T, next: T, keep: (used: T) => void): T {
-  keep(used)
-  return next
 }

@@ -1,5 +1,5 @@
 /** What limits have settled according to the ledger: counters are a cache of it and are filled from here. */
-import type { SettledAmount } from "../admission/limit-store.ts"
+import type { LedgerSnapshot, SettledAmount } from "../admission/limit-store.ts"
 import type { Sql } from "../platform/postgres.ts"
 
 /** Windows that were charged within this many days are read; the longest one that ends is a month. */
@@ -17,14 +17,8 @@ export async function readLimitUsage(sql: Sql, organizationId: string | "all"): 
   return rows.map(settledAmount)
 }
 
-export type LimitSnapshot = {
-  readonly settled: readonly SettledAmount[]
-  /** The last row of each running proxy's journal that is in `settled`. */
-  readonly acks: ReadonlyMap<string, number>
-}
-
 /** What an organization has settled and how far each running proxy's journal is part of that, as of one instant. */
-export async function readLimitSnapshot(sql: Sql, organizationId: string): Promise<LimitSnapshot> {
+export async function readLimitSnapshot(sql: Sql, organizationId: string): Promise<LedgerSnapshot> {
   // One statement is one snapshot: a row is in both halves or in neither.
   const [row] = await sql<{ settled: UsageRow[]; acks: { journal_id: string; last_seq: number }[] }[]>`
     SELECT

@@ -1,6 +1,6 @@
 /**
  * The shipper's thread: first it adopts the journals of dead processes, then it brings the ends of its own journal to
- * Postgres in their order. It is told by the journal worker when there is something to read, and sleeps otherwise.
+ * Postgres in their order. It is told by the main thread when there is something to read, and sleeps otherwise.
  */
 import { setTimeout as wait } from "node:timers/promises"
 import { type MessagePort, parentPort, workerData } from "node:worker_threads"

@@ -4,9 +4,10 @@
  */
 import type { Worker } from "node:worker_threads"
 import type { Adopted } from "../admission/adopted-calls.ts"
+import type { EndedCalls } from "../admission/recovery.ts"
 import type { Log } from "../platform/log.ts"
 import type { JournalOptions } from "./journal.ts"
-import type { EndedCalls, MainToShipper, ShipperToMain } from "./journal-protocol.ts"
+import type { MainToShipper, ShipperToMain } from "./journal-protocol.ts"
 import { exitOf, startShipWorker } from "./ship-thread.ts"
 
 const RESTART_MS = 1_000

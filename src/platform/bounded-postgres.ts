@@ -3,6 +3,7 @@
  * is dropped and the next act opens another: the driver itself would wait up to 20 s between two attempts, and as long
  * as the network allows for a server that is silent. What else was under way on the dropped pool fails with it.
  */
+import { inTime } from "./in-time.ts"
 import { isConnectionLost, type Sql } from "./postgres.ts"
 
 /** Postgres did not answer in time; whether the statement was done is unknown. */
@@ -20,20 +21,12 @@ export class BoundedPostgres {
   async run<T>(act: (sql: Sql) => Promise<T>, msMax: number): Promise<T> {
     this.#sql ??= this.#open()
     const sql = this.#sql
-    let timer: NodeJS.Timeout | undefined
-    const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new PostgresTimeout(`Postgres did not answer within ${Math.round(msMax)} ms.`)),
-        msMax,
-      )
-    })
+    const late = () => new PostgresTimeout(`Postgres did not answer within ${Math.round(msMax)} ms.`)
     try {
-      return await Promise.race([act(sql), deadline])
+      return await inTime(act(sql), msMax, late)
     } catch (error) {
       if (error instanceof PostgresTimeout || isConnectionLost(error)) this.#drop(sql)
       throw error
-    } finally {
-      clearTimeout(timer)
     }
   }
 

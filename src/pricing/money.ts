@@ -7,7 +7,7 @@
 const DECIMALS = 12
 const INTEGER_DIGITS_MAX = 12
 export const PICOS_PER_USD = 10n ** BigInt(DECIMALS)
-const PICOS_PER_NANO = 1_000n
+export const PICOS_PER_NANO = 1_000n
 const ZERO = 0x30
 
 const DECIMAL = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?$/

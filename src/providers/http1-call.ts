@@ -2,6 +2,7 @@
  * One request and its answer on the way. Whoever asked holds it to abort or to resume; it ends exactly once, with
  * `onComplete` or `onError`, and after that neither method does anything.
  */
+import { asError } from "../platform/as-error.ts"
 import type { RequestLine } from "./http1-request.ts"
 
 export type Http1Request = RequestLine & {
@@ -107,8 +108,4 @@ export class Http1Call {
     this.carrier = null
     this.handler.onError(error)
   }
-}
-
-export function asError(cause: unknown): Error {
-  return cause instanceof Error ? cause : new Error(String(cause), { cause })
 }

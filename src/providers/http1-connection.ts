@@ -4,7 +4,8 @@
  * A read is taken apart completely before the handler hears of it, so whatever the handler does cannot disturb it.
  */
 import type { Socket } from "node:net"
-import { asError, type Carrier, type Http1Call } from "./http1-call.ts"
+import { asError } from "../platform/as-error.ts"
+import type { Carrier, Http1Call } from "./http1-call.ts"
 import { type Progress, ResponseParser } from "./http1-response.ts"
 import type { SocketOpener } from "./http1-socket.ts"
 import { UpstreamError } from "./upstream-error.ts"

@@ -1,9 +1,10 @@
 import { setTimeout as wait } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest"
-import { type AdoptedCall, AdoptedCalls } from "../../src/admission/adopted-calls.ts"
-import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
+import { AdoptedCalls } from "../../src/admission/adopted-calls.ts"
+import type { ChargedCall } from "../../src/admission/limits.ts"
+import type { RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
-import { type RealRedis, startRealRedis } from "../support/real-redis.ts"
+import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 import { FakeLedger, TestProxy } from "../support/recovering-proxy.ts"
 import { until } from "../support/test-app.ts"
 
@@ -11,7 +12,7 @@ const budget = limitOf({ id: "lim_tokens", cap: 10n ** 15n })
 const LEASE_MS = 60_000
 const STATE = "tg:{org_1}:e"
 
-let server: RealRedis
+let server: ConnectedRedis
 let client: RedisClient
 let ledger: FakeLedger
 /** Lives and adopts; the dead one has gone without a word. */
@@ -21,12 +22,10 @@ let adopted: AdoptedCalls
 let faults: unknown[]
 
 beforeAll(async () => {
-  server = await startRealRedis()
-  client = openRedis(server.url, { connectionName: "test", commandTimeoutMs: 5_000 })
-  await client.connect()
+  server = await startConnectedRedis()
+  client = server.client
 })
 afterAll(async () => {
-  client.disconnect()
   await server.stop()
 })
 beforeEach(async () => {
@@ -72,14 +71,14 @@ async function hold(id: string): Promise<void> {
 }
 
 /** Its record, as the ledger has it now. */
-function recorded(id: string, used: bigint): AdoptedCall {
+function recorded(id: string, used: bigint): ChargedCall {
   const charges = [{ limit_id: budget.id, subject: budget.subject, window: "lifetime", amount: used.toString() }]
   ledger.ship("journal_of_dead", [{ seq: 1, id, charges }])
   return { id, organizationId: "org_1", charges }
 }
 
 const cut = { kind: "cut", organizationIds: ["org_1"] } as const
-const ended = (calls: readonly AdoptedCall[]) => ({ kind: "ended", calls, writtenAtMs: Date.now() }) as const
+const ended = (calls: readonly ChargedCall[]) => ({ kind: "ended", calls, writtenAtMs: Date.now() }) as const
 
 it("charges calls that had ended one by one: held, settled before, or never seen", async () => {
   await hold("held")
