@@ -91,6 +91,22 @@ export class WorkerLink {
   }
 }
 
+/**
+ * Serves what the supervisor says, until `end` resolves: by the supervisor's word, or by `asked`. Resolves with the exit
+ * code of `serve` when the channel is closed; 0 where the end was asked for before there was anything to serve.
+ */
+export async function serveLinked(
+  asked: Promise<string>,
+  serve: (link: WorkerLink, start: Start, end: Promise<string>) => Promise<number>,
+): Promise<number> {
+  const link = new WorkerLink()
+  const end = Promise.race([asked, link.stopped])
+  const start = await Promise.race([link.started, end])
+  const code = typeof start === "string" ? 0 : await serve(link, start, end)
+  await link.close()
+  return code
+}
+
 /** Node ends a worker whose channel closes, with code 0 and whatever it is doing, unless it is told that this was meant. */
 function keepRunning(): void {
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true

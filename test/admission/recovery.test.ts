@@ -1,8 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
-import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
+import type { RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
-import { type RealRedis, startRealRedis } from "../support/real-redis.ts"
+import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 import { FakeLedger, TestProxy, type TestProxyOptions } from "../support/recovering-proxy.ts"
 
 const budget = limitOf({ id: "lim_tokens", cap: 10n ** 15n })
@@ -10,18 +10,16 @@ const slots = limitOf({ id: "lim_slots", kind: "concurrency", window: "none", ca
 const LIMITS = [budget, slots]
 const WAIT_MS_MAX = 15_000
 
-let server: RealRedis
+let server: ConnectedRedis
 let client: RedisClient
 let ledger: FakeLedger
 let proxies: TestProxy[]
 
 beforeAll(async () => {
-  server = await startRealRedis()
-  client = openRedis(server.url, { connectionName: "test", commandTimeoutMs: 5_000 })
-  await client.connect()
+  server = await startConnectedRedis()
+  client = server.client
 })
 afterAll(async () => {
-  client.disconnect()
   await server.stop()
 })
 beforeEach(async () => {

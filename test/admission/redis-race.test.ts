@@ -5,9 +5,9 @@ import { setTimeout as wait } from "node:timers/promises"
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { RedisRecoveryActs } from "../../src/admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../../src/admission/redis-store.ts"
-import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
+import type { RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
-import { type RealRedis, startRealRedis } from "../support/real-redis.ts"
+import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 
 const CHILD = path.join(import.meta.dirname, "racing-child.ts")
 const PROCESSES = 4
@@ -17,18 +17,16 @@ const RACE_MS_MAX = 20_000
 const limit = limitOf({ id: "lim_race", kind: "usd", cap: CAP })
 const slots = limitOf({ id: "lim_slots", kind: "concurrency", window: "none", cap: 1_000n })
 
-let server: RealRedis
+let server: ConnectedRedis
 let client: RedisClient
 const children: { process: ChildProcess; said: string }[] = []
 
 beforeAll(async () => {
-  server = await startRealRedis()
-  client = openRedis(server.url, { connectionName: "test", commandTimeoutMs: 10_000 })
-  await client.connect()
+  server = await startConnectedRedis(10_000)
+  client = server.client
 })
 afterAll(async () => {
   for (const { process } of children) process.kill("SIGKILL")
-  client.disconnect()
   await server.stop()
 })
 

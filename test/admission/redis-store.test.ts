@@ -9,7 +9,7 @@ import { uuidv7Mint } from "../../src/platform/ids.ts"
 import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, describeLimitStore, limitOf } from "../contract/limit-store.ts"
 import { describeLimitStoreModel } from "../contract/limit-store-model.ts"
-import { type RealRedis, startRealRedis } from "../support/real-redis.ts"
+import { type ConnectedRedis, startConnectedRedis, startRealRedis } from "../support/real-redis.ts"
 import { movedScripts, redisClock } from "../support/redis-clock.ts"
 
 const START_MS = Date.UTC(2026, 10, 23, 12)
@@ -17,15 +17,13 @@ const START_MS = Date.UTC(2026, 10, 23, 12)
 const scripts = movedScripts()
 const budget = limitOf()
 
-let server: RealRedis
+let server: ConnectedRedis
 let client: RedisClient
 beforeAll(async () => {
-  server = await startRealRedis()
-  client = openRedis(server.url, { connectionName: "test", commandTimeoutMs: 5_000 })
-  await client.connect()
+  server = await startConnectedRedis()
+  client = server.client
 })
 afterAll(async () => {
-  client.disconnect()
   await server.stop()
 })
 

@@ -5,7 +5,8 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import path from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { freePort, type Running, run, startTallygate } from "../support/tallygate-process.ts"
+import { freePort } from "../../src/app/free-port.ts"
+import { type Running, run, startTallygate } from "../support/tallygate-process.ts"
 import { until } from "../support/test-app.ts"
 
 const PROGRAM = [process.execPath, path.join(import.meta.dirname, "../support/supervised-workers.ts")]

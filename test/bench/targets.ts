@@ -6,11 +6,11 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
-import { createServer } from "node:net"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 
+import { freePort } from "../../src/app/free-port.ts"
 import { processTree } from "./measure.ts"
 
 export type Target = {
@@ -202,15 +202,4 @@ async function createKey(origin: string): Promise<string> {
   const text = await response.text()
   if (!response.ok) throw new Error(`POST /admin/v1/keys answered ${response.status}: ${text}`)
   return (JSON.parse(text) as { key: string }).key
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  if (address === null || typeof address === "string") throw new Error("no port was given")
-  return address.port
 }

@@ -36,7 +36,8 @@ headers.push("accept-encoding", "identity", "authorization", "Bearer sk-bench", 
 /** Sends one call and says when it is over; `bytes` counts what came, so that both are seen to do the same work. */
 type Send = (onEnd: (error: Error | null, bytes: number) => void) => void
 
-class UndiciSink implements Dispatcher.DispatchHandler {
+/** What both sinks do with an answer. */
+class Sink {
   readonly #onEnd: (error: Error | null, bytes: number) => void
   #bytes = 0
   headerCount = 0
@@ -46,16 +47,6 @@ class UndiciSink implements Dispatcher.DispatchHandler {
   }
 
   onConnect(): void {}
-
-  /** Names are wanted in lower case and values as text, as the relay wants them. */
-  onHeaders(_status: number, raw: Buffer[]): boolean {
-    const text: string[] = []
-    for (let i = 0; i + 1 < raw.length; i += 2) {
-      text.push(raw[i]?.toString("latin1").toLowerCase() ?? "", raw[i + 1]?.toString("latin1") ?? "")
-    }
-    this.headerCount = text.length
-    return true
-  }
 
   onData(chunk: Buffer): boolean {
     this.#bytes += chunk.length
@@ -71,32 +62,21 @@ class UndiciSink implements Dispatcher.DispatchHandler {
   }
 }
 
-class OwnSink implements Http1Handler {
-  readonly #onEnd: (error: Error | null, bytes: number) => void
-  #bytes = 0
-  headerCount = 0
-
-  constructor(onEnd: (error: Error | null, bytes: number) => void) {
-    this.#onEnd = onEnd
-  }
-
-  onConnect(): void {}
-
-  onHead(_status: number, text: string[]): void {
+class UndiciSink extends Sink implements Dispatcher.DispatchHandler {
+  /** Names are wanted in lower case and values as text, as the relay wants them. */
+  onHeaders(_status: number, raw: Buffer[]): boolean {
+    const text: string[] = []
+    for (let i = 0; i + 1 < raw.length; i += 2) {
+      text.push(raw[i]?.toString("latin1").toLowerCase() ?? "", raw[i + 1]?.toString("latin1") ?? "")
+    }
     this.headerCount = text.length
-  }
-
-  onData(chunk: Buffer): boolean {
-    this.#bytes += chunk.length
     return true
   }
+}
 
-  onComplete(): void {
-    this.#onEnd(null, this.#bytes)
-  }
-
-  onError(error: Error): void {
-    this.#onEnd(error, this.#bytes)
+class OwnSink extends Sink implements Http1Handler {
+  onHead(_status: number, text: string[]): void {
+    this.headerCount = text.length
   }
 }
 

@@ -56,7 +56,7 @@ function tally(answers: readonly string[]): Counts {
 }
 
 async function measure(way: Way): Promise<Record<string, Counts>> {
-  const port = await freePort("127.0.0.1")
+  const port = await freePort()
   const children = [await startWorker(way, port, 0), await startWorker(way, port, 1)]
   const many = (count: number, agent: Agent | false) =>
     Promise.all(Array.from({ length: count }, () => call(port, agent)))

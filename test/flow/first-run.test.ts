@@ -6,8 +6,9 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import path from "node:path"
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
+import { freePort } from "../../src/app/free-port.ts"
 import { createDatabase } from "../support/real-postgres.ts"
-import { freePort, PROJECT, type Running, run, startTallygate } from "../support/tallygate-process.ts"
+import { PROJECT, type Running, run, startTallygate } from "../support/tallygate-process.ts"
 import { until } from "../support/test-app.ts"
 
 /** A folder with a space in its name, as fresh as a clone: what git knows, and the installed packages. */

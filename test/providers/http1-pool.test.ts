@@ -1,10 +1,10 @@
 /** Connections to one origin, over real sockets: servers that fail, reuse, turns, closing. */
 import { execFile } from "node:child_process"
-import { once } from "node:events"
 import { createServer, type Socket } from "node:net"
 import path from "node:path"
 import { promisify } from "node:util"
 import { afterEach, describe, expect, test } from "vitest"
+import { freePort } from "../../src/app/free-port.ts"
 import { ask, type Told } from "../support/http1-asking.ts"
 import {
   advance,
@@ -22,18 +22,9 @@ import { listenRaw } from "../support/raw-server.ts"
 
 afterEach(closeAll)
 
-async function refusedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  return typeof address === "object" && address !== null ? address.port : 0
-}
-
 describe("a server that fails", () => {
   test("that refuses the connection is reported by the system's code", async () => {
-    const pool = poolOf(`http://127.0.0.1:${await refusedPort()}`)
+    const pool = poolOf(`http://127.0.0.1:${await freePort()}`)
     const told = await Promise.all([ask(pool), ask(pool), ask(pool)])
     expect(told.map(({ error }) => error?.code)).toEqual(["ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED"])
     expect(told[0]?.events).toEqual(["error"])

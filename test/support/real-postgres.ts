@@ -6,11 +6,11 @@ import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:
 import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
 import postgres from "postgres"
+import { freePort } from "../../src/app/free-port.ts"
 import { childrenOf } from "./child-processes.ts"
 import { findPostgresBinaries, type PostgresBinaries } from "./postgres-binaries.ts"
 
@@ -201,13 +201,4 @@ async function end(server: ChildProcess): Promise<void> {
   const timer = setTimeout(() => server.kill("SIGQUIT"), STOP_MS_MAX)
   await exited
   clearTimeout(timer)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === "string") throw new Error("no free port")
-  return address.port
 }

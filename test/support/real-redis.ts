@@ -5,9 +5,10 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { freePort } from "../../src/app/free-port.ts"
+import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
 import { findRedisBinary } from "./redis-binaries.ts"
 
 export interface RealRedis {
@@ -87,18 +88,26 @@ function running(server: ChildProcess, port: number, folder: string): RealRedis 
   }
 }
 
+export type ConnectedRedis = RealRedis & { readonly client: RedisClient }
+
+/** A Redis with a connection to it that ends with it; a busy machine has `commandTimeoutMs` for an answer. */
+export async function startConnectedRedis(commandTimeoutMs = 5_000): Promise<ConnectedRedis> {
+  const server = await startRealRedis()
+  const client = openRedis(server.url, { connectionName: "test", commandTimeoutMs })
+  await client.connect()
+  return {
+    ...server,
+    client,
+    async stop() {
+      client.disconnect()
+      await server.stop()
+    },
+  }
+}
+
 async function end(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return
   const exited = once(server, "exit")
   server.kill("SIGKILL")
   await exited
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === "string") throw new Error("no free port")
-  return address.port
 }

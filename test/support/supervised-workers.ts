@@ -7,7 +7,7 @@ import { existsSync } from "node:fs"
 import { createServer, type ServerResponse } from "node:http"
 import { setTimeout as wait } from "node:timers/promises"
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
-import { WorkerLink } from "../../src/app/worker-link.ts"
+import { type Start, serveLinked, type WorkerLink } from "../../src/app/worker-link.ts"
 import { askedToEnd } from "../../src/cli/signals.ts"
 import { superviseWorkers } from "../../src/cli/supervise-workers.ts"
 import { formatProblem, loadConfig } from "../../src/config/load.ts"
@@ -29,19 +29,9 @@ async function supervise(): Promise<number> {
   )
 }
 
-async function work(): Promise<number> {
-  const asked = askedToEnd()
-  const link = new WorkerLink()
-  const end = Promise.race([asked, link.stopped])
-  const start = await Promise.race([link.started, end])
-  if (typeof start === "string") {
-    await link.close()
-    return 0
-  }
-  const { config } = start
+async function work(link: WorkerLink, { config }: Start, end: Promise<string>): Promise<number> {
   if (existsSync(OBSTACLE)) {
     link.notStarted("an obstacle is in the way")
-    await link.close()
     return 1
   }
   const registry = new Registry()
@@ -72,7 +62,6 @@ async function work(): Promise<number> {
   })
   if (failure !== null) {
     link.notStarted(failure)
-    await link.close()
     return 1
   }
   link.listening(
@@ -84,7 +73,6 @@ async function work(): Promise<number> {
   )
   await end
   await new Promise<void>((resolve) => server.close(() => resolve()))
-  await link.close()
   return exitCode
 }
 
@@ -102,4 +90,4 @@ function countedIn(registry: Registry): { count(): void } {
   }
 }
 
-process.exitCode = await (cluster.isWorker ? work() : supervise())
+process.exitCode = await (cluster.isWorker ? serveLinked(askedToEnd(), work) : supervise())

@@ -1,7 +1,7 @@
 /** Tallygate as its user runs it: a process of its own, started through npm or directly, watched by its output. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { createServer } from "node:net"
 import path from "node:path"
+import { freePort } from "../../src/app/free-port.ts"
 import { until } from "./test-app.ts"
 
 export const PROJECT = path.join(import.meta.dirname, "..", "..")
@@ -42,15 +42,6 @@ export async function startTallygate(
   await Promise.race([over, listening])
   over.catch(() => undefined)
   return { ...started, url }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === "string") throw new Error("no free port")
-  return address.port
 }
 
 function start(
