@@ -154,6 +154,30 @@ describe("what is kept in Redis", () => {
     expect((await other.holds(1))[0]?.charges).toEqual([charge])
   })
 
+  it("takes nothing while Redis is out of memory, not even the settle of what charges nothing, and counts on after it", async () => {
+    await client.flushall()
+    await fill(new RedisRecoveryActs({ client, proxy: "proxy_1" }), [])
+    const store = new RedisLimitStore({ client, onRecovering: () => undefined })
+    const nothing = [chargeOf(budget, 0n)]
+    const held = [chargeOf(budget, 10n)]
+    await store.reserve("held", "proxy_1", 60_000, held)
+    await store.reserve("held_nothing", "proxy_1", 60_000, nothing)
+    await client.call("CONFIG", "SET", "maxmemory", "1")
+    try {
+      await expect(store.reserve("new", "proxy_1", 60_000, held)).rejects.toThrow("OOM")
+      await expect(store.settle("held", held)).rejects.toThrow("OOM")
+      await expect(store.settle("held_nothing", nothing)).rejects.toThrow("OOM")
+      await expect(store.settle("never_held", nothing)).rejects.toThrow("OOM")
+    } finally {
+      await client.call("CONFIG", "SET", "maxmemory", "0")
+    }
+    expect((await store.holds(9)).map(({ id }) => id)).toEqual(["held", "held_nothing"])
+    expect(await store.settle("held", held)).toBe("settled")
+    expect(await store.settle("held_nothing", nothing)).toBe("settled")
+    expect(await store.settle("never_held", nothing)).toBe("unknown")
+    expect(await store.read(nothing)).toMatchObject([{ settled: 10n, held: 0n }])
+  })
+
   it("runs on a Redis Cluster, where every key of a script must lie in one slot", async () => {
     const node = await startRealRedis({ settings: { "cluster-enabled": "yes", "cluster-announce-ip": "127.0.0.1" } })
     const direct = openRedis(node.url, { connectionName: "direct" })

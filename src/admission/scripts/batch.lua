@@ -18,11 +18,12 @@ for index = 5, #KEYS do
   end
 end
 
--- Ends a hold; `mark` is '1', or the charges that expiry charged.
+-- Ends a hold; `mark` is '1', or the charges that expiry charged. What needs memory comes first: a server that has none
+-- refuses it only in a script that has not written yet, and would otherwise take the settle of what charges nothing.
 local function finish(act, mark)
+  call('HSET', act.bucket, act.id, mark)
   call('HDEL', KEYS[2], act.id)
   call('ZREM', KEYS[3], act.id)
-  call('HSET', act.bucket, act.id, mark)
   written_buckets[act.bucket] = true
 end
 
