@@ -20,6 +20,7 @@ import type { Config } from "./config/schema.ts"
 import { adminKeys } from "./identity/admin-key.ts"
 import { Directory } from "./identity/directory.ts"
 import { defaultOrganization, type FirstRun, firstRun, install } from "./identity/first-run.ts"
+import { ProviderObjects } from "./identity/provider-objects.ts"
 import { type Journal, openJournal } from "./ledger/journal.ts"
 import { registerJournalMetrics } from "./ledger/journal-metrics.ts"
 import { readLimitUsage } from "./ledger/limit-usage.ts"
@@ -40,15 +41,19 @@ import { startSandbox } from "./providers/sandbox.ts"
 import { Upstreams } from "./providers/upstreams.ts"
 import type { DataPlane } from "./proxy/data-plane.ts"
 import { DrainGate } from "./proxy/drain-gate.ts"
+import { NewValues } from "./proxy/new-values.ts"
+import { apiOf, isDataPlanePath } from "./proxy/open-door.ts"
 import { ProxyMetrics } from "./proxy/proxy-metrics.ts"
 import { writeRefusal } from "./proxy/refuse.ts"
-import { isDataPlanePath, serveDataPlane } from "./proxy/routes.ts"
+import { serveDataPlane } from "./proxy/routes.ts"
 
 /** Estimates that may wait for the counting thread, and how long one may take; beyond it bytes are counted. */
 const ESTIMATES_MAX = 1_000
 const ESTIMATE_MS = 10_000
 /** How long a stop waits for the ledger to take what is left. */
 const FLUSH_MS_MAX = 5_000
+/** Owners of provider objects kept in memory. */
+const OBJECTS_MAX = 10_000
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 
 export type App = {
@@ -192,6 +197,13 @@ async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing
   closing.add("directory", () => directory.stop())
   const estimator = new Estimator({ queueMax: ESTIMATES_MAX, timeoutMs: ESTIMATE_MS })
   closing.add("estimator", () => estimator.close())
+  const objects = new ProviderObjects({
+    openPostgres: () => openPostgres(parts.databaseUrl, { max: 2, applicationName: "tallygate-objects" }),
+    log,
+    objectsMax: OBJECTS_MAX,
+  })
+  objects.start()
+  closing.add("provider objects", () => closeObjects(objects, log))
   const upstreams = new Upstreams()
   closing.add("upstreams", () => upstreams.close())
   return {
@@ -206,9 +218,16 @@ async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing
     upstreams,
     estimator,
     drains: new DrainGate(config.admission.drains_max),
+    objects,
+    objectPolicy: {
+      sharedBy: config.provider_objects.shared_by,
+      adoptsUnknown: config.provider_objects.adopt_unknown,
+    },
+    newValues: new NewValues(config.attribution.new_values_max),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
     bounds: {
       bodyBytesMax: config.body_bytes_max,
+      allowsUnmetered: config.unmetered === "allow",
       expectedOutputTokens: config.admission.expected_output_tokens,
     },
   }
@@ -219,6 +238,13 @@ async function drainServer(server: HttpServer, graceMs: number, log: Log): Promi
   const isClean = await server.drain(graceMs)
   if (!isClean) log.warn({ grace_ms: graceMs }, "calls that ran longer than the grace were cut")
   return isClean
+}
+
+/** Objects without an owner are lost to their callers: they are waited for as records are. */
+async function closeObjects(objects: ProviderObjects, log: Log): Promise<void> {
+  const left = await objects.flush(FLUSH_MS_MAX)
+  if (left > 0) log.error({ objects: left }, "objects that could not be entered have no owner now")
+  await objects.stop()
 }
 
 /** What has not reached the ledger in time stays in the file, and the next start ships it. */
@@ -255,13 +281,13 @@ function readiness(server: HttpServer, { journal, limitsState }: Ledger): Readin
 
 function openServer(config: Config, plane: DataPlane, serveOther: ReturnType<typeof getRequestListener>): HttpServer {
   const server = new HttpServer({
-    isHot: isDataPlanePath,
+    isHot: (path) => isDataPlanePath(plane.router, path),
     serveHot: (request, response, path) => serveDataPlane(plane, request, response, path),
     serveOther,
-    refuseDraining: (response) => {
+    refuseDraining: (response, path) => {
       const message = "This proxy is shutting down; another one, or a moment's wait, will answer."
       const error = new ApiError("shutting_down", message, { headers: [["retry-after", "1"]] })
-      writeRefusal({ id: plane.mintId(plane.clock.nowMs()), response }, error)
+      writeRefusal({ id: plane.mintId(plane.clock.nowMs()), response, api: apiOf(path) }, error)
     },
     onFault: (fault) => plane.log.error({ err: fault }, "serving failed"),
     requestBodyMs: config.timeouts.request_body_ms,

@@ -4,6 +4,7 @@
  */
 import { z } from "@hono/zod-openapi"
 import { windowAt } from "../admission/window.ts"
+import type { KeyLimitRow } from "../identity/key-registry.ts"
 import {
   LIMIT_DEFAULTS,
   LIMIT_KINDS,
@@ -12,7 +13,6 @@ import {
   STORE_FAILURE_POLICIES,
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
-import type { KeyLimitRow } from "../identity/registry.ts"
 import { formatUsd, PICOS_PER_NANO, parseUsd } from "../pricing/money.ts"
 
 export const capInput = z

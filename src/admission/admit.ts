@@ -133,6 +133,13 @@ export class Admission {
     }
   }
 
+  /** What a call is charged under that held nothing beforehand, because it came to light only later: to be settled. */
+  unheld(id: string, limits: readonly Limit[]): HeldCall {
+    const budgets = limits.filter((limit) => counterKind(limit) === "budget")
+    const nothing = { requests: 0n, tokensBound: 0n, tokensLikely: 0n, costNanosBound: 0n }
+    return { id, charges: chargesFor(budgets, nothing, this.#nowMs(), this.#windowOf) }
+  }
+
   /** Replaces the hold by what the call really used. */
   async settle(hold: HeldCall, actual: CallActual): Promise<SettleReply> {
     if (hold.charges.length === 0) return "settled"

@@ -54,6 +54,25 @@ export function rateLimitHeaders(
   return headers
 }
 
+/** The same as Anthropic's API names them, with the instant of the reset (RFC 3339). */
+export function anthropicRateLimitHeaders(
+  charges: readonly Charge[],
+  counters: readonly CounterState[],
+  nowMs: number,
+): [name: string, value: string][] {
+  const headers: [string, string][] = []
+  for (const kind of ["requests", "tokens"] as const) {
+    const tightest = tightestOf(kind, charges, counters)
+    if (tightest === undefined) continue
+    const { charge, counter, room } = tightest
+    headers.push([`anthropic-ratelimit-${kind}-limit`, charge.limit.cap.toString()])
+    headers.push([`anthropic-ratelimit-${kind}-remaining`, room.toString()])
+    const resetsAtMs = charge.resetsAtMs ?? (counter.emptyInMs === null ? null : nowMs + counter.emptyInMs)
+    if (resetsAtMs !== null) headers.push([`anthropic-ratelimit-${kind}-reset`, new Date(resetsAtMs).toISOString()])
+  }
+  return headers
+}
+
 function standing(refusal: Refusal): string {
   const { limit, cap, requested } = refusal
   const name = `${limitName(limit)} of ${limit.scope} ${limit.subject} (limit ${limit.id})`

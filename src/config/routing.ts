@@ -1,5 +1,5 @@
 /** From the configuration to the router: providers with their addresses, and the sandbox where it is on. */
-import { chatTarget, type ModelRoute, type Provider, Router } from "../providers/router.ts"
+import { type ModelRoute, type Provider, Router, splitBaseUrl } from "../providers/router.ts"
 import { type Config, type ProviderConfig, SANDBOX_PROVIDER } from "./schema.ts"
 
 /** `sandboxUrl` is the base URL of the running sandbox, null where it is off. */
@@ -19,14 +19,15 @@ function providerFrom(name: string, entry: ProviderConfig): Provider {
     name,
     dialect: entry.dialect,
     baseUrl: entry.base_url,
+    ...splitBaseUrl(entry.base_url),
     apiKey: entry.api_key ?? null,
+    credential: entry.credential,
     account: entry.account,
     region: entry.region,
     headers: entry.headers,
     takesUsageOption: entry.include_usage,
     pricedAs: entry.priced_as,
     timeouts: timeoutsFrom(entry.timeouts),
-    chat: chatTarget(entry.dialect, entry.base_url),
   }
 }
 
@@ -35,14 +36,15 @@ function sandboxProvider(baseUrl: string, config: Config): Provider {
     name: SANDBOX_PROVIDER,
     dialect: "openai",
     baseUrl,
+    ...splitBaseUrl(baseUrl),
     apiKey: null,
+    credential: "account",
     account: "default",
     region: "",
     headers: {},
     takesUsageOption: true,
     pricedAs: SANDBOX_PROVIDER,
     timeouts: timeoutsFrom(config.timeouts),
-    chat: chatTarget("openai", baseUrl),
   }
 }
 

@@ -97,12 +97,25 @@ const providerTimeouts = section({
 
 const label = text(/^[\x20-\x7e]{0,128}$/, "plain text of at most 128 characters")
 
-const providerName = text(
-  /^[a-z0-9][a-z0-9._-]{0,63}$/,
-  "a name of lower-case letters, digits, '.', '_' and '-'",
-).refine((name) => name !== SANDBOX_PROVIDER, {
-  error: "another name: the sandbox is built in and switched by the key sandbox",
-})
+/** First segments of the server's own paths: a provider of that name could not be reached at `/{provider}/…`. */
+const OWN_PATHS = new Set([
+  "admin",
+  "dashboard",
+  "docs",
+  "healthz",
+  "metrics",
+  "openapi.json",
+  "readyz",
+  "upload",
+  "v1",
+  "v1beta",
+])
+
+const providerName = text(/^[a-z0-9][a-z0-9._-]{0,63}$/, "a name of lower-case letters, digits, '.', '_' and '-'")
+  .refine((name) => name !== SANDBOX_PROVIDER, {
+    error: "another name: the sandbox is built in and switched by the key sandbox",
+  })
+  .refine((name) => !OWN_PATHS.has(name), { error: "another name: this one is a path of the server itself" })
 
 export const providerSchema = section({
   dialect: oneOf(["openai", "anthropic", "google"]).describe(
@@ -110,6 +123,9 @@ export const providerSchema = section({
   ),
   base_url: baseUrlSchema.describe("The provider's address, with its version path."),
   api_key: secret().optional().describe("The credential that replaces the caller's; none for open local servers."),
+  credential: oneOf(["account", "caller"])
+    .default("account")
+    .describe("Whose credential goes upstream: account is api_key, caller the one beside x-tallygate-key."),
   region: label.default("").describe("Written on usage records and used for regional prices."),
   account: label.default("default").describe("Tells several accounts at one provider apart on usage records."),
   priced_as: label
@@ -178,6 +194,22 @@ const admission = section({
     .describe("Proxies that share what is left of a limit while Redis is away, where fewer are seen."),
 })
 
+const providerObjects = section({
+  shared_by: oneOf(["key", "project", "organization"])
+    .default("key")
+    .describe("Whose keys reach a file, batch or response: the key that made it, its project, or its organization."),
+  adopt_unknown: z
+    .boolean({ error: "true or false" })
+    .default(false)
+    .describe("Lets a key use an object that no key has made here, and gives it to that key."),
+})
+
+const attribution = section({
+  new_values_max: wholeNumber(1, 1_000_000, "values")
+    .default(200)
+    .describe("New tools, operations and tags that a key may name in an hour; further ones are recorded as other."),
+})
+
 const journal = section({
   sync: oneOf(["process", "power"])
     .default("process")
@@ -242,8 +274,15 @@ export const configSchema = z.strictObject(
     timeouts: timeouts.prefault({}).describe("Time-outs for all providers, and those of the process."),
     admission: admission.prefault({}).describe("How calls are held against limits before they are forwarded."),
     body_bytes_max: wholeNumber(1_024, 1_073_741_824, "bytes")
-      .default(33_554_432)
+      .default(104_857_600)
       .describe("Largest request body, in bytes."),
+    unmetered: oneOf(["deny", "allow"])
+      .default("deny")
+      .describe("Calls to endpoints that nobody here can meter: deny, except for keys that allow them, or allow."),
+    provider_objects: providerObjects
+      .prefault({})
+      .describe("Files, batches, responses and other objects at providers."),
+    attribution: attribution.prefault({}).describe("What callers say about their calls in x-tallygate-* headers."),
     journal: journal.prefault({}).describe("The local file that keeps records until the ledger has them."),
     prices: prices.prefault({}).describe("The price book."),
     log: log.prefault({}).describe("The log, as JSON lines on standard output."),

@@ -15,10 +15,12 @@ import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
 import { readDirectoryVersion } from "./directory-version.ts"
-import { readVirtualKey } from "./read-virtual-key.ts"
+import { type FoundUser, findUser } from "./find-user.ts"
+import { readVirtualKey, readVirtualKeyById } from "./read-virtual-key.ts"
 import { secretDigest, virtualKeyFault } from "./secret.ts"
 import { keyFault, type VirtualKey } from "./virtual-key.ts"
 
+const USERS_MAX = 10_000
 const UNKNOWN = Symbol("unknown")
 const POLL_EVERY_MS = 500
 const POLL_MS_MAX = 2_000
@@ -53,6 +55,7 @@ export class Directory {
   readonly #log: Log
   readonly #unconfirmedMsMax: number
   readonly #cache: LRUCache<string, Entry>
+  readonly #users = new LRUCache<string, FoundUser>({ max: USERS_MAX })
   readonly #loading = new Map<string, Promise<Known>>()
   #version = ""
   #generation = 0
@@ -105,9 +108,25 @@ export class Directory {
     }
   }
 
+  /** A user of the organization by id or e-mail address; null where there is none. Rejects while Postgres is away. */
+  async user(organizationId: string, named: string): Promise<FoundUser | null> {
+    const cached = this.#users.get(`${organizationId} ${named}`)
+    if (cached !== undefined) return cached
+    const generation = this.#generation
+    const found = await this.#postgres.run((sql) => findUser(sql, organizationId, named), LOOK_UP_MS_MAX)
+    if (found !== null && generation === this.#generation) this.#users.set(`${organizationId} ${named}`, found)
+    return found
+  }
+
+  /** A key by its id, as Postgres has it now, whether or not it still works; null where there is none. */
+  keyById(id: string): Promise<VirtualKey | null> {
+    return this.#postgres.run((sql) => readVirtualKeyById(sql, id), LOOK_UP_MS_MAX)
+  }
+
   /** Forgets everything cached. */
   clear(): void {
     this.#generation++
+    this.#users.clear()
     this.#cache.clear()
     this.#loading.clear()
   }

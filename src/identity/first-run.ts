@@ -6,7 +6,7 @@
 import { namedId } from "../platform/ids.ts"
 import { type Sql, sqlState, type Transaction } from "../platform/postgres.ts"
 import { writeAudit } from "./audit.ts"
-import { insertVirtualKey } from "./registry.ts"
+import { insertVirtualKey } from "./key-registry.ts"
 import { mintAdminKey, secretDigest } from "./secret.ts"
 
 export type FirstRun =

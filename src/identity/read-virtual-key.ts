@@ -1,25 +1,49 @@
 /** A virtual key with every limit that applies to its calls, as Postgres has them now. */
 import type { Sql } from "../platform/postgres.ts"
+import { type CallCaps, combineCaps } from "./call-caps.ts"
+import { type CapRow, capsFrom } from "./cap-row.ts"
 import type { Limit } from "./limit.ts"
 import { type LimitRow, limitColumns, limitFrom } from "./limit-row.ts"
 import type { VirtualKey } from "./virtual-key.ts"
 
-type KeyRow = {
+type KeyRow = CapRow & {
   id: string
   name: string
   organization_id: string
   project_id: string
   user_id: string | null
   allowed_models: string[] | null
+  allowed_endpoints: string[] | null
+  ip_allow: string[] | null
+  unmetered: "allow" | "deny"
+  attribute_users: boolean
   expires_at: Date | null
   revoked_at: Date | null
+  project_max_output_tokens: string | null
+  project_max_input_tokens: string | null
+  project_max_cost_nanos: string | null
+  project_cap_policy: CapRow["cap_policy"]
 }
 
 /** The key with this digest of its secret; null where nobody issued it. */
 export async function readVirtualKey(sql: Sql, digest: string): Promise<VirtualKey | null> {
+  return readWhere(sql, sql`k.secret_sha256 = decode(${digest}, 'hex')`)
+}
+
+/** The key with this id, whether or not it still works; null where there is none. */
+export async function readVirtualKeyById(sql: Sql, id: string): Promise<VirtualKey | null> {
+  return readWhere(sql, sql`k.id = ${id}`)
+}
+
+async function readWhere(sql: Sql, condition: ReturnType<Sql>): Promise<VirtualKey | null> {
   const [row] = await sql<KeyRow[]>`
-    SELECT id, name, organization_id, project_id, user_id, allowed_models, expires_at, revoked_at
-    FROM virtual_keys WHERE secret_sha256 = decode(${digest}, 'hex')`
+    SELECT k.id, k.name, k.organization_id, k.project_id, k.user_id, k.allowed_models, k.allowed_endpoints, k.ip_allow,
+           k.unmetered, k.attribute_users, k.max_output_tokens, k.max_input_tokens, k.max_cost_nanos, k.cap_policy,
+           k.expires_at, k.revoked_at,
+           p.max_output_tokens AS project_max_output_tokens, p.max_input_tokens AS project_max_input_tokens,
+           p.max_cost_nanos AS project_max_cost_nanos, p.cap_policy AS project_cap_policy
+    FROM virtual_keys k JOIN projects p ON p.id = k.project_id
+    WHERE ${condition}`
   if (row === undefined) return null
   return {
     id: row.id,
@@ -28,10 +52,24 @@ export async function readVirtualKey(sql: Sql, digest: string): Promise<VirtualK
     projectId: row.project_id,
     userId: row.user_id ?? "",
     allowedModels: row.allowed_models,
+    allowedEndpoints: row.allowed_endpoints,
+    ipAllow: row.ip_allow,
+    mayUseUnmetered: row.unmetered === "allow",
+    mayAttributeUsers: row.attribute_users,
+    caps: combineCaps(capsFrom(row), projectCaps(row)),
     expiresAtMs: row.expires_at?.getTime() ?? null,
     revokedAtMs: row.revoked_at?.getTime() ?? null,
     limits: await readLimits(sql, row),
   }
+}
+
+function projectCaps(row: KeyRow): CallCaps {
+  return capsFrom({
+    max_output_tokens: row.project_max_output_tokens,
+    max_input_tokens: row.project_max_input_tokens,
+    max_cost_nanos: row.project_max_cost_nanos,
+    cap_policy: row.project_cap_policy,
+  })
 }
 
 async function readLimits(sql: Sql, key: KeyRow): Promise<Limit[]> {

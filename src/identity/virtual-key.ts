@@ -1,5 +1,6 @@
 /** What the data plane knows of a virtual key: whose it is, what it may use, and every limit that applies to its calls. */
 import { matchesGlob } from "../platform/glob.ts"
+import type { CallCaps } from "./call-caps.ts"
 import type { Limit } from "./limit.ts"
 
 export type VirtualKey = {
@@ -11,6 +12,16 @@ export type VirtualKey = {
   readonly userId: string
   /** Globs over the requested model name; null where every routed model is allowed. */
   readonly allowedModels: readonly string[] | null
+  /** Globs over endpoint names ("chat.completions", "files.*"); null where every endpoint is allowed. */
+  readonly allowedEndpoints: readonly string[] | null
+  /** Addresses and CIDR ranges that it may be used from; null where every address is allowed. */
+  readonly ipAllow: readonly string[] | null
+  /** Whether it may use routes that nobody here can meter. */
+  readonly mayUseUnmetered: boolean
+  /** Whether a call may name its user by the header x-tallygate-user, where the key is bound to none. */
+  readonly mayAttributeUsers: boolean
+  /** What one call may take at most, by the key and its project together. */
+  readonly caps: CallCaps
   readonly expiresAtMs: number | null
   readonly revokedAtMs: number | null
   /** Limits of the organization, project, user and key, in that order. */
@@ -20,6 +31,11 @@ export type VirtualKey = {
 /** True where the key may ask for this model by this name. */
 export function mayUseModel(key: VirtualKey, model: string): boolean {
   return key.allowedModels?.some((glob) => matchesGlob(glob, model)) ?? true
+}
+
+/** True where the key may use the endpoint of this name. */
+export function mayUseEndpoint(key: VirtualKey, name: string): boolean {
+  return key.allowedEndpoints?.some((glob) => matchesGlob(glob, name)) ?? true
 }
 
 /** Why the key is not accepted at this instant; null when it is. */

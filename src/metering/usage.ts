@@ -21,8 +21,12 @@ export type Usage = {
   readonly unitType: string
 }
 
-/** Where the figures come from: the provider's own report, the same read while draining after the caller left, our estimate, or nothing billed. */
-export type UsageSource = "provider" | "drained" | "estimated" | "none"
+/**
+ * Where the figures come from: the provider's own report; the same, read while draining after the caller left; the
+ * request, for what is billed by what was asked (characters, images); our estimate; nothing, since nothing was billed;
+ * or nowhere, since nobody here can meter such a call.
+ */
+export type UsageSource = "provider" | "drained" | "request" | "estimated" | "none" | "unmetered"
 
 export const ZERO_USAGE: Usage = Object.freeze({
   inputUncachedTokens: 0,

@@ -10,6 +10,19 @@ export const ERROR_TABLE = {
   conflict: { status: 409, type: "invalid_request_error" },
   not_found: { status: 404, type: "invalid_request_error" },
   route_not_found: { status: 404, type: "invalid_request_error" },
+  route_not_metered: { status: 403, type: "permission_error" },
+  endpoint_not_allowed: { status: 403, type: "permission_error" },
+  address_not_allowed: { status: 403, type: "permission_error" },
+  conflicting_api_keys: { status: 400, type: "invalid_request_error" },
+  provider_credential_missing: { status: 401, type: "invalid_request_error" },
+  wrong_api_for_model: { status: 400, type: "invalid_request_error" },
+  provider_not_configured: { status: 404, type: "invalid_request_error" },
+  object_not_found: { status: 404, type: "invalid_request_error" },
+  object_not_permitted: { status: 403, type: "permission_error" },
+  object_store_unavailable: { status: 503, type: "api_error" },
+  call_too_large: { status: 400, type: "invalid_request_error" },
+  call_too_expensive: { status: 400, type: "invalid_request_error" },
+  unknown_user: { status: 400, type: "invalid_request_error" },
   method_not_allowed: { status: 405, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   model_not_allowed: { status: 403, type: "permission_error" },
@@ -43,11 +56,19 @@ export class ApiError extends Error {
   readonly type: string
   readonly status: (typeof ERROR_TABLE)[ErrorCode]["status"]
   readonly headers: readonly (readonly [string, string])[]
+  /** The whole body, where the words are a provider's own; null for ours. */
+  readonly body: object | null
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { param?: string; type?: string; headers?: readonly (readonly [string, string])[]; cause?: unknown } = {},
+    options: {
+      param?: string
+      type?: string
+      headers?: readonly (readonly [string, string])[]
+      body?: object
+      cause?: unknown
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = "ApiError"
@@ -56,6 +77,7 @@ export class ApiError extends Error {
     this.status = ERROR_TABLE[code].status
     this.type = options.type ?? ERROR_TABLE[code].type
     this.headers = options.headers ?? []
+    this.body = options.body ?? null
   }
 
   /** The body in OpenAI's shape. */

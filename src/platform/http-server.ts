@@ -12,7 +12,7 @@ export type HttpServerOptions = {
   readonly serveHot: (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
   readonly serveOther: (request: IncomingMessage, response: ServerResponse) => unknown
   /** Refuses a request that arrives on an open connection while the server drains. */
-  readonly refuseDraining: (response: ServerResponse) => void
+  readonly refuseDraining: (response: ServerResponse, path: string) => void
   readonly onFault: (fault: unknown) => void
   readonly requestBodyMs: number
 }
@@ -100,7 +100,7 @@ export class HttpServer {
       return
     }
     if (this.#isDraining) {
-      this.#options.refuseDraining(response)
+      this.#options.refuseDraining(response, path)
       return
     }
     this.#inFlight++

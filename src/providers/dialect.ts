@@ -5,8 +5,25 @@
 import type { Usage } from "../metering/usage.ts"
 import type { EventShape } from "./openai-event-shape.ts"
 
+/** Whose API is spoken: decides how errors look, how a credential travels, and which providers can serve a call. */
+export type Api = "openai" | "anthropic" | "google"
+
+/** What is known of a request besides its body. */
+export type RequestForm = {
+  /** The model where the path names it (Google); null where the body does. */
+  readonly model: string | null
+  /** Whether a stream is asked for, where the path says so (Google); null where the body does. */
+  readonly isStream: boolean | null
+  /** The request's `content-type`, which holds the boundary of a multipart body. */
+  readonly contentType: string
+}
+
+/** A quantity that is not tokens: what the request itself says it uses, for answers that report nothing. */
+export type Units = { readonly quantity: number; readonly unitType: "characters" | "images" | "seconds" }
+
 /** What Tallygate must know of a request before it is forwarded. */
 export type RequestFacts = {
+  /** '' where a request names none. */
   readonly model: string
   readonly isStream: boolean
   /** The caller itself asked for the usage event, so it is not hidden from it. */
@@ -16,6 +33,12 @@ export type RequestFacts = {
   readonly tier: string
   /** The caller's own user, from the body; '' where it names none. */
   readonly endCustomer: string
+  /** The conversation that the body names; '' where it names none. */
+  readonly conversation: string
+  /** Null where the call is billed by tokens, or where only the answer can say. */
+  readonly units: Units | null
+  /** No provider bills such a call (moderations, counting tokens). */
+  readonly isFree: boolean
 }
 
 export type ReadRequest =
@@ -28,7 +51,12 @@ export type ReadRequest =
     }
 
 /** How the request leaves: under which model name, and with what added. */
-export type Rewrite = { readonly model: string; readonly injectsUsage: boolean }
+export type Rewrite = {
+  readonly model: string
+  readonly injectsUsage: boolean
+  /** The most output, over all choices, that the provider is to be asked for; null leaves the caller's own. */
+  readonly outputTokensMax: number | null
+}
 
 /** What was read off an answer, as it came in. Mutable: one per call, filled event by event. */
 export type Reading = {
@@ -41,6 +69,8 @@ export type Reading = {
   model: string
   tier: string
   responseId: string
+  /** The provider is still at work and reports usage later, to whoever asks for the object again. */
+  isPending: boolean
   /** The provider's own cost, decimal dollars; null where it reports none. */
   costUsd: string | null
   /** Visible output so far, kept only for an estimate in case no usage comes. Bounded. */
@@ -62,12 +92,16 @@ export type StreamEvent = {
 export type Dialect = {
   /** Name on the usage record. */
   readonly name: string
+  /** Usage that is reported before an answer's end counts its input alone. */
+  readonly reportsOutputLast?: true
   /** Reads the request's facts. Errors are for the caller: what is wrong and where. */
-  readRequest(body: Buffer): ReadRequest
+  readRequest(body: Buffer, form: RequestForm): ReadRequest
   /** The body to send upstream: the caller's own bytes but for the splices that `rewrite` needs. */
-  rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer
+  rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite, form: RequestForm): Buffer
   /** Reads a whole JSON answer into the reading. Never throws: hostile bodies read as nothing. */
   readAnswer(body: Buffer, reading: Reading): void
+  /** Reads one line of an answer in JSON lines (batch results); absent where a dialect has no such answers. Never throws. */
+  readLine?(line: string, reading: Reading): void
   /** Reads one SSE event into the reading. Never throws. */
   readEvent(data: string, reading: Reading): StreamEvent
   /** One SSE event, in the dialect's own shape, that tells the caller that the stream failed. */
@@ -80,6 +114,13 @@ export const OUTPUT_TEXT_MAX = 512 * 1024
 /** How often a stream may change what its events have in common; after that they are parsed. */
 const LEARNS_MAX = 8
 
+/** Adds visible output to the reading, up to the bound. */
+export function addOutput(text: string, reading: Reading): void {
+  if (text === "") return
+  reading.hasContent = true
+  if (reading.outputText.length < OUTPUT_TEXT_MAX) reading.outputText += text
+}
+
 export function newReading(): Reading {
   return {
     usage: null,
@@ -88,6 +129,7 @@ export function newReading(): Reading {
     model: "",
     tier: "",
     responseId: "",
+    isPending: false,
     costUsd: null,
     outputText: "",
     hasContent: false,

@@ -77,6 +77,13 @@ export function addMember(bytes: Buffer, member: string, from = 0): Buffer {
   return splice(bytes, open + 1, open + 1, isEmpty ? member : `${member},`)
 }
 
+/** The bytes with the value of a member of the outermost object replaced, or the member added where there is none. */
+export function withMember(bytes: Buffer, name: string, value: string): Buffer {
+  const member = jsonMembers(bytes).find((candidate) => candidate.name === name)
+  if (member === undefined) return addMember(bytes, `${JSON.stringify(name)}:${value}`)
+  return splice(bytes, member.valueStart, member.valueEnd, value)
+}
+
 function skipSpace(bytes: Buffer, from: number): number {
   let at = from
   // JSON's white space: space, tab, line feed, carriage return.

@@ -4,58 +4,40 @@
  * the caller's behalf and take that event out again. (OpenAI API reference, ChatCompletionStreamOptions.)
  */
 import {
+  addOutput,
   type Dialect,
-  OUTPUT_TEXT_MAX,
   type Reading,
   type ReadRequest,
   type RequestFacts,
   type Rewrite,
   type StreamEvent,
 } from "./dialect.ts"
-import { addMember, jsonMembers, outline, splice } from "./json-members.ts"
+import { addMember, type JsonMember, jsonMembers, outline, splice, withMember } from "./json-members.ts"
+import { modelOf, readOutline } from "./json-request.ts"
+import { asArray, asObject, asText, count, parsedObject, parseJson } from "./json-values.ts"
 import { learnShape, textByShape } from "./openai-event-shape.ts"
-import { asObject, asText, count, readOpenAiUsage } from "./openai-usage.ts"
+import { readOpenAiUsage } from "./openai-usage.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const INJECTED: StreamEvent = { isInjectedUsage: true }
 /** What is learned of an event is kept as long as its stream. */
 const LEARNT_LENGTH_MAX = 4096
-/** Members that decide who is asked and how it is counted; twice in one body would be read differently by different servers. */
 const DECISIVE = ["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]
-const DECISIVE_QUOTED = DECISIVE.map((name) => `"${name}"`)
 
 export const openAiChat: Dialect = {
   name: "openai-chat",
 
   readRequest(body: Buffer): ReadRequest {
-    const text = outline(body)
-    const outlined = parse(text)
-    // Where even the outline is broken, the error is to speak of the body as it was sent.
-    const parsed = outlined.kind === "parsed" ? outlined : parse(body.toString("utf8"))
-    if (parsed.kind === "broken") {
-      return {
-        kind: "invalid",
-        code: "invalid_json",
-        message: `The request body is not valid JSON: ${parsed.message}.`,
-      }
-    }
-    const request = asObject(parsed.value)
-    if (request === null) return invalid("The request body must be a JSON object.")
-    if (typeof request.model !== "string" || request.model === "") {
-      return invalid("`model` must be a non-empty string; GET /v1/models lists what this key may use.", "model")
-    }
-    const repeated = repeatedMember(body, text)
-    if (repeated !== null) return invalid(`\`${repeated}\` stands more than once in the request body.`, repeated)
-    return { kind: "read", facts: factsOf(request, request.model) }
+    const outlined = readOutline(body, DECISIVE)
+    if (outlined.kind === "invalid") return outlined
+    const model = modelOf(outlined.request)
+    return typeof model === "string" ? { kind: "read", facts: factsOf(outlined.request, model) } : model
   },
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
     let bytes = body
-    if (rewrite.model !== facts.model) {
-      const member = jsonMembers(bytes).find(({ name }) => name === "model")
-      if (member === undefined) throw new Error("The request's model stands nowhere in its bytes.")
-      bytes = splice(bytes, member.valueStart, member.valueEnd, JSON.stringify(rewrite.model))
-    }
+    if (rewrite.model !== facts.model) bytes = withMember(bytes, "model", JSON.stringify(rewrite.model))
+    if (rewrite.outputTokensMax !== null) bytes = withOutputTokensMax(bytes, rewrite.outputTokensMax)
     return rewrite.injectsUsage ? withUsageAsked(bytes) : bytes
   },
 
@@ -83,7 +65,7 @@ export const openAiChat: Dialect = {
       addOutput(repeatedText, reading)
       return SHOWN
     }
-    const parsed = parse(data)
+    const parsed = parseJson(data)
     const chunk = parsed.kind === "parsed" ? asObject(parsed.value) : null
     if (chunk === null) return SHOWN
     readCommon(chunk, reading)
@@ -112,23 +94,26 @@ function factsOf(request: Record<string, unknown>, model: string): RequestFacts 
     outputTokensMax: max === null ? null : max * choices,
     tier: asText(request.service_tier),
     endCustomer: asText(request.safety_identifier) || asText(request.user),
+    conversation: "",
+    units: null,
+    isFree: false,
   }
 }
 
-/** The name of a decisive member that stands twice; null where none does. The search in the outline spares nearly every body the scan. */
-function repeatedMember(body: Buffer, text: string): string | null {
-  const isSuspect = DECISIVE_QUOTED.some((name) => {
-    const first = text.indexOf(name)
-    return first >= 0 && text.indexOf(name, first + name.length) >= 0
-  })
-  // An escaped name ("mod\u0065l") escapes the search, so a backslash followed by u makes the body suspect too.
-  if (!isSuspect && !text.includes("\\u00")) return null
-  const seen = new Set<string>()
-  for (const { name } of jsonMembers(body)) {
-    if (seen.has(name) && DECISIVE.includes(name)) return name
-    seen.add(name)
-  }
-  return null
+/** Whichever of its two names the caller used says how much each choice may hold; where it used none, the newer one does. */
+function withOutputTokensMax(bytes: Buffer, outputTokensMax: number): Buffer {
+  const members = jsonMembers(bytes)
+  const choices = Math.max(1, count(Number(textOfMember(bytes, members, "n") ?? 1)) ?? 1)
+  const max = String(Math.max(1, Math.floor(outputTokensMax / choices)))
+  const older = members.some(({ name }) => name === "max_tokens")
+  const newer = members.some(({ name }) => name === "max_completion_tokens")
+  const limited = newer || !older ? withMember(bytes, "max_completion_tokens", max) : bytes
+  return older ? withMember(limited, "max_tokens", max) : limited
+}
+
+function textOfMember(bytes: Buffer, members: readonly JsonMember[], wanted: string): string | null {
+  const member = members.find(({ name }) => name === wanted)
+  return member === undefined ? null : bytes.toString("utf8", member.valueStart, member.valueEnd)
 }
 
 function withUsageAsked(bytes: Buffer): Buffer {
@@ -167,12 +152,6 @@ function textOf(message: Record<string, unknown> | null): string {
   return text
 }
 
-function addOutput(text: string, reading: Reading): void {
-  if (text === "") return
-  reading.hasContent = true
-  if (reading.outputText.length < OUTPUT_TEXT_MAX) reading.outputText += text
-}
-
 /** The next event is likely to be the same but for its text. Streams whose events keep differing are left in peace. */
 function learnRepetition(data: string, chunk: Record<string, unknown>, text: string, reading: Reading): void {
   const { repeated } = reading
@@ -183,29 +162,4 @@ function learnRepetition(data: string, chunk: Record<string, unknown>, text: str
   if (shape === null) return
   repeated.shape = shape
   repeated.tier = asText(chunk.service_tier)
-}
-
-type Parsed =
-  | { readonly kind: "parsed"; readonly value: unknown }
-  | { readonly kind: "broken"; readonly message: string }
-
-function parsedObject(text: string): Record<string, unknown> | null {
-  const parsed = parse(text)
-  return parsed.kind === "parsed" ? asObject(parsed.value) : null
-}
-
-function parse(text: string): Parsed {
-  try {
-    return { kind: "parsed", value: JSON.parse(text) }
-  } catch (error) {
-    return { kind: "broken", message: error instanceof Error ? error.message : String(error) }
-  }
-}
-
-function asArray(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function invalid(message: string, param?: string): ReadRequest {
-  return { kind: "invalid", code: "invalid_request", message, ...(param === undefined ? {} : { param }) }
 }

@@ -3,7 +3,7 @@
  * alone (OpenAI adds `obfuscation`, a second one): once an event was parsed and its frame learned, an equal frame
  * around plain strings is the same JSON with another text. Plain is a string without escapes, so its end is certain.
  */
-import { asObject } from "./openai-usage.ts"
+import { asObject } from "./json-values.ts"
 
 export type EventShape = {
   /** Up to the text's opening quote. */

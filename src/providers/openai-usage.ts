@@ -4,6 +4,7 @@
  * `completion_tokens` includes reasoning, audio and rejected predictions.
  */
 import { type Usage, ZERO_USAGE } from "../metering/usage.ts"
+import { asObject, count } from "./json-values.ts"
 
 export type ReadUsage = { readonly usage: Usage; readonly isMismatch: boolean }
 
@@ -38,21 +39,4 @@ export function readOpenAiUsage(value: unknown): ReadUsage | null {
     },
     isMismatch: total !== null && total !== promptTokens + outputTokens,
   }
-}
-
-/** A token count as providers write it: a whole number, sometimes as a float or a string. Null where it is none. */
-export function count(value: unknown): number | null {
-  const number = typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value
-  if (typeof number !== "number" || !Number.isFinite(number)) return null
-  return number <= 0 ? 0 : Math.min(Math.round(number), Number.MAX_SAFE_INTEGER)
-}
-
-export function asObject(value: unknown): Record<string, unknown> | null {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : null
-}
-
-export function asText(value: unknown): string {
-  return typeof value === "string" ? value : ""
 }

@@ -4,6 +4,7 @@
  * host: upstreams come from the configuration alone.
  */
 import { matchesGlob } from "../platform/glob.ts"
+import type { Api } from "./dialect.ts"
 
 /** Time-outs towards one provider, in milliseconds. */
 export type UpstreamTimeouts = {
@@ -17,10 +18,17 @@ export type UpstreamTimeouts = {
 
 export type Provider = {
   readonly name: string
-  readonly dialect: "openai" | "anthropic" | "google"
+  /** Whose API it speaks. */
+  readonly dialect: Api
   readonly baseUrl: string
+  /** Scheme, host and port of the base URL. */
+  readonly origin: string
+  /** The base URL's path without a slash at its end: `/v1`, or '' for none. */
+  readonly basePath: string
   /** Null for servers that take no credential. */
   readonly apiKey: string | null
+  /** Whose credential goes upstream: ours, or the one that the caller brings beside its virtual key. */
+  readonly credential: "account" | "caller"
   /** Which of our accounts at the provider pays; a name, never the credential. */
   readonly account: string
   readonly region: string
@@ -30,7 +38,6 @@ export type Provider = {
   /** The provider whose prices apply, as the price book names it. */
   readonly pricedAs: string
   readonly timeouts: UpstreamTimeouts
-  readonly chat: Target
 }
 
 export type ModelRoute = {
@@ -39,9 +46,6 @@ export type ModelRoute = {
   /** The model's name at the provider; null: the name that was asked for. */
   readonly model: string | null
 }
-
-/** Where a provider's chat completions stand: scheme, host and port; and the path. */
-export type Target = { readonly origin: string; readonly path: string }
 
 export type Route = { readonly provider: Provider; readonly model: string }
 
@@ -64,6 +68,11 @@ export class Router {
     const slash = model.indexOf("/")
     const provider = slash < 0 ? undefined : this.providers.get(model.slice(0, slash))
     return provider === undefined ? null : { provider, model: model.slice(slash + 1) }
+  }
+
+  /** Providers of an API, in the order of the configuration; the first one makes objects for callers that name none. */
+  providersOf(api: Api): Provider[] {
+    return [...this.providers.values()].filter((provider) => provider.dialect === api)
   }
 
   /**
@@ -90,12 +99,35 @@ export class Router {
   }
 }
 
+/** Scheme, host and port of a base URL, and its path without a slash at the end. */
+export function splitBaseUrl(baseUrl: string): { readonly origin: string; readonly basePath: string } {
+  const url = new URL(baseUrl)
+  return { origin: url.origin, basePath: url.pathname.replace(/\/+$/, "") }
+}
+
 /**
- * Where chat completions in OpenAI's dialect stand at a provider. Anthropic and Google serve one of their own beside
- * their native API (platform.claude.com "OpenAI SDK compatibility"; ai.google.dev "OpenAI compatibility").
+ * Endpoints that providers of another API serve in OpenAI's dialect as well, and where (platform.claude.com "OpenAI SDK
+ * compatibility"; ai.google.dev "OpenAI compatibility").
  */
-export function chatTarget(dialect: Provider["dialect"], baseUrl: string): Target {
-  const base = baseUrl.replace(/\/+$/, "")
-  const url = new URL(dialect === "google" ? `${base}/openai/chat/completions` : `${base}/chat/completions`)
-  return { origin: url.origin, path: url.pathname }
+const COMPATIBLE: Readonly<
+  Record<Exclude<Api, "openai">, { readonly prefix: string; readonly paths: readonly string[] }>
+> = {
+  anthropic: { prefix: "", paths: ["/chat/completions"] },
+  google: { prefix: "/openai", paths: ["/chat/completions", "/embeddings", "/images/generations"] },
+}
+
+/**
+ * The path of a call at its provider; null where the provider does not speak that API for this endpoint. `version` takes
+ * the place of the base URL's own where callers choose it (Google); '' leaves that.
+ */
+export function pathAt(provider: Provider, api: Api, path: string, version = ""): string | null {
+  if (provider.dialect === api) {
+    const base = version === "" ? provider.basePath : provider.basePath.replace(/\/v\d\w*$/, `/${version}`)
+    // Google's uploads stand in front of the version.
+    if (api === "google" && path.startsWith("/upload/")) return `/upload${base}${path.slice(7)}`
+    return base + path
+  }
+  if (api !== "openai" || provider.dialect === "openai") return null
+  const { prefix, paths } = COMPATIBLE[provider.dialect]
+  return paths.includes(path) ? `${provider.basePath}${prefix}${path}` : null
 }

@@ -2,42 +2,72 @@
  * Which headers pass, both ways, by allow-list: what is not named here stays here, so that neither a caller's
  * credential or cookie reaches a provider nor a provider's account or rate limits reach a caller.
  */
+import type { Api } from "./dialect.ts"
+import type { Provider } from "./router.ts"
+
 const REQUEST_HEADERS = new Set([
   "accept",
   "accept-language",
+  "anthropic-beta",
+  "anthropic-dangerous-direct-browser-access",
+  "anthropic-version",
   "baggage",
   "content-type",
+  "conversation_id",
+  "http-referer",
   "idempotency-key",
+  "openai-beta",
+  "originator",
+  "range",
+  "session_id",
   "traceparent",
   "tracestate",
   "user-agent",
-  "openai-beta",
-  "anthropic-beta",
-  "anthropic-version",
-  "http-referer",
+  "x-app",
+  "x-goog-api-client",
+  "x-server-timeout",
   "x-title",
 ])
-const REQUEST_PREFIXES = ["x-stainless-"]
+const REQUEST_PREFIXES = ["x-stainless-", "x-goog-upload-"]
 
 const RESPONSE_HEADERS = new Set([
+  "accept-ranges",
   "cache-control",
   "content-disposition",
   "content-encoding",
   "content-language",
   "content-length",
+  "content-range",
   "content-type",
   "openai-model",
   "openai-processing-ms",
   "openai-version",
   "retry-after",
   "retry-after-ms",
+  "x-goog-upload-chunk-granularity",
+  "x-goog-upload-control-url",
+  "x-goog-upload-size-received",
+  "x-goog-upload-status",
+  "x-goog-upload-url",
   "x-should-retry",
 ])
+
+/** A credential as the header that carries it. */
+export type Credential = { readonly name: string; readonly value: string }
+
+/** Our credential as the provider's API takes it; in OpenAI's dialect all providers take a bearer. */
+export function accountCredential(provider: Provider, api: Api): Credential | null {
+  const { apiKey } = provider
+  if (apiKey === null) return null
+  if (api === "anthropic") return { name: "x-api-key", value: apiKey }
+  if (api === "google") return { name: "x-goog-api-key", value: apiKey }
+  return { name: "authorization", value: `Bearer ${apiKey}` }
+}
 
 /** The headers that go upstream, as a flat list of names and values: the caller's allowed ones, then the provider's own. */
 export function upstreamHeaders(
   callerRawHeaders: readonly string[],
-  own: { readonly apiKey: string | null; readonly headers: Readonly<Record<string, string>> },
+  own: { readonly credential: Credential | null; readonly headers: Readonly<Record<string, string>> },
 ): string[] {
   const headers: string[] = []
   for (let i = 0; i + 1 < callerRawHeaders.length; i += 2) {
@@ -47,23 +77,30 @@ export function upstreamHeaders(
   }
   // What is metered must be readable; a compressed answer would only be unpacked here again.
   headers.push("accept-encoding", "identity")
-  if (own.apiKey !== null) headers.push("authorization", `Bearer ${own.apiKey}`)
+  if (own.credential !== null) headers.push(own.credential.name, own.credential.value)
   for (const [name, value] of Object.entries(own.headers)) headers.push(name, value)
   return headers
 }
-
 export type ResponseHead = {
   /** Flat list of allowed names and values for the caller. */
   readonly headers: string[]
   readonly contentType: string
   readonly contentEncoding: string
+  /** Null where none is announced. */
+  readonly contentLength: number | null
   /** The provider's own request id, for its support; kept on the record. */
   readonly requestId: string
 }
 
 /** Reads a provider's response headers: names in lower case and values in turn. */
 export function readResponseHead(raw: readonly string[]): ResponseHead {
-  const head = { headers: [] as string[], contentType: "", contentEncoding: "", requestId: "" }
+  const head = {
+    headers: [] as string[],
+    contentType: "",
+    contentEncoding: "",
+    contentLength: null as number | null,
+    requestId: "",
+  }
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] ?? ""
     const value = raw[i + 1] ?? ""
@@ -71,6 +108,7 @@ export function readResponseHead(raw: readonly string[]): ResponseHead {
       head.headers.push(name, value)
       if (name === "content-type") head.contentType = value
       else if (name === "content-encoding") head.contentEncoding = value.toLowerCase()
+      else if (name === "content-length") head.contentLength = Number(value)
     } else if (name === "x-request-id" || name === "request-id") head.requestId = value
   }
   return head

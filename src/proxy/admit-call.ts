@@ -5,12 +5,15 @@
 import type { Admitted as AdmissionReply, AwayRefusal } from "../admission/admit.ts"
 import type { CallEstimate } from "../admission/limits.ts"
 import { awayMessage, refusalMessage } from "../admission/refusal-text.ts"
+import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
 import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
+import { priceUsage } from "../pricing/cost.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
-import { worstCaseCost } from "../pricing/worst-case.ts"
+import { type WorstCase, worstCaseCost } from "../pricing/worst-case.ts"
+import type { Api } from "../providers/dialect.ts"
 import type { Route } from "../providers/router.ts"
 import type { Admitted, Call, Ending } from "./call.ts"
 import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
@@ -22,35 +25,48 @@ import { chargeCall, putUsage, startRecord } from "./record.ts"
 type Refused = Extract<Ending, { kind: "refused" }>
 export type CallAdmission = { readonly kind: "admitted"; readonly admitted: Admitted } | Refused
 
+/** Where the call goes, and the most output that the provider is asked for there; null leaves the caller's own. */
+export type Planned = {
+  readonly route: Route
+  readonly object: ProviderObject | null
+  readonly outputTokensMax: number | null
+}
+
 export async function admitCall(
   plane: DataPlane,
   call: Call,
   key: VirtualKey,
   asked: Asked,
-  route: Route,
+  planned: Planned,
 ): Promise<CallAdmission> {
   const unjournaled = journalFault(plane)
   if (unjournaled !== null) return unjournaled
-  const estimate = estimateUsage(asked.facts, asked.body.length, plane.bounds.expectedOutputTokens)
+  const { route, object, outputTokensMax } = planned
+  const facts = outputTokensMax === null ? asked.facts : { ...asked.facts, outputTokensMax }
+  const estimate = estimateUsage(facts, inputBytes(asked), plane.bounds.expectedOutputTokens)
   const bound = boundOf(plane, call, key, asked, route, estimate)
   if (bound.kind === "refused") return bound
 
   const held = await plane.admission.admit({ holdId: call.id, limits: key.limits, estimate: bound.estimate })
-  if (held.kind === "refused") return refusedByLimit(plane, held)
+  if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)
   if (held.kind === "away") return refusedUncounted(held.refusal)
 
-  const record = startRecord(call, key, asked, route)
+  const record = startRecord(plane, call, key, asked, route)
   const admitted: Admitted = {
     held: held.hold,
     counters: held.counters,
     route,
-    facts: asked.facts,
+    facts,
     body: asked.body,
+    form: asked.form,
+    outputTokensMax,
+    object,
     record,
     subject: subjectText(record),
   }
   call.admitted = admitted
-  putUsage(record, estimate.likely, { source: "estimated", estimator: "bytes/4", raw: null, isMismatch: false })
+  const source = asked.facts.isFree ? "none" : "estimated"
+  putUsage(record, estimate.likely, { source, estimator: "bytes/4", raw: null, isMismatch: false })
   chargeCall(plane, record, estimate.likely, held.hold, call.arrivedMs)
   try {
     await plane.journal.start(call.id, recordText(record, admitted.subject))
@@ -58,6 +74,11 @@ export async function admitCall(
     return unavailable("usage_store_unavailable", "Usage cannot be written down at the moment.", cause)
   }
   return { kind: "admitted", admitted }
+}
+
+/** Bytes that are text. What a form carries beside its fields is sound or pictures, which no token bounds. */
+function inputBytes({ body, form }: Asked): number {
+  return form.contentType.startsWith("multipart/") ? 0 : body.length
 }
 
 function journalFault(plane: DataPlane): Refused | null {
@@ -85,19 +106,31 @@ function boundOf(
 ): Bound {
   const { inputTokensBound, outputTokensBound, likely } = estimate
   let costNanosBound = 0n
-  if (key.limits.some((limit) => limit.kind === "usd")) {
-    const question = { provider: route.provider.pricedAs, model: route.model, atMs: call.arrivedMs }
-    const found = plane.priceBook.tiers(question)
-    const worst =
-      found.kind === "found"
-        ? worstCaseCost(found.rows, { inputTokensMax: inputTokensBound, outputTokensMax: outputTokensBound })
-        : found
+  if (!asked.facts.isFree && key.limits.some((limit) => limit.kind === "usd")) {
+    const worst = worstCase(plane, call, asked, route, estimate)
     if (worst.kind === "unpriced") return unpriced(asked.facts.model, worst.reason)
     costNanosBound = nanosRoundedUp(worst.costPicos)
   }
   const tokensBound = BigInt(inputTokensBound) + BigInt(outputTokensBound)
   const tokensLikely = BigInt(totalTokens(likely))
   return { kind: "bound", estimate: { requests: 1n, tokensBound, tokensLikely, costNanosBound } }
+}
+
+function worstCase(
+  plane: DataPlane,
+  call: Call,
+  asked: Asked,
+  route: Route,
+  { inputTokensBound, outputTokensBound, likely }: UsageEstimate,
+): WorstCase {
+  const question = { provider: route.provider.pricedAs, model: route.model, atMs: call.arrivedMs }
+  const found = plane.priceBook.tiers(question)
+  if (found.kind !== "found") return found
+  if (asked.facts.units !== null) {
+    const byUnits = priceUsage(found.rows[0], likely)
+    if (byUnits.kind === "priced") return { kind: "bounded", costPicos: byUnits.costPicos }
+  }
+  return worstCaseCost(found.rows, { inputTokensMax: inputTokensBound, outputTokensMax: outputTokensBound })
 }
 
 function unpriced(model: string, reason: string): Refused {
@@ -107,11 +140,11 @@ function unpriced(model: string, reason: string): Refused {
   return { kind: "refused", error: new ApiError("model_not_priced", message, { param: "model" }), reason: "not priced" }
 }
 
-function refusedByLimit(plane: DataPlane, refused: Extract<AdmissionReply, { kind: "refused" }>): Refused {
+function refusedByLimit(plane: DataPlane, api: Api, refused: Extract<AdmissionReply, { kind: "refused" }>): Refused {
   const { refusal } = refused
   const nowMs = plane.clock.nowMs()
   const message = refusalMessage(refusal, nowMs)
-  const headers = limitHeaders(refused, nowMs)
+  const headers = limitHeaders(api, refused, nowMs)
   if (refusal.isBudget) {
     return { kind: "refused", error: new ApiError("insufficient_quota", message, { headers }), reason: "budget" }
   }

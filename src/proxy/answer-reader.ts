@@ -5,6 +5,7 @@
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
 import { SseSplitter } from "../metering/sse.ts"
 import type { Dialect, Reading } from "../providers/dialect.ts"
+import { LineReader } from "./line-reader.ts"
 import { UsageFilter } from "./usage-filter.ts"
 
 /** Longest answer kept to be read at its end; a longer one is relayed all the same and its usage estimated. */
@@ -20,6 +21,15 @@ const UNPACK: Readonly<Record<string, (bytes: Buffer, options: { maxOutputLength
   zstd: zstdDecompressSync,
 }
 
+export type AnswerForm = {
+  readonly isSse: boolean
+  readonly contentType: string
+  readonly encoding: string
+  readonly hidesUsage: boolean
+}
+
+const UNREADABLE = /^(?:audio|image|video|font)\/|^application\/(?:octet-stream|zip|gzip|pdf)/
+
 export class AnswerReader {
   readonly #dialect: Dialect
   readonly #reading: Reading
@@ -27,15 +37,23 @@ export class AnswerReader {
   readonly #encoding: string
   readonly #splitter: SseSplitter | null
   readonly #filter: UsageFilter | null
+  readonly #lines: LineReader | null
+  /** Sound, pictures and files are nobody's to read here. */
+  readonly #isReadable: boolean
   #kept: Buffer[] = []
   #keptBytes = 0
 
-  constructor(dialect: Dialect, reading: Reading, form: { isSse: boolean; encoding: string; hidesUsage: boolean }) {
+  constructor(dialect: Dialect, reading: Reading, form: AnswerForm) {
     this.#dialect = dialect
     this.#reading = reading
     this.#isSse = form.isSse
     this.#encoding = form.encoding === "identity" ? "" : form.encoding
     this.#splitter = form.isSse ? new SseSplitter() : null
+    this.#lines =
+      dialect.readLine === undefined || form.isSse || this.#encoding !== ""
+        ? null
+        : new LineReader((line) => dialect.readLine?.(line, reading))
+    this.#isReadable = !UNREADABLE.test(form.contentType)
     // Inside a compressed stream no event can be taken out without changing the rest.
     const canHide = this.#splitter !== null && form.hidesUsage && this.#encoding === ""
     this.#filter =
@@ -53,13 +71,15 @@ export class AnswerReader {
   push(chunk: Buffer): Buffer {
     if (this.#filter !== null) return this.#filter.push(chunk)
     if (this.#splitter !== null && this.#encoding === "") this.#readEvents(this.#splitter, chunk)
-    else this.#keep(chunk)
+    else if (this.#lines !== null) this.#lines.push(chunk)
+    else if (this.#isReadable) this.#keep(chunk)
     return chunk
   }
 
   /** The answer is over, whole or cut: reads what is left and returns the bytes still owed to the caller. */
   end(): Buffer | null {
     if (this.#filter !== null) return this.#filter.end()
+    this.#lines?.end()
     if (this.#kept.length > 0 || this.#encoding !== "") this.#readKept()
     if (this.#splitter !== null)
       for (const event of this.#splitter.end()) this.#dialect.readEvent(event.data, this.#reading)

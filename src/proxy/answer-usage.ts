@@ -3,7 +3,8 @@
  * provider may have billed without saying how much; nothing where it refused.
  */
 import { ZERO_USAGE } from "../metering/usage.ts"
-import type { Admitted, Answer } from "./call.ts"
+import type { Units } from "../providers/dialect.ts"
+import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { AnswerUsage } from "./record.ts"
 
@@ -12,16 +13,31 @@ const NOTHING: AnswerUsage = {
   origin: { source: "none", estimator: "", raw: null, isMismatch: false },
 }
 
+const UNMETERED: AnswerUsage = { usage: ZERO_USAGE, origin: { ...NOTHING.origin, source: "unmetered" } }
+
 /** What the provider reported or certainly did not bill; null where it must be estimated. */
-export function reportedUsage(answer: Answer): AnswerUsage | null {
+export function reportedUsage(call: Call, admitted: Admitted, answer: Answer): AnswerUsage | null {
   const { reading } = answer
+  if (!call.endpoint.isMetered) return answer.mayBeBilled ? UNMETERED : NOTHING
+  // What a provider reports of an object that exists already was booked, or is, for the call that made it.
+  if (admitted.facts.isFree) return NOTHING
+  // Reported later, to whoever asks for the object again.
+  if (reading.isPending) return NOTHING
   if (reading.usage !== null) {
+    // Cut before its end: what was reported is the input, and the output has to be counted.
+    if (call.endpoint.dialect.reportsOutputLast === true && !reading.isFinished) return null
     const source = answer.isDrained ? "drained" : "provider"
     const origin = { source, estimator: "", raw: reading.usageRaw, isMismatch: reading.isMismatch } as const
     return { usage: reading.usage, origin }
   }
   const isErrorAlone = reading.hasError && !reading.hasContent
-  return answer.mayBeBilled && !isErrorAlone ? null : NOTHING
+  if (!answer.mayBeBilled || isErrorAlone) return NOTHING
+  const { units } = admitted.facts
+  return units === null ? null : requestedUnits(units)
+}
+
+function requestedUnits({ quantity, unitType }: Units): AnswerUsage {
+  return { usage: { ...ZERO_USAGE, units: quantity, unitType }, origin: { ...NOTHING.origin, source: "request" } }
 }
 
 /** Counts the request and the output that was seen; off the main thread, since counting is slow. */
@@ -31,6 +47,17 @@ export async function estimatedUsage(plane: DataPlane, admitted: Admitted, answe
     messages: admitted.body,
     outputText: answer.reading.outputText,
   })
+  const origin = {
+    source: "estimated",
+    estimator: estimate.estimator,
+    raw: answer.reading.usageRaw,
+    isMismatch: false,
+  } as const
+  const reported = answer.reading.usage
+  if (reported !== null) {
+    const outputTokens = Math.max(reported.outputTokens, estimate.outputTokens)
+    return { usage: { ...reported, outputTokens }, origin }
+  }
   const usage = { ...ZERO_USAGE, inputUncachedTokens: estimate.inputTokens, outputTokens: estimate.outputTokens }
-  return { usage, origin: { source: "estimated", estimator: estimate.estimator, raw: null, isMismatch: false } }
+  return { usage, origin }
 }

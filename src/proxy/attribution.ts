@@ -18,12 +18,12 @@ export type Attribution = {
   readonly metadata: Record<string, string>
 }
 
-/** Reads the headers; `-tags` is a comma-separated list, `-metadata` is `name=value` pairs separated by commas. */
+/** Reads the headers. `-request-type` is another name of `-operation`, `-session` of `-conversation`; `-tags` is a comma-separated list, `-metadata` is `name=value` pairs separated by commas. */
 export function readAttribution(headers: IncomingHttpHeaders): Attribution {
   return {
     tool: text(headers["x-tallygate-tool"]),
-    operation: text(headers["x-tallygate-operation"]),
-    conversation: text(headers["x-tallygate-conversation"]),
+    operation: text(headers["x-tallygate-operation"] ?? headers["x-tallygate-request-type"]),
+    conversation: text(headers["x-tallygate-conversation"] ?? headers["x-tallygate-session"]),
     tags: list(headers["x-tallygate-tags"]).slice(0, TAGS_MAX),
     metadata: pairs(headers["x-tallygate-metadata"]),
   }

@@ -15,8 +15,16 @@ export type UsageEstimate = {
   readonly likely: Usage
 }
 
+const FREE: UsageEstimate = { inputTokensBound: 0, outputTokensBound: 0, likely: ZERO_USAGE }
+
 export function estimateUsage(facts: RequestFacts, bodyBytes: number, expectedOutputTokens: number): UsageEstimate {
+  if (facts.isFree) return FREE
   const outputTokensBound = facts.outputTokensMax ?? expectedOutputTokens
+  const { units } = facts
+  if (units !== null) {
+    const likely = { ...ZERO_USAGE, units: units.quantity, unitType: units.unitType }
+    return { inputTokensBound: bodyBytes, outputTokensBound, likely }
+  }
   return {
     inputTokensBound: bodyBytes,
     outputTokensBound,

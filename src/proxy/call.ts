@@ -2,25 +2,22 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { HeldCall } from "../admission/admit.ts"
 import type { CounterState } from "../admission/limit-store.ts"
+import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { ApiError } from "../platform/error-table.ts"
-import type { Dialect, Reading, RequestFacts } from "../providers/dialect.ts"
+import type { Reading, RequestFacts, RequestForm } from "../providers/dialect.ts"
+import { type Endpoint, unmetered } from "../providers/endpoint.ts"
 import type { Route } from "../providers/router.ts"
+import type { CallerCredential } from "./credential.ts"
 import type { DataPlane } from "./data-plane.ts"
-
-/** A door of the data plane: the path it answers and the dialect that is spoken there. */
-export type Endpoint = {
-  readonly method: "POST"
-  readonly path: string
-  /** Name on the usage record. */
-  readonly name: string
-  readonly dialect: Dialect
-}
+import type { Door } from "./open-door.ts"
 
 export type Call = {
   /** UUIDv7: the record's id, the hold's id and the answer's `x-request-id`. */
   readonly id: string
+  readonly door: Door
+  /** The door's endpoint, or what stands for one where nobody here can meter the call. */
   readonly endpoint: Endpoint
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -29,6 +26,8 @@ export type Call = {
   /** The same instant on the monotonic clock, for durations. */
   readonly startedMs: number
   key: VirtualKey | null
+  /** The caller's own provider credential, beside its virtual key. Never stored, never logged. */
+  callerCredential: CallerCredential | null
   admitted: Admitted | null
 }
 
@@ -39,6 +38,11 @@ export type Admitted = {
   readonly route: Route
   readonly facts: RequestFacts
   readonly body: Buffer
+  readonly form: RequestForm
+  /** The most output that the provider is asked for, where a cap of the key says less than the caller; null elsewhere. */
+  readonly outputTokensMax: number | null
+  /** The provider object that the call names; null where it names none, or one that no key made. */
+  readonly object: ProviderObject | null
   /** The record this call becomes if the process dies now; completed on the way out. */
   readonly record: UsageRecord
   /** The part of the record's text that does not change any more. */
@@ -72,13 +76,18 @@ export type Answer = {
   readonly responseBytes: number
 }
 
-export function openCall(
-  plane: DataPlane,
-  endpoint: Endpoint,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Call {
+export function openCall(plane: DataPlane, door: Door, request: IncomingMessage, response: ServerResponse): Call {
   const arrivedMs = plane.clock.nowMs()
-  const id = plane.mintId(arrivedMs)
-  return { id, endpoint, request, response, arrivedMs, startedMs: performance.now(), key: null, admitted: null }
+  return {
+    id: plane.mintId(arrivedMs),
+    door,
+    endpoint: door.match?.endpoint ?? unmetered(door.api),
+    request,
+    response,
+    arrivedMs,
+    startedMs: performance.now(),
+    key: null,
+    callerCredential: null,
+    admitted: null,
+  }
 }

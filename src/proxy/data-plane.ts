@@ -1,6 +1,8 @@
 /** What the data plane works with: its collaborators and its bounds, given once by `app.ts`. */
 import type { Admission } from "../admission/admit.ts"
 import type { Directory } from "../identity/directory.ts"
+import type { Sharing } from "../identity/provider-object.ts"
+import type { ProviderObjects } from "../identity/provider-objects.ts"
 import type { Journal } from "../ledger/journal.ts"
 import type { Estimator } from "../metering/estimator.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -9,6 +11,7 @@ import type { PriceBook } from "../pricing/price-book.ts"
 import type { Router } from "../providers/router.ts"
 import type { Upstreams } from "../providers/upstreams.ts"
 import type { DrainGate } from "./drain-gate.ts"
+import type { NewValues } from "./new-values.ts"
 import type { ProxyMetrics } from "./proxy-metrics.ts"
 
 export type DataPlane = {
@@ -23,13 +26,25 @@ export type DataPlane = {
   readonly upstreams: Upstreams
   readonly estimator: Estimator
   readonly drains: DrainGate
+  readonly objects: ProviderObjects
+  readonly objectPolicy: ObjectPolicy
+  readonly newValues: NewValues
   readonly metrics: ProxyMetrics
   readonly bounds: DataPlaneBounds
+}
+
+export type ObjectPolicy = {
+  /** Whose keys reach an object. */
+  readonly sharedBy: Sharing
+  /** An object that no key has made here becomes that of the first key that names it. */
+  readonly adoptsUnknown: boolean
 }
 
 export type DataPlaneBounds = {
   /** Longest request body, in bytes. */
   readonly bodyBytesMax: number
+  /** Calls to endpoints that nobody here can meter are passed on for every key. */
+  readonly allowsUnmetered: boolean
   /** Output tokens expected of a call that names no maximum. */
   readonly expectedOutputTokens: number
 }

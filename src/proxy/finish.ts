@@ -4,26 +4,27 @@
  */
 import { recordText } from "../ledger/record-text.ts"
 import { estimatedUsage, reportedUsage } from "./answer-usage.ts"
+import { bookLater } from "./book-later.ts"
 import type { Admitted, Answer, Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { completeRecord } from "./record.ts"
-import { writeRefusal } from "./refuse.ts"
+import { refuse } from "./refuse.ts"
 
 export async function finish(plane: DataPlane, call: Call, ending: Ending): Promise<void> {
   if (ending.kind === "answered" && call.admitted !== null) {
-    if (ending.answer.error !== null) writeRefusal(call, ending.answer.error)
+    if (ending.answer.error !== null) refuse(call, ending.answer.error)
     await settle(plane, call, call.admitted, ending.answer)
     return
   }
   if (call.admitted !== null) await giveBack(plane, call, call.admitted)
   if (ending.kind === "refused") {
-    writeRefusal(call, ending.error)
+    refuse(call, ending.error)
     plane.metrics.refused(ending.error, ending.reason)
   }
 }
 
 async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: Answer): Promise<void> {
-  const used = reportedUsage(answer) ?? (await estimatedUsage(plane, admitted, answer))
+  const used = reportedUsage(call, admitted, answer) ?? (await estimatedUsage(plane, admitted, answer))
   const actual = completeRecord(plane, call, admitted, answer, used)
   const settling = plane.admission.settle(admitted.held, actual)
   plane.journal.end(call.id, recordText(admitted.record, admitted.subject))
@@ -32,6 +33,7 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")
   }
   await settling
+  await bookLater(plane, call, admitted, answer)
 }
 
 /** Admitted, but never forwarded: as if the call had not been. */

@@ -1,37 +1,79 @@
 /** Forwards an admitted call to its provider and resolves when the answer is over, however it ended. Never throws. */
-import { upstreamHeaders } from "../providers/upstream-headers.ts"
+import { type Provider, pathAt } from "../providers/router.ts"
+import { accountCredential, type Credential, upstreamHeaders } from "../providers/upstream-headers.ts"
+import { answerDialect } from "./answer-dialect.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import { heldAnswers } from "./held-answer.ts"
+import { enterNamed } from "./objects-born.ts"
 import { ownHeaders } from "./own-headers.ts"
 import { Relay } from "./relay.ts"
 
 export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promise<Answer> {
-  const { facts, route, body } = admitted
+  const { facts, route, form, outputTokensMax } = admitted
   const { provider } = route
   const injectsUsage = facts.isStream && !facts.asksUsage && provider.takesUsageOption
+  const { dialect } = call.endpoint
   return new Promise((onEnd) => {
     const relay = new Relay({
       response: call.response,
-      dialect: call.endpoint.dialect,
+      dialect: answerDialect(call, admitted),
       ownHeaders: ownHeaders(call, admitted),
       hidesUsage: injectsUsage,
+      isOurCredential: provider.credential === "account",
+      held: heldAnswers(plane, call, admitted),
+      onNamed: enterNamed(plane, call, admitted),
       providerName: provider.name,
       drainMs: provider.timeouts.drainMs,
       drains: plane.drains,
       onEnd,
     })
-    const upstream = plane.upstreams.pool(provider.chat.origin).dispatch(
+    const rewrite = { model: route.model, injectsUsage, outputTokensMax }
+    const upstream = plane.upstreams.pool(provider.origin).dispatch(
       {
-        path: provider.chat.path,
-        method: "POST",
-        headers: upstreamHeaders(call.request.rawHeaders, provider),
-        body: call.endpoint.dialect.rewriteRequest(body, facts, { model: route.model, injectsUsage }),
-        connectMs: provider.timeouts.connectMs,
-        headMs: provider.timeouts.firstByteMs,
-        idleMs: provider.timeouts.idleMs,
+        ...requestTo(call, admitted, upstreamPath(call, admitted)),
+        body: bodyOf(call, dialect.rewriteRequest(admitted.body, facts, rewrite, form)),
       },
       relay,
     )
     relay.follow(upstream)
   })
+}
+
+/** What every request to the call's provider has, whatever its path. */
+export function requestTo(call: Call, { route }: Admitted, path: string) {
+  const { provider } = route
+  const { timeouts } = provider
+  return {
+    path,
+    method: call.request.method ?? "POST",
+    headers: upstreamHeaders(call.request.rawHeaders, {
+      credential: credentialFor(provider, call),
+      headers: provider.headers,
+    }),
+    connectMs: timeouts.connectMs,
+    headMs: timeouts.firstByteMs,
+    idleMs: timeouts.idleMs,
+  }
+}
+
+function credentialFor(provider: Provider, call: Call): Credential | null {
+  return provider.credential === "caller" ? call.callerCredential : accountCredential(provider, call.door.api)
+}
+
+/** The path as the caller wrote it, but for a model in it that is known by another name there. */
+export function upstreamPath(call: Call, { route, facts }: Admitted): string {
+  const { door } = call
+  const isRenamed = door.match?.model != null && route.model !== facts.model
+  const path = isRenamed
+    ? `/models/${encodeURIComponent(route.model)}${door.path.slice(door.path.indexOf(":"))}`
+    : door.path
+  const at = pathAt(route.provider, door.api, path, door.version)
+  if (at === null) throw new Error(`${route.provider.name} has no ${path}: it should not have been routed there.`)
+  return at + door.query
+}
+
+/** An empty body is none at all, but for the methods that announce one. */
+function bodyOf(call: Call, body: Buffer): Buffer | null {
+  return body.length === 0 && call.request.method !== "POST" && call.request.method !== "PUT" ? null : body
 }

@@ -1,25 +1,37 @@
-/** Who calls: the virtual key in `Authorization: Bearer`, looked up in the cached directory. */
+/** Who calls: the virtual key that the request presents, looked up in the cached directory. */
 import type { Identified } from "../identity/directory.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Call, Ending } from "./call.ts"
+import { presentedKey } from "./credential.ts"
 import type { DataPlane } from "./data-plane.ts"
-
-const BEARER = /^Bearer +(\S+) *$/i
 
 export type Identification =
   | { readonly kind: "caller"; readonly key: VirtualKey }
   | Extract<Ending, { kind: "refused" }>
 
+const HOW: Readonly<Record<Call["door"]["api"], string>> = {
+  openai: "`Authorization: Bearer tg_…`",
+  anthropic: "`x-api-key: tg_…` or `Authorization: Bearer tg_…`",
+  google: "`x-goog-api-key: tg_…`",
+}
+
 /** Answers at once where the key is cached, which it nearly always is. */
 export function identify(plane: DataPlane, call: Call): Identification | Promise<Identification> {
-  const presented = BEARER.exec(call.request.headers.authorization ?? "")?.[1]
-  if (presented === undefined) {
-    return unauthorized("no key", "No API key was sent. Send `Authorization: Bearer tg_…` with your virtual key.")
+  const presented = presentedKey(call.request.headers, call.door.queryKey)
+  if (presented.kind === "none") {
+    return unauthorized("no key", `No API key was sent. Send ${HOW[call.door.api]} with your virtual key.`)
   }
-  const known = plane.directory.identifyCached(presented)
+  if (presented.kind === "differ") {
+    const message =
+      `Different API keys stand in ${presented.places.join(" and ")}. Send your virtual key in one of them, or in ` +
+      "`x-tallygate-key` beside your own provider credential."
+    return { kind: "refused", error: new ApiError("conflicting_api_keys", message), reason: "conflicting keys" }
+  }
+  call.callerCredential = presented.own
+  const known = plane.directory.identifyCached(presented.secret)
   if (known !== undefined) return judge(call, known)
-  return plane.directory.identify(presented).then((identified) => judge(call, identified))
+  return plane.directory.identify(presented.secret).then((identified) => judge(call, identified))
 }
 
 function judge(call: Call, identified: Identified): Identification {

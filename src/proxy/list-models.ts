@@ -1,22 +1,76 @@
-/** `GET /v1/models` and `GET /v1/models/{id}`: the models that this key may use, in OpenAI's shape. */
+/**
+ * The models that a key may use, each API in its own shape: `GET /v1/models`, the same with `anthropic-version`, and
+ * `GET /v1beta/models`; with an id, that model alone. They come from the configuration and the price book.
+ */
 import { mayUseModel, type VirtualKey } from "../identity/virtual-key.ts"
+import { ApiError } from "../platform/error-table.ts"
+import type { Api } from "../providers/dialect.ts"
 import type { Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import { identify } from "./identify.ts"
+import { refuse, requestIdHeaders } from "./refuse.ts"
 
-export type Model = { id: string; object: "model"; created: number; owned_by: string }
+type Named = { readonly id: string; readonly provider: string }
 
-/** The models, sorted by id. `created` is 0: when a provider made a model is nothing we know. */
-export function modelsFor(plane: DataPlane, key: VirtualKey): Model[] {
-  return plane.router
-    .models((pricedAs) => plane.priceBook.models(pricedAs))
-    .filter(({ id }) => mayUseModel(key, id))
-    .map(({ id, provider }) => ({ id, object: "model", created: 0, owned_by: provider }))
+const EPOCH = "1970-01-01T00:00:00Z"
+
+/** The id that follows `/models/`, '' for the list; null where the request asks for something else. */
+export function modelListPath({ door, request }: Call): string | null {
+  if (request.method !== "GET" || door.provider !== null) return null
+  if (door.path === "/models") return ""
+  return door.path.startsWith("/models/") ? door.path.slice("/models/".length) : null
 }
 
-export function writeJson(call: Call, value: object): void {
+export async function listModels(plane: DataPlane, call: Call, asked: string): Promise<void> {
+  const { api } = call.door
+  const identified = await identify(plane, call)
+  if (identified.kind === "refused") {
+    refuse(call, identified.error)
+    plane.metrics.refused(identified.error, identified.reason)
+    return
+  }
+  const models = modelsFor(plane, identified.key)
+  if (asked === "") return writeJson(call, listOf(api, models))
+  const model = models.find(({ id }) => id === asked || encodeURIComponent(id) === asked)
+  if (model !== undefined) return writeJson(call, shapeOf(api, model))
+  const message = `There is no model \`${asked.slice(0, 100)}\` that this key may use. GET /v1/models lists those there are.`
+  refuse(call, new ApiError("model_not_found", message, { param: "model" }))
+}
+
+/** The models, sorted by id. */
+function modelsFor(plane: DataPlane, key: VirtualKey): Named[] {
+  const models = plane.router.models((pricedAs) => plane.priceBook.models(pricedAs))
+  return models.filter(({ id }) => mayUseModel(key, id))
+}
+
+function listOf(api: Api, models: readonly Named[]): object {
+  const data = models.map((model) => shapeOf(api, model))
+  switch (api) {
+    case "openai":
+      return { object: "list", data }
+    case "anthropic":
+      return { data, has_more: false, first_id: models[0]?.id ?? null, last_id: models.at(-1)?.id ?? null }
+    case "google":
+      return { models: data }
+  }
+}
+
+/** When a provider made a model is nothing we know: `created` is 0, the beginning of time. */
+function shapeOf(api: Api, { id, provider }: Named): object {
+  switch (api) {
+    case "openai":
+      return { id, object: "model", created: 0, owned_by: provider }
+    case "anthropic":
+      return { type: "model", id, display_name: id, created_at: EPOCH }
+    case "google":
+      return { name: `models/${id}`, baseModelId: id, displayName: id }
+  }
+}
+
+function writeJson(call: Call, value: object): void {
   const body = JSON.stringify(value)
   const length = String(Buffer.byteLength(body))
-  const headers = ["content-type", "application/json", "content-length", length, "x-request-id", call.id]
-  call.response.writeHead(200, headers)
+  const ids = requestIdHeaders(call.door.api, call.id)
+  call.response.writeHead(200, ["content-type", "application/json", "content-length", length, ...ids])
   call.response.end(body)
 }

@@ -1,14 +1,17 @@
 /** The headers that are Tallygate's own: the request's id, the caller's own rate limits, and whether to try again. */
 import type { Admitted as Admission } from "../admission/admit.ts"
-import { rateLimitHeaders } from "../admission/refusal-text.ts"
+import type { Charge, CounterState } from "../admission/limit-store.ts"
+import { anthropicRateLimitHeaders, rateLimitHeaders } from "../admission/refusal-text.ts"
+import type { Api } from "../providers/dialect.ts"
 import type { Admitted, Call } from "./call.ts"
+import { requestIdHeaders } from "./refuse.ts"
 
 type RefusedAdmission = Extract<Admission, { kind: "refused" }>
 
 /** On every admitted answer: a flat list of names and values. */
 export function ownHeaders(call: Call, admitted: Pick<Admitted, "held" | "counters">): string[] {
-  const headers = ["x-request-id", call.id]
-  for (const [name, value] of rateLimitHeaders(admitted.held.charges, admitted.counters, call.arrivedMs)) {
+  const headers = requestIdHeaders(call.door.api, call.id)
+  for (const [name, value] of limitsIn(call.door.api, admitted.held.charges, admitted.counters, call.arrivedMs)) {
     headers.push(name, value)
   }
   return headers
@@ -18,8 +21,8 @@ export function ownHeaders(call: Call, admitted: Pick<Admitted, "held" | "counte
  * On a refusal by a limit. SDKs retry every 429 unless told otherwise: a used-up budget says so in `x-should-retry`,
  * and `retry-after` stands only where waiting helps (openai-node reads both).
  */
-export function limitHeaders(refused: RefusedAdmission, nowMs: number): [string, string][] {
-  const headers = rateLimitHeaders(refused.charges, refused.counters, nowMs)
+export function limitHeaders(api: Api, refused: RefusedAdmission, nowMs: number): [string, string][] {
+  const headers = limitsIn(api, refused.charges, refused.counters, nowMs)
   const { isBudget, retryAfterMs } = refused.refusal
   if (isBudget || (retryAfterMs === null && refused.refusal.limit.kind !== "concurrency")) {
     headers.push(["x-should-retry", "false"])
@@ -29,4 +32,15 @@ export function limitHeaders(refused: RefusedAdmission, nowMs: number): [string,
     headers.push(["retry-after-ms", String(Math.max(1, Math.ceil(retryAfterMs)))])
   }
   return headers
+}
+
+/** The caller's own limits, under the names that its SDK knows. */
+function limitsIn(
+  api: Api,
+  charges: readonly Charge[],
+  counters: readonly CounterState[],
+  nowMs: number,
+): [string, string][] {
+  const write = api === "anthropic" ? anthropicRateLimitHeaders : rateLimitHeaders
+  return write(charges, counters, nowMs)
 }

@@ -1,13 +1,14 @@
 /** Fills the usage record of a call: at its start with what is known then, at its end with what came of it. */
 import type { HeldCall } from "../admission/admit.ts"
 import { type CallActual, recordCharges } from "../admission/limits.ts"
+import type { Limit } from "../identity/limit.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
 import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import type { Route } from "../providers/router.ts"
-import { bounded, readAttribution, text } from "./attribution.ts"
+import { type Attribution, bounded, readAttribution, text } from "./attribution.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
@@ -20,15 +21,17 @@ export type UsageOrigin = {
   readonly isMismatch: boolean
 }
 
+type Bounded = Pick<DataPlane, "newValues">
+
 export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin }
 
 /**
  * The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it.
  * One literal, member by member, since an object of spreads is slow to make and slow to read.
  */
-export function startRecord(call: Call, key: VirtualKey, asked: Asked, { provider, model }: Route): UsageRecord {
-  const { headers } = call.request
-  const said = readAttribution(headers)
+export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: Asked, route: Route): UsageRecord {
+  const { provider, model } = route
+  const said = attributed(plane, call, key)
   return {
     id: call.id,
     time: new Date(call.arrivedMs).toISOString(),
@@ -39,18 +42,18 @@ export function startRecord(call: Call, key: VirtualKey, asked: Asked, { provide
     user_id: key.userId,
     key_id: key.id,
     end_customer: bounded(asked.facts.endCustomer),
-    conversation: said.conversation,
+    conversation: said.conversation || bounded(asked.facts.conversation),
     tool: said.tool,
     operation: said.operation,
     tags: said.tags,
     metadata: said.metadata,
-    client_request_id: text(headers["x-request-id"]),
+    client_request_id: text(call.request.headers["x-request-id"]),
     endpoint: call.endpoint.name,
     dialect: call.endpoint.dialect.name,
     provider: provider.name,
     provider_account: provider.account,
     region: provider.region,
-    billing: "account",
+    billing: provider.credential,
     model_requested: bounded(asked.facts.model),
     model_routed: bounded(model),
     model_served: bounded(model),
@@ -97,6 +100,20 @@ export function startRecord(call: Call, key: VirtualKey, asked: Asked, { provide
   }
 }
 
+/** What the call says about itself, with no more new values than its key may bring into being. */
+function attributed({ newValues }: Bounded, call: Call, key: VirtualKey): Attribution {
+  const said = readAttribution(call.request.headers)
+  if (said.tool === "" && said.operation === "" && said.tags.length === 0) return said
+  const admit = (kind: "tool" | "operation" | "tag", value: string) =>
+    newValues.admit(key.id, kind, value, call.arrivedMs)
+  return {
+    ...said,
+    tool: admit("tool", said.tool),
+    operation: admit("operation", said.operation),
+    tags: [...new Set(said.tags.map((tag) => admit("tag", tag)))],
+  }
+}
+
 export function putUsage(record: UsageRecord, usage: Usage, origin: UsageOrigin): void {
   record.input_uncached_tokens = usage.inputUncachedTokens
   record.cache_read_tokens = usage.cacheReadTokens
@@ -137,25 +154,38 @@ export function chargeCall(
  */
 function priceCall(plane: DataPlane, record: UsageRecord, usage: Usage, atMs: number): bigint {
   if (record.usage_source === "none") return free(record)
-  const provider = plane.router.providers.get(record.provider)?.pricedAs ?? record.provider
-  const tier = record.tier_served || record.tier_requested
-  const found = plane.priceBook.find({ provider, model: record.model_served, tier, atMs })
-  // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
-  const row =
-    found.kind === "found" ? found : plane.priceBook.find({ provider, model: record.model_routed, tier, atMs })
+  if (record.usage_source === "unmetered") return unpriced(record)
+  const served = { model: record.model_served, tier: record.tier_served || record.tier_requested }
+  const row = priceRowOf(plane, record, served, atMs)
   const priced = row.kind === "found" ? priceUsage(row.row, usage) : row
-  if (priced.kind === "unpriced") {
-    record.price_state = "unpriced"
-    record.cost_usd = null
-    record.cost_source = ""
-    record.price_row = ""
-    return 0n
-  }
+  if (priced.kind === "unpriced") return unpriced(record)
   record.price_state = "priced"
   record.cost_usd = formatUsd(priced.costPicos)
   record.cost_source = "book"
   record.price_row = priced.priceRow
   return nanosRoundedUp(priced.costPicos)
+}
+
+/** The row that prices what was served; `atMs` is epoch milliseconds. */
+export function priceRowOf(
+  plane: Pick<DataPlane, "router" | "priceBook">,
+  record: UsageRecord,
+  { model, tier }: { readonly model: string; readonly tier: string },
+  atMs: number,
+) {
+  const provider = plane.router.providers.get(record.provider)?.pricedAs ?? record.provider
+  const found = plane.priceBook.find({ provider, model: bounded(model), tier: bounded(tier), atMs })
+  if (found.kind === "found") return found
+  // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
+  return plane.priceBook.find({ provider, model: record.model_routed, tier: bounded(tier), atMs })
+}
+
+function unpriced(record: UsageRecord): bigint {
+  record.price_state = "unpriced"
+  record.cost_usd = null
+  record.cost_source = ""
+  record.price_row = ""
+  return 0n
 }
 
 function free(record: UsageRecord): bigint {
@@ -164,6 +194,22 @@ function free(record: UsageRecord): bigint {
   record.cost_source = ""
   record.price_row = ""
   return 0n
+}
+
+/** Prices usage that is reported late and charges it to limits that held nothing for it. Idempotent by the record's id. */
+export async function chargeLater(
+  plane: DataPlane,
+  record: UsageRecord,
+  { usage, origin }: AnswerUsage,
+  limits: readonly Limit[],
+  atMs: number,
+): Promise<void> {
+  putUsage(record, usage, origin)
+  const costNanos = priceCall(plane, record, usage, atMs)
+  const actual = { requests: 0n, tokens: BigInt(totalTokens(usage)), costNanos }
+  const held = plane.admission.unheld(record.id, limits)
+  record.charges = recordCharges(held.charges, actual)
+  await plane.admission.settle(held, actual)
 }
 
 /** Completes the record of a forwarded call and returns what it used of its limits. */

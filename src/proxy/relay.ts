@@ -5,9 +5,9 @@
  */
 import type { ServerResponse } from "node:http"
 import { ApiError } from "../platform/error-table.ts"
-import { type Dialect, newReading } from "../providers/dialect.ts"
+import { type Dialect, newReading, type Reading } from "../providers/dialect.ts"
 import type { Http1Call, Http1Handler } from "../providers/http1-call.ts"
-import { readResponseHead } from "../providers/upstream-headers.ts"
+import { type ResponseHead, readResponseHead } from "../providers/upstream-headers.ts"
 import { AnswerReader } from "./answer-reader.ts"
 import { AnswerWriter } from "./answer-writer.ts"
 import type { Answer } from "./call.ts"
@@ -19,12 +19,28 @@ export type RelayOptions = {
   readonly dialect: Dialect
   /** Our own headers for the answer, a flat list of names and values. */
   readonly ownHeaders: readonly string[]
+  /** Where a 401 or 403 speaks of a credential of ours, so that its text is not for the caller. */
+  readonly isOurCredential: boolean
+  /** What is done with a whole answer before it leaves; null where every answer is relayed as it comes. */
+  readonly held: HeldAnswers | null
+  /** Told the id of what the provider makes, as soon as a stream names it; null where nobody asks. */
+  readonly onNamed: ((id: string) => void) | null
   readonly hidesUsage: boolean
   readonly providerName: string
   readonly drainMs: number
   readonly drains: DrainGate
   readonly onEnd: (answer: Answer) => void
 }
+
+/** An answer that is held until it is whole. */
+export type HeldAnswers = {
+  /** Most bytes to hold of an answer with this head; 0 relays it as it comes, and so does one that grows beyond. */
+  bytesMax(status: number, head: ResponseHead): number
+  /** What leaves in its place: further headers for it, and the body. */
+  finish(status: number, body: Buffer, reading: Reading): Held | Promise<Held>
+}
+
+export type Held = { readonly headers: readonly string[]; readonly body: Buffer }
 
 const LEFT = new Error("The caller left.")
 
@@ -40,6 +56,11 @@ export class Relay implements Http1Handler {
   #hadUsageBefore = false
   #isConnected = false
   #isRelayed = false
+  #isNamed = false
+  /** The head of an answer that waits for its body; null where it has left. */
+  #waitingHead: string[] | null = null
+  #held: Buffer[] = []
+  #heldBytesMax = 0
   #isSse = false
   #isEnded = false
   #status = 0
@@ -70,19 +91,22 @@ export class Relay implements Http1Handler {
     this.#status = status
     this.#requestId = head.requestId
     // Our credential was refused: the provider's text speaks of our account and is not for the caller.
-    if (status === 401 || status === 403) return
+    if ((status === 401 || status === 403) && this.#options.isOurCredential) return
     this.#isRelayed = true
     this.#isSse = head.contentType.startsWith("text/event-stream")
     const { dialect, hidesUsage, response, ownHeaders } = this.#options
     this.#reader = new AnswerReader(dialect, this.#reading, {
       isSse: this.#isSse,
+      contentType: head.contentType,
       encoding: head.contentEncoding,
       hidesUsage,
     })
     if (this.#isCallerGone) return
     const headers = this.#reader.changesLength ? withoutLength(head.headers) : head.headers
     if (status >= 400) headers.push("x-tallygate-error-source", "upstream")
-    this.#writer.begin(status, ownHeaders.concat(headers), this.#isSse)
+    this.#heldBytesMax = this.#isSse ? 0 : (this.#options.held?.bytesMax(status, head) ?? 0)
+    if (this.#heldBytesMax > 0) this.#waitingHead = ownHeaders.concat(headers)
+    else this.#writer.begin(status, ownHeaders.concat(headers), this.#isSse)
     response.on("drain", () => {
       // Later the connection to the upstream is somebody else's.
       if (!this.#isEnded) this.#call?.resume()
@@ -93,19 +117,67 @@ export class Relay implements Http1Handler {
     this.#bytes += chunk.length
     if (this.#reader === null) return true
     const shown = this.#reader.push(chunk)
+    if (!this.#isNamed && this.#reading.responseId !== "") this.#name()
     if (this.#firstContentMs === null && (this.#reading.hasContent || !this.#isSse)) {
       this.#firstContentMs = performance.now()
     }
     if (this.#isCallerGone || shown.length === 0) return true
+    if (this.#waitingHead !== null) return this.#hold(this.#waitingHead, shown)
     return this.#writer.write(shown)
+  }
+
+  #name(): void {
+    this.#isNamed = true
+    this.#options.onNamed?.(this.#reading.responseId)
+  }
+
+  #hold(head: string[], shown: Buffer): boolean {
+    this.#held.push(shown)
+    if (this.#bytes <= this.#heldBytesMax) return true
+    // Longer than announced, or than can be held: it goes on its way as it comes.
+    this.#waitingHead = null
+    this.#writer.begin(this.#status, head, false)
+    return this.#writer.write(Buffer.concat(this.#held.splice(0)))
   }
 
   onComplete(): void {
     const rest = this.#reader?.end() ?? null
-    if (this.#isRelayed && !this.#isCallerGone) {
-      if (rest !== null && rest.length > 0) this.#writer.write(rest)
-      this.#options.response.end()
+    if (!this.#isNamed && this.#reading.responseId !== "") this.#name()
+    const head = this.#waitingHead
+    if (head === null || this.#isCallerGone) {
+      if (this.#isRelayed && !this.#isCallerGone) {
+        if (rest !== null && rest.length > 0) this.#writer.write(rest)
+        this.#options.response.end()
+      }
+      this.#completed()
+      return
     }
+    const body = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held)
+    const held = this.#options.held?.finish(this.#status, body, this.#reading)
+    if (!(held instanceof Promise)) {
+      this.#release(head, held ?? { headers: [], body })
+      return
+    }
+    held.then(
+      (whole) => this.#release(head, whole),
+      (cause: Error) => {
+        this.#waitingHead = null
+        this.#isRelayed = false
+        this.onError(cause)
+      },
+    )
+  }
+
+  #release(head: string[], { headers, body }: Held): void {
+    const { response } = this.#options
+    const own = head.concat(headers)
+    for (let i = 0; i < own.length; i += 2) if (own[i] === "content-length") own[i + 1] = String(body.length)
+    response.writeHead(this.#status, own)
+    response.end(body)
+    this.#completed()
+  }
+
+  #completed(): void {
     const isRefusedCredential = !this.#isRelayed
     const error = isRefusedCredential ? credentialRefused(this.#options.providerName) : null
     const isFailed = this.#status >= 400
@@ -121,6 +193,8 @@ export class Relay implements Http1Handler {
     const failure = failureOf(cause, this.#options.providerName)
     // What the reader still holds back is half an event, which no client could read.
     this.#reader?.end()
+    // Nothing has left yet: the caller can be told properly.
+    if (this.#waitingHead !== null) this.#isRelayed = false
     if (this.#isRelayed && !this.#isCallerGone) this.#breakOff(failure)
     const isAnswered = this.#status > 0 && this.#status < 400
     this.#finish({

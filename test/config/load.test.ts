@@ -221,6 +221,7 @@ models:
     expect(folder.loaded(yaml).config.providers.vllm).toEqual({
       dialect: "openai",
       base_url: "http://127.0.0.1:8000/v1",
+      credential: "account",
       region: "",
       account: "default",
       priced_as: "vllm",

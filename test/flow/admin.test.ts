@@ -211,10 +211,12 @@ describe("operations", () => {
     const { paths } = (await (await fetch(`${app.url}/openapi.json`)).json()) as { paths: Record<string, object> }
     expect(Object.keys(paths).sort()).toEqual([
       "/admin/v1/keys",
+      "/admin/v1/keys/{id}",
       "/admin/v1/keys/{id}/revoke",
       "/admin/v1/limits",
       "/admin/v1/limits/{id}",
       "/admin/v1/projects",
+      "/admin/v1/projects/{id}",
       "/admin/v1/usage/records",
       "/admin/v1/usage/summary",
       "/admin/v1/users",

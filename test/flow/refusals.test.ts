@@ -102,10 +102,16 @@ describe("who may not call is told why, and nothing is forwarded", () => {
 describe("what cannot be forwarded is refused in OpenAI's shape", () => {
   test("bad JSON", async () =>
     expect(await post(key, "{")).toMatchObject({ status: 400, error: { code: "invalid_json" } }))
-  test("an unknown route, with the doors there are", async () => {
-    expect(await post(key, body(), "/v1/embeddings")).toMatchObject({
+  test("a route that nobody can meter, with how to allow it", async () => {
+    expect(await post(key, body(), "/v1/fine_tuning/jobs")).toMatchObject({
+      status: 403,
+      error: { code: "route_not_metered", message: expect.stringContaining("unmetered: allow") },
+    })
+  })
+  test("no route at all, with the doors there are", async () => {
+    expect(await post(key, body(), "/v1/chat/completions/")).toMatchObject({
       status: 404,
-      error: { code: "route_not_found", message: expect.stringContaining("/v1/chat/completions") },
+      error: { code: "route_not_found", message: expect.stringContaining("/chat/completions") },
     })
   })
   test.each([
@@ -126,7 +132,7 @@ describe("what cannot be forwarded is refused in OpenAI's shape", () => {
     expect(upstream.requests).toHaveLength(0)
   })
   test("a wrong method", async () => {
-    const response = await fetch(app.url + CHAT)
+    const response = await fetch(app.url + CHAT, { headers: { authorization: `Bearer ${key}` } })
     expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"])
   })
   test("a body that says it is too large, and one that does not say", async () => {

@@ -105,13 +105,13 @@ describe("bytes", () => {
       chunks: [Buffer.from("{}")],
     })
     const answer = await send(ask("m"), {
-      headers: { cookie: "c=d", "x-forwarded-for": "10.0.0.1", "x-api-key": "sk-caller", "x-request-id": "mine" },
+      headers: { cookie: "c=d", "x-forwarded-for": "10.0.0.1", "x-request-id": "mine" },
     })
     expect(upstream.requests[0]?.headers).toMatchObject({
       authorization: "Bearer sk-up",
       "accept-encoding": "identity",
     })
-    for (const name of ["cookie", "x-forwarded-for", "x-api-key", "x-request-id"])
+    for (const name of ["cookie", "x-forwarded-for", "x-request-id"])
       expect(upstream.requests[0]?.headers).not.toHaveProperty(name)
     for (const name of ["set-cookie", "openai-organization", "x-ratelimit-limit-requests"])
       expect(answer.headers).not.toHaveProperty(name)
@@ -232,9 +232,22 @@ describe("providers that fail", () => {
     expect(record.output_tokens).toBeGreaterThan(0)
     expect(record.output_tokens).toBeLessThan(30)
   })
-  test("a body shorter than it says: cut for the caller too, estimated", async () => {
+  test("a short body that breaks off was held back, so the caller is told; it is estimated", async () => {
     upstream.enqueue({
       headers: { "content-type": "application/json", "content-length": "500" },
+      chunks: [Buffer.from('{"id":"x"'), "close"],
+    })
+    const answer = await send(ask("m"))
+    expect(answer.status).toBe(502)
+    expect(JSON.parse(answer.bodyBytes.toString()).error.code).toBe("upstream_error")
+    expect(await app.record(answer.headers["x-request-id"] ?? "")).toMatchObject({
+      end_state: "upstream_error",
+      usage_source: "estimated",
+    })
+  })
+  test("a long body shorter than it says: cut for the caller too, estimated", async () => {
+    upstream.enqueue({
+      headers: { "content-type": "application/json", "content-length": "500000" },
       chunks: [Buffer.from('{"id":"x"'), "close"],
     })
     const answer = await send(ask("m"))

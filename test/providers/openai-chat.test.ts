@@ -3,19 +3,23 @@ import { describe, expect, test } from "vitest"
 import type { RequestFacts } from "../../src/providers/dialect.ts"
 import { openAiChat } from "../../src/providers/openai-chat.ts"
 
+const FORM = { model: null, isStream: null, contentType: "application/json" }
+
 function facts(body: string): RequestFacts {
-  const read = openAiChat.readRequest(Buffer.from(body))
+  const read = openAiChat.readRequest(Buffer.from(body), FORM)
   if (read.kind !== "read") throw new Error(read.message)
   return read.facts
 }
 
 function refusal(body: string) {
-  const read = openAiChat.readRequest(Buffer.from(body))
+  const read = openAiChat.readRequest(Buffer.from(body), FORM)
   return read.kind === "invalid" ? { code: read.code, param: read.param, message: read.message } : read.kind
 }
 
 function rewritten(body: string, model: string, injectsUsage: boolean): string {
-  return openAiChat.rewriteRequest(Buffer.from(body), facts(body), { model, injectsUsage }).toString()
+  return openAiChat
+    .rewriteRequest(Buffer.from(body), facts(body), { model, injectsUsage, outputTokensMax: null }, FORM)
+    .toString()
 }
 
 describe("a request that cannot be metered is refused with the reason", () => {

@@ -10,7 +10,7 @@ import { admitCall } from "../../src/proxy/admit-call.ts"
 import type { Call } from "../../src/proxy/call.ts"
 import type { DataPlane } from "../../src/proxy/data-plane.ts"
 import type { Asked } from "../../src/proxy/read-request.ts"
-import { writeRefusal } from "../../src/proxy/refuse.ts"
+import { refuse } from "../../src/proxy/refuse.ts"
 import { limitOf } from "../contract/limit-store.ts"
 
 const awayStore = new Proxy({} as AdmissionStore, {
@@ -43,10 +43,31 @@ async function callUnder(onStoreFailure: StoreFailurePolicy) {
     writeHead: (status: number, headers: string[]) => written.push(status, headers),
     end: (body: string) => written.push(JSON.parse(body)),
   }
-  const call = { id: "call_1", arrivedMs: Date.now(), admitted: null, response } as unknown as Call
-  const facts = { model: "m", isStream: false, asksUsage: false, outputTokensMax: 5, tier: "", endCustomer: "" }
-  const asked: Asked = { kind: "asked", body: Buffer.from("{}"), facts }
-  const reply = await admitCall(plane, call, { limits } as unknown as VirtualKey, asked, {} as Route)
+  const call = {
+    id: "call_1",
+    arrivedMs: Date.now(),
+    admitted: null,
+    response,
+    door: { api: "openai" },
+  } as unknown as Call
+  const facts = {
+    model: "m",
+    isStream: false,
+    asksUsage: false,
+    outputTokensMax: 5,
+    tier: "",
+    endCustomer: "",
+    conversation: "",
+    units: null,
+    isFree: false,
+  }
+  const form = { model: null, isStream: null, contentType: "application/json" }
+  const asked: Asked = { kind: "asked", body: Buffer.from("{}"), facts, form }
+  const reply = await admitCall(plane, call, { limits } as unknown as VirtualKey, asked, {
+    route: {} as Route,
+    object: null,
+    outputTokensMax: null,
+  })
   await store.stop()
   return { reply, call, started, written }
 }
@@ -58,7 +79,7 @@ it.each<StoreFailurePolicy>(["deny", "local"])(
     if (reply.kind !== "refused") throw new Error("the call was admitted")
     expect(reply.reason).toBe("store away")
     expect([call.admitted, started]).toEqual([null, []])
-    writeRefusal(call, reply.error)
+    refuse(call, reply.error)
     const [status, headers, body] = written as [number, string[], { error: Record<string, string> }]
     expect(status).toBe(503)
     expect(headers[headers.indexOf("retry-after") + 1]).toBe("1")

@@ -15,7 +15,12 @@ function relay(
   encoding = "",
 ): { out: Buffer; reading: Reading } {
   const reading = newReading()
-  const reader = new AnswerReader(openAiChat, reading, { isSse: fixture.isSse, encoding, hidesUsage })
+  const reader = new AnswerReader(openAiChat, reading, {
+    isSse: fixture.isSse,
+    contentType: fixture.isSse ? "text/event-stream" : "application/json",
+    encoding,
+    hidesUsage,
+  })
   const shown = chunks.map((chunk) => reader.push(chunk))
   return { out: Buffer.concat([...shown, reader.end() ?? Buffer.alloc(0)]), reading }
 }
@@ -107,7 +112,12 @@ describe("what no provider should send", () => {
     const usage = 'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}\n\n'
     const answer = Buffer.from(`${long}${usage}data: [DONE]\n\n`)
     const reading = newReading()
-    const reader = new AnswerReader(openAiChat, reading, { isSse: true, encoding: "", hidesUsage: true })
+    const reader = new AnswerReader(openAiChat, reading, {
+      isSse: true,
+      contentType: "text/event-stream",
+      encoding: "",
+      hidesUsage: true,
+    })
     const shown: Buffer[] = []
     let waitingMax = 0
     for (let at = 0; at < answer.length; at += 16_384) {

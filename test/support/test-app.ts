@@ -16,6 +16,14 @@ export type NewKey = {
   project_id?: string
   user_id?: string
   allowed_models?: string[]
+  allowed_endpoints?: string[]
+  ip_allow?: string[]
+  unmetered?: "allow" | "deny"
+  attribute_users?: boolean
+  max_output_tokens?: number
+  max_input_tokens?: number
+  max_cost_usd?: string
+  cap_policy?: "clamp" | "deny"
   expires_at?: string
   limits?: { kind: string; window: string; cap: string | number; on_store_failure?: string }[]
 }

@@ -1,0 +1,271 @@
+/**
+ * Every endpoint of the three APIs that Tallygate knows, in one table: how it is called, how its bytes are read, what
+ * decides where a call goes, and which provider object it makes, uses or lists. Paths stand without the API's version,
+ * as they follow a provider's base URL. (OpenAI API reference; Anthropic API reference; Gemini API reference.)
+ */
+import type { ProviderObjectKind } from "../identity/provider-object.ts"
+import { anthropicBatchResults } from "./anthropic-batch.ts"
+import { anthropicCountTokens, anthropicMessages } from "./anthropic-messages.ts"
+import type { Api, Dialect } from "./dialect.ts"
+import { googleCountTokens, googleEmbed, googlePredict } from "./google-embed.ts"
+import { googleGenerate } from "./google-generate.ts"
+import { anthropicObject, googleObject, openAiObject } from "./object-call.ts"
+import { openAiSpeech, openAiTranscription } from "./openai-audio.ts"
+import { openAiBatchOutput } from "./openai-batch.ts"
+import { openAiChat } from "./openai-chat.ts"
+import { openAiCompletions } from "./openai-completions.ts"
+import { openAiEmbeddings, openAiModerations } from "./openai-embeddings.ts"
+import { openAiImages } from "./openai-images.ts"
+import { openAiResponses } from "./openai-responses.ts"
+
+export type ObjectUse = {
+  readonly kind: ProviderObjectKind
+  /** `create`: the answer's id is a new object's. `use` and `delete`: the path names one. `list`: the answer lists some. */
+  readonly act: "create" | "use" | "delete" | "list"
+  /** Reads usage that the provider reports only now, for the object that the path names; null where it never does. */
+  readonly laterUsage: Dialect | null
+}
+
+export type Endpoint = {
+  /** Name on the usage record and in a key's `allowed_endpoints`. */
+  readonly name: string
+  readonly api: Api
+  /** `*` takes any. */
+  readonly method: string
+  /** `{id}` stands for one segment, a last `*` for one or more. */
+  readonly path: string
+  readonly dialect: Dialect
+  /** What decides which provider is asked: the model that the request names, or the object that it names. */
+  readonly routedBy: "model" | "object"
+  readonly object: ObjectUse | null
+  /** False where nobody here can tell what a call costs. */
+  readonly isMetered: boolean
+}
+
+type Method = "GET" | "POST" | "PATCH" | "DELETE" | "*"
+
+function model(
+  api: Api,
+  name: string,
+  path: string,
+  dialect: Dialect,
+  creates: ProviderObjectKind | null = null,
+): Endpoint {
+  const object = creates === null ? null : ({ kind: creates, act: "create", laterUsage: null } as const)
+  return { name, api, method: "POST", path, dialect, routedBy: "model", object, isMetered: true }
+}
+
+const OBJECT_DIALECTS: Readonly<Record<Api, Dialect>> = {
+  openai: openAiObject,
+  anthropic: anthropicObject,
+  google: googleObject,
+}
+
+function object(
+  api: Api,
+  kind: ProviderObjectKind,
+  [name, method, path]: readonly [name: string, method: Method, path: string],
+  act: ObjectUse["act"],
+  laterUsage: Dialect | null = null,
+): Endpoint {
+  const dialect = OBJECT_DIALECTS[api]
+  return { name, api, method, path, dialect, routedBy: "object", object: { kind, act, laterUsage }, isMetered: true }
+}
+
+/** Create, list, retrieve, change and delete, as nearly all kinds of objects have them. */
+function life(api: Api, kind: ProviderObjectKind, name: string, path: string): Endpoint[] {
+  return [
+    object(api, kind, [`${name}.create`, "POST", path], "create"),
+    object(api, kind, [`${name}.list`, "GET", path], "list"),
+    object(api, kind, [`${name}.retrieve`, "GET", `${path}/{id}`], "use"),
+    object(api, kind, [`${name}.update`, "POST", `${path}/{id}`], "use"),
+    object(api, kind, [`${name}.update`, "PATCH", `${path}/{id}`], "use"),
+    object(api, kind, [`${name}.delete`, "DELETE", `${path}/{id}`], "delete"),
+  ]
+}
+
+function within(api: Api, kind: ProviderObjectKind, name: string, path: string): Endpoint {
+  return object(api, kind, [name, "*", `${path}/{id}/*`], "use")
+}
+
+/** Compacting takes no bound of its output. */
+const openAiCompaction: Dialect = {
+  ...openAiResponses,
+  rewriteRequest: (body, facts, rewrite, form) =>
+    openAiResponses.rewriteRequest(body, facts, { ...rewrite, outputTokensMax: null }, form),
+}
+
+const OPENAI: readonly Endpoint[] = [
+  model("openai", "chat.completions", "/chat/completions", openAiChat),
+  model("openai", "responses", "/responses", openAiResponses, "response"),
+  model("openai", "responses.compact", "/responses/compact", openAiCompaction),
+  model("openai", "completions", "/completions", openAiCompletions),
+  model("openai", "embeddings", "/embeddings", openAiEmbeddings),
+  model("openai", "moderations", "/moderations", openAiModerations),
+  model("openai", "images.generations", "/images/generations", openAiImages),
+  model("openai", "images.edits", "/images/edits", openAiImages),
+  model("openai", "images.variations", "/images/variations", openAiImages),
+  model("openai", "audio.speech", "/audio/speech", openAiSpeech),
+  model("openai", "audio.transcriptions", "/audio/transcriptions", openAiTranscription),
+  model("openai", "audio.translations", "/audio/translations", openAiTranscription),
+  object("openai", "response", ["responses.retrieve", "GET", "/responses/{id}"], "use", openAiResponses),
+  object("openai", "response", ["responses.delete", "DELETE", "/responses/{id}"], "delete"),
+  object("openai", "response", ["responses.cancel", "POST", "/responses/{id}/cancel"], "use", openAiResponses),
+  object("openai", "response", ["responses.input_items", "GET", "/responses/{id}/input_items"], "use"),
+  ...life("openai", "file", "files", "/files"),
+  object("openai", "file", ["files.content", "GET", "/files/{id}/content"], "use", openAiBatchOutput),
+  ...life("openai", "batch", "batches", "/batches"),
+  object("openai", "batch", ["batches.cancel", "POST", "/batches/{id}/cancel"], "use"),
+  ...life("openai", "vector_store", "vector_stores", "/vector_stores"),
+  within("openai", "vector_store", "vector_stores.contents", "/vector_stores"),
+  object("openai", "upload", ["uploads.create", "POST", "/uploads"], "create"),
+  within("openai", "upload", "uploads.parts", "/uploads"),
+  ...life("openai", "container", "containers", "/containers"),
+  within("openai", "container", "containers.files", "/containers"),
+  ...life("openai", "conversation", "conversations", "/conversations"),
+  within("openai", "conversation", "conversations.items", "/conversations"),
+  // A job's price is known when it is done, in seconds of video; nobody here reads that yet.
+  ...life("openai", "video", "videos", "/videos").map(asUnmetered),
+  asUnmetered(within("openai", "video", "videos.content", "/videos")),
+]
+
+const ANTHROPIC: readonly Endpoint[] = [
+  model("anthropic", "messages", "/messages", anthropicMessages),
+  model("anthropic", "messages.count_tokens", "/messages/count_tokens", anthropicCountTokens),
+  ...life("anthropic", "message_batch", "messages.batches", "/messages/batches"),
+  object(
+    "anthropic",
+    "message_batch",
+    ["messages.batches.results", "GET", "/messages/batches/{id}/results"],
+    "use",
+    anthropicBatchResults,
+  ),
+  within("anthropic", "message_batch", "messages.batches.cancel", "/messages/batches"),
+  ...life("anthropic", "file", "files", "/files"),
+  within("anthropic", "file", "files.content", "/files"),
+]
+
+const GOOGLE: readonly Endpoint[] = [
+  model("google", "generate_content", "/models/{model}:generateContent", googleGenerate),
+  model("google", "stream_generate_content", "/models/{model}:streamGenerateContent", googleGenerate),
+  model("google", "embed_content", "/models/{model}:embedContent", googleEmbed),
+  model("google", "batch_embed_contents", "/models/{model}:batchEmbedContents", googleEmbed),
+  model("google", "count_tokens", "/models/{model}:countTokens", googleCountTokens),
+  model("google", "predict", "/models/{model}:predict", googlePredict),
+  ...life("google", "cached_content", "cached_contents", "/cachedContents"),
+  ...life("google", "file", "files", "/files"),
+  object("google", "file", ["files.create", "POST", "/upload/files"], "create"),
+]
+
+function asUnmetered(endpoint: Endpoint): Endpoint {
+  return { ...endpoint, isMetered: false }
+}
+
+export const ENDPOINTS: readonly Endpoint[] = [...OPENAI, ...ANTHROPIC, ...GOOGLE]
+
+const UNMETERED: Readonly<Record<Api, Endpoint>> = {
+  openai: unmeteredOf("openai"),
+  anthropic: unmeteredOf("anthropic"),
+  google: unmeteredOf("google"),
+}
+
+/** Stands for whatever an API has besides the endpoints that are known. */
+export function unmetered(api: Api): Endpoint {
+  return UNMETERED[api]
+}
+
+function unmeteredOf(api: Api): Endpoint {
+  const dialect = OBJECT_DIALECTS[api]
+  return {
+    name: "unmetered",
+    api,
+    method: "*",
+    path: "/*",
+    dialect,
+    routedBy: "object",
+    object: null,
+    isMetered: false,
+  }
+}
+
+/** What a path says besides which endpoint it is. */
+export type EndpointMatch = {
+  readonly endpoint: Endpoint
+  /** The object that the path names, as its owner entered it; null where it names none. */
+  readonly objectId: string | null
+  /** The model that the path names (Google); null where the body does. */
+  readonly model: string | null
+}
+
+/** Paths without a variable segment, which nearly every call has, are found at once. */
+const FIXED = new Map(
+  ENDPOINTS.filter(({ path }) => !/[{*]/.test(path)).map((endpoint) => [keyOf(endpoint.api, endpoint), endpoint]),
+)
+const VARIABLE = ENDPOINTS.filter(({ path }) => path.includes("{id}"))
+const ACTIONS = new Map(
+  GOOGLE.flatMap((endpoint) => {
+    const action = /\{model\}:(\w+)$/.exec(endpoint.path)?.[1]
+    return action === undefined ? [] : [[action, endpoint] as const]
+  }),
+)
+const MODEL_ACTION = /^\/(models|tunedModels)\/([^/:]{1,256}):(\w{1,64})$/
+
+/** The endpoint of an API behind a method and a path; null where none is known. */
+export function matchEndpoint(api: Api, method: string, path: string): EndpointMatch | null {
+  const fixed = FIXED.get(keyOf(api, { method, path }))
+  if (fixed !== undefined) return { endpoint: fixed, objectId: null, model: null }
+  if (api === "google") {
+    const action = MODEL_ACTION.exec(path)
+    if (action !== null) return matchAction(method, action)
+  }
+  const segments = path.split("/")
+  for (const endpoint of VARIABLE) {
+    if (endpoint.api !== api || (endpoint.method !== method && endpoint.method !== "*")) continue
+    const id = idIn(endpoint.path.split("/"), segments)
+    if (id !== null) return { endpoint, objectId: objectIdOf(endpoint, segments[1] ?? "", id), model: null }
+  }
+  return null
+}
+
+/** The methods that a known path takes; none where the path is not known at all. */
+export function methodsOf(api: Api, path: string): string[] {
+  return ["GET", "POST", "PATCH", "DELETE"].filter((method) => matchEndpoint(api, method, path) !== null)
+}
+
+function keyOf(api: Api, { method, path }: { readonly method: string; readonly path: string }): string {
+  return `${api} ${method} ${path}`
+}
+
+function matchAction(method: string, [, collection, name, action]: RegExpExecArray): EndpointMatch | null {
+  const endpoint = ACTIONS.get(action ?? "")
+  if (endpoint === undefined || method !== endpoint.method || name === undefined) return null
+  const decoded = decodedOrNull(name)
+  if (decoded === null) return null
+  return { endpoint, objectId: null, model: collection === "models" ? decoded : `${collection}/${decoded}` }
+}
+
+/** The segment at `{id}`; null where the path is another one. */
+function idIn(pattern: readonly string[], segments: readonly string[]): string | null {
+  const isOpen = pattern.at(-1) === "*"
+  if (isOpen ? segments.length < pattern.length : segments.length !== pattern.length) return null
+  let id = ""
+  for (const [index, part] of pattern.entries()) {
+    const segment = segments[index] ?? ""
+    if (part === "{id}") id = segment
+    else if (part !== "*" && part !== segment) return null
+  }
+  return id === "" || segments.some((segment, index) => index > 0 && segment === "") ? null : decodedOrNull(id)
+}
+
+/** Google names its objects with their collection: `files/abc`. */
+function objectIdOf(endpoint: Endpoint, collection: string, id: string): string {
+  return endpoint.api === "google" ? `${collection}/${id}` : id
+}
+
+function decodedOrNull(segment: string): string | null {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Books usage that a provider reports after the call that caused it: a response that ran in the background, the output of
+ * a batch. The record was prepared when the object was made, under an id of its own, so that however many ask for the
+ * object, wherever and whenever, the ledger takes one of them; it is charged to the key that made the object.
+ */
+import { recordText } from "../ledger/record-text.ts"
+import type { UsageRecord } from "../ledger/usage-record.ts"
+import type { Admitted, Answer, Call } from "./call.ts"
+import type { DataPlane } from "./data-plane.ts"
+import type { Booking } from "./objects-born.ts"
+import { chargeLater } from "./record.ts"
+
+/** Books what the answer reports, where its object waits for it. Never throws: what fails is booked by the next who asks. */
+export async function bookLater(plane: DataPlane, call: Call, admitted: Admitted, answer: Answer): Promise<void> {
+  const { object } = admitted
+  const { reading } = answer
+  if (object === null || object.booking === null || reading.usage === null) return
+  // Half of a batch's output is not its bill.
+  if (call.endpoint.object?.laterUsage === null || !reading.isFinished || answer.endState !== "complete") return
+  try {
+    if (await plane.objects.isBooked(object.provider, object.id)) return
+    const { record } = object.booking as Booking
+    await book(plane, { ...record }, answer, object.keyId)
+    await plane.objects.takeBooking(object.provider, object.id)
+  } catch (error) {
+    plane.log.error({ err: error, request_id: call.id, object: object.id }, "later usage could not be booked yet")
+  }
+}
+
+async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId: string): Promise<void> {
+  const { reading } = answer
+  if (reading.usage === null) return
+  const key = await plane.directory.keyById(keyId)
+  if (reading.model !== "") {
+    record.model_served = reading.model
+    // A batch names its model only in its output.
+    if (record.model_routed === "") record.model_routed = record.model_requested = reading.model
+  }
+  record.tier_served = reading.tier
+  record.outcome = reading.hasError ? "error" : "ok"
+  record.end_state = "complete"
+  record.http_status = 200
+  const origin = { source: "provider", estimator: "", raw: reading.usageRaw, isMismatch: reading.isMismatch } as const
+  const atMs = Date.parse(record.time)
+  const charging = chargeLater(plane, record, { usage: reading.usage, origin }, key?.limits ?? [], atMs)
+  plane.journal.end(record.id, recordText(record))
+  plane.metrics.answered(record)
+  await charging
+}

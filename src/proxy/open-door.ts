@@ -1,0 +1,118 @@
+/**
+ * Which door a request comes in by. `/v1/…` is OpenAI's API, and Anthropic's where it is Messages or carries
+ * `anthropic-version`; `/v1beta/…` is Google's; `/{provider}/…` speaks to one provider as it is. A path that is not
+ * written plainly is no door at all: what this reads and what a provider reads must be the same.
+ */
+import type { IncomingMessage } from "node:http"
+import type { Api } from "../providers/dialect.ts"
+import { type EndpointMatch, matchEndpoint } from "../providers/endpoint.ts"
+import type { Provider, Router } from "../providers/router.ts"
+
+export type Door = {
+  readonly api: Api
+  readonly match: EndpointMatch | null
+  /** The path after the API's version, as it was sent. */
+  readonly path: string
+  /** With its `?` and without a credential; '' where there is none. */
+  readonly query: string
+  /** The query's `key`: a credential in Google's manner. */
+  readonly queryKey: string | null
+  /** The provider that the path names outright; null where the model decides. */
+  readonly provider: Provider | null
+  /** The API's version where callers choose it (Google); '' where the provider's base URL does. */
+  readonly version: string
+}
+
+/** Segments of letters, digits and the marks that APIs use, so that nothing is left for a provider to normalise. */
+const PLAIN_PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9_\-.:~@%,=+]+)+$/
+/** Escapes are for what an id may hold; an escaped slash, dot or letter would be read as another path by some servers. */
+const STRANGE_ESCAPE = /%(?:2[ef]|5c|25|0|1|3[0-9]|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9ae])/i
+/** Google's SDKs ask for one version or another; what is known of an endpoint holds for all. */
+const GOOGLE_PATH = /^(\/upload)?\/(v1beta|v1alpha|v1)(\/.*)$/
+
+/** True where the data plane answers this path, be it with a refusal. */
+export function isDataPlanePath(router: Router, path: string): boolean {
+  if (path.startsWith("/v1") && /^\/v1(?:beta|alpha)?(?:\/|$)/.test(path)) return true
+  if (path.startsWith("/upload/")) return GOOGLE_PATH.test(path)
+  const end = path.indexOf("/", 1)
+  return end > 0 && router.providers.has(path.slice(1, end))
+}
+
+/** Whose API a path is spoken in, as far as the path alone tells: in whose shape to say that this proxy is closing. */
+export function apiOf(path: string): Api {
+  if (path.startsWith("/v1/messages")) return "anthropic"
+  return /^\/(?:upload|v1beta|v1alpha)\//.test(path) ? "google" : "openai"
+}
+
+/** The door of a request whose path `isDataPlanePath`. */
+export function openDoor(router: Router, request: IncomingMessage, path: string): Door {
+  const url = request.url ?? ""
+  const { query, queryKey } = splitQuery(url.length === path.length ? "" : url.slice(path.length))
+  const { api, rest, provider, version } = place(router, request, path)
+  const isPlain = PLAIN_PATH.test(rest) && !(rest.includes("%") && STRANGE_ESCAPE.test(rest))
+  const match = isPlain ? matchEndpoint(api, request.method ?? "", rest) : null
+  return { api, match, path: rest, query, queryKey, provider, version }
+}
+
+/** Whether a path without a known endpoint may be passed on as it is: written plainly, and in no other spelling a known one. */
+export function isPassable(door: Door): boolean {
+  if (!PLAIN_PATH.test(door.path) || door.path.includes("%")) return false
+  const lower = door.path.toLowerCase().replace(/^(?:\/(?:v\d\w{0,8}|openai|api))+(?=\/)/, "")
+  return !["GET", "POST", "PATCH", "DELETE"].some((method) => matchEndpoint(door.api, method, lower) !== null)
+}
+
+type Place = Pick<Door, "api" | "provider" | "version"> & { readonly rest: string }
+
+function place(router: Router, request: IncomingMessage, path: string): Place {
+  const { headers } = request
+  if (path === "/v1" || path.startsWith("/v1/")) {
+    const rest = path.slice(3)
+    if (isGoogle(rest, request)) return { api: "google", rest, provider: null, version: "v1" }
+    const isAnthropic = rest.startsWith("/messages") || headers["anthropic-version"] !== undefined
+    return { api: isAnthropic ? "anthropic" : "openai", rest, provider: null, version: "" }
+  }
+  const [, upload = "", version = "", rest = ""] = GOOGLE_PATH.exec(path) ?? []
+  if (version !== "") return { api: "google", rest: upload + rest, provider: null, version }
+  const end = path.indexOf("/", 1)
+  const provider = router.providers.get(path.slice(1, end < 0 ? path.length : end))
+  if (provider === undefined) return { api: "google", rest: path, provider: null, version: "" }
+  return { api: provider.dialect, rest: withinBase(provider, path.slice(end)), provider, version: "" }
+}
+
+/** Google's API has a `/v1` too: calls of a model's methods, and whatever its own SDK sends. */
+function isGoogle(rest: string, { headers }: IncomingMessage): boolean {
+  return headers["x-goog-api-client"] !== undefined || /^\/(?:models|tunedModels)\/[^/]+:\w+$/.test(rest)
+}
+
+/** The path after the provider's base URL, whether or not the caller wrote the base's own path, or its version, in front. */
+function withinBase(provider: Provider, path: string): string {
+  const base = provider.basePath
+  const version = base.slice(base.lastIndexOf("/"))
+  for (const prefix of [base, version]) {
+    if (prefix === "" || prefix === "/") continue
+    if (path.startsWith(`${prefix}/`)) return path.slice(prefix.length)
+    if (provider.dialect === "google" && path.startsWith(`/upload${prefix}/`)) {
+      return `/upload${path.slice(prefix.length + "/upload".length)}`
+    }
+  }
+  return path
+}
+
+function splitQuery(query: string): { query: string; queryKey: string | null } {
+  if (query.length < 2 || !/[?&]key=/.test(query)) return { query: query.length < 2 ? "" : query, queryKey: null }
+  const kept: string[] = []
+  let queryKey: string | null = null
+  for (const part of query.slice(1).split("&")) {
+    if (part.startsWith("key=")) queryKey ??= decoded(part.slice(4))
+    else kept.push(part)
+  }
+  return { query: kept.length === 0 ? "" : `?${kept.join("&")}`, queryKey }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * Where a call goes that makes, uses or lists objects of a provider, and whether the objects that it names, in its path
+ * or in its body, are this key's. What is not is answered as the provider answers for an object that does not exist.
+ */
+import { mayReach, type ProviderObject, type ProviderObjectKind } from "../identity/provider-object.ts"
+import { NotEntered } from "../identity/provider-objects.ts"
+import type { VirtualKey } from "../identity/virtual-key.ts"
+import { ApiError } from "../platform/error-table.ts"
+import { readMultipart } from "../providers/multipart-form.ts"
+import { missingObject } from "../providers/object-missing.ts"
+import { type References, referencedInFields, referencedObjects } from "../providers/object-references.ts"
+import type { Provider, Route } from "../providers/router.ts"
+import type { Call } from "./call.ts"
+import type { DataPlane } from "./data-plane.ts"
+import type { Asked } from "./read-request.ts"
+import type { Refused } from "./route-model.ts"
+
+export type RoutedToObject = {
+  readonly kind: "routed"
+  readonly route: Route
+  readonly object: ProviderObject | null
+}
+
+/** By the object that the path names, to the provider that has it; else to the one that the path names, or the API's first. */
+export async function routeObject(plane: DataPlane, call: Call, key: VirtualKey): Promise<RoutedToObject | Refused> {
+  const { door } = call
+  const candidates = door.provider === null ? plane.router.providersOf(door.api) : [door.provider]
+  const first = candidates[0]
+  if (first === undefined) return noProvider(call)
+  const id = door.match?.objectId ?? null
+  if (id === null) return routedTo(first, null)
+  const kind = call.endpoint.object?.kind ?? null
+  return orUnavailable(async () => {
+    for (const provider of candidates) {
+      const object = (await plane.objects.find(provider.name, [id])).get(id)
+      if (object === undefined) continue
+      return mayReach(object, key, plane.objectPolicy.sharedBy) ? routedTo(provider, object) : missing(call, kind, id)
+    }
+    if (!plane.objectPolicy.adoptsUnknown || kind === null) return missing(call, kind, id)
+    const adopted = await plane.objects.adopt(newObject(call, key, first, kind, id))
+    return mayReach(adopted, key, plane.objectPolicy.sharedBy) ? routedTo(first, adopted) : missing(call, kind, id)
+  })
+}
+
+/** Null where every object that the body refers to is this key's, which nearly always is for want of any. */
+export async function checkReferences(
+  plane: DataPlane,
+  call: Call,
+  key: VirtualKey,
+  asked: Asked,
+  provider: Provider,
+): Promise<Refused | null> {
+  const ids = referencesIn(asked)
+  if (ids.length === 0) return null
+  if (ids === "too many") {
+    const message = "The request body refers to more than 1,000 files or other objects. Send fewer in one call."
+    return { kind: "refused", error: new ApiError("invalid_request", message), reason: "bad request" }
+  }
+  const checked = await orUnavailable(async () => {
+    const found = await plane.objects.find(provider.name, ids)
+    for (const id of ids) {
+      const object = found.get(id)
+      if (object === undefined && plane.objectPolicy.adoptsUnknown) continue
+      if (object === undefined || !mayReach(object, key, plane.objectPolicy.sharedBy)) return missing(call, null, id)
+    }
+    return null
+  })
+  return checked
+}
+
+function referencesIn({ body, form }: Asked): References {
+  if (!form.contentType.startsWith("multipart/")) return referencedObjects(body)
+  return referencedInFields(readMultipart(body, form.contentType)?.fields ?? [])
+}
+
+/** An object as it is entered for the key of this call. */
+export function newObject(
+  call: Call,
+  key: VirtualKey,
+  provider: Pick<Provider, "name">,
+  kind: ProviderObjectKind,
+  id: string,
+  booking: unknown = null,
+): ProviderObject {
+  return {
+    provider: provider.name,
+    id,
+    kind,
+    organizationId: key.organizationId,
+    projectId: key.projectId,
+    keyId: key.id,
+    callId: call.id,
+    booking,
+    bookedAtMs: null,
+  }
+}
+
+function routedTo(provider: Provider, object: ProviderObject | null): RoutedToObject {
+  return { kind: "routed", route: { provider, model: "" }, object }
+}
+
+function missing(call: Call, kind: ProviderObjectKind | null, id: string): Refused {
+  const { status, body } = missingObject(call.door.api, kind, id)
+  const code = status === 403 ? "object_not_permitted" : "object_not_found"
+  return { kind: "refused", error: new ApiError(code, "No such object.", { body }), reason: "no such object" }
+}
+
+function noProvider({ door }: Call): Refused {
+  const message =
+    `No provider with the ${door.api} API is configured, so there is none for ${door.path.slice(0, 100)}. ` +
+    "Providers stand under `providers:` in proxy.config.yaml."
+  return { kind: "refused", error: new ApiError("provider_not_configured", message), reason: "no provider" }
+}
+
+/** Whose an object is cannot be told while Postgres is away: nothing is let through on a guess. */
+async function orUnavailable<T>(ask: () => Promise<T>): Promise<T | Refused> {
+  try {
+    return await ask()
+  } catch (cause) {
+    if (cause instanceof TypeError) throw cause
+    const message = "Whose object this is cannot be looked up at the moment. Nothing was forwarded; please try again."
+    const headers = [["retry-after", "2"]] as const
+    const error = new ApiError("object_store_unavailable", message, { headers, cause })
+    return { kind: "refused", error, reason: cause instanceof NotEntered ? "objects full" : "objects unavailable" }
+  }
+}
