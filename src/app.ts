@@ -293,6 +293,10 @@ function openServer(config: Config, plane: DataPlane, serveOther: ReturnType<typ
     requestBodyMs: config.timeouts.request_body_ms,
   })
   plane.metrics.watchActive(() => server.inFlight)
+  plane.metrics.watchAttribution(
+    () => plane.newValues.folded,
+    () => plane.objects.waiting,
+  )
   return server
 }
 

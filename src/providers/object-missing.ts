@@ -31,7 +31,8 @@ const BEGINNINGS: readonly (readonly [string, ProviderObjectKind])[] = [
   ["cachedContents/", "cached_content"],
 ]
 
-function kindOf(id: string): ProviderObjectKind {
+/** What an id is of, by its beginning: providers name each kind in its own way. */
+export function kindOf(id: string): ProviderObjectKind {
   return BEGINNINGS.find(([beginning]) => id.startsWith(beginning))?.[1] ?? "file"
 }
 

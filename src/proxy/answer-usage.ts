@@ -21,8 +21,8 @@ export function reportedUsage(call: Call, admitted: Admitted, answer: Answer): A
   if (!call.endpoint.isMetered) return answer.mayBeBilled ? UNMETERED : NOTHING
   // What a provider reports of an object that exists already was booked, or is, for the call that made it.
   if (admitted.facts.isFree) return NOTHING
-  // Reported later, to whoever asks for the object again.
-  if (reading.isPending) return NOTHING
+  // Booked with the object, now or when somebody asks for it again.
+  if (reading.isPending || call.awaited !== null) return NOTHING
   if (reading.usage !== null) {
     // Cut before its end: what was reported is the input, and the output has to be counted.
     if (call.endpoint.dialect.reportsOutputLast === true && !reading.isFinished) return null

@@ -12,11 +12,12 @@ import { chargeLater } from "./record.ts"
 
 /** Books what the answer reports, where its object waits for it. Never throws: what fails is booked by the next who asks. */
 export async function bookLater(plane: DataPlane, call: Call, admitted: Admitted, answer: Answer): Promise<void> {
-  const { object } = admitted
   const { reading } = answer
+  const isAskedFor = call.endpoint.object?.laterUsage != null
+  const object = call.awaited ?? (isAskedFor ? admitted.object : null)
   if (object === null || object.booking === null || reading.usage === null) return
   // Half of a batch's output is not its bill.
-  if (call.endpoint.object?.laterUsage === null || !reading.isFinished || answer.endState !== "complete") return
+  if (!reading.isFinished || (isAskedFor && answer.endState !== "complete")) return
   try {
     if (await plane.objects.isBooked(object.provider, object.id)) return
     const { record } = object.booking as Booking

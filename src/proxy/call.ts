@@ -29,6 +29,8 @@ export type Call = {
   /** The caller's own provider credential, beside its virtual key. Never stored, never logged. */
   callerCredential: CallerCredential | null
   admitted: Admitted | null
+  /** What this call has made and whose usage is booked apart from it, since it may come later; null for nearly all. */
+  awaited: ProviderObject | null
 }
 
 /** What admission gave the call; from here on the exit must settle. */
@@ -89,5 +91,6 @@ export function openCall(plane: DataPlane, door: Door, request: IncomingMessage,
     key: null,
     callerCredential: null,
     admitted: null,
+    awaited: null,
   }
 }

@@ -8,6 +8,7 @@ import { heldAnswers } from "./held-answer.ts"
 import { enterNamed } from "./objects-born.ts"
 import { ownHeaders } from "./own-headers.ts"
 import { Relay } from "./relay.ts"
+import { throughHere } from "./upload-url.ts"
 
 export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promise<Answer> {
   const { facts, route, form, outputTokensMax } = admitted
@@ -22,6 +23,7 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
       hidesUsage: injectsUsage,
       isOurCredential: provider.credential === "account",
       held: heldAnswers(plane, call, admitted),
+      adaptHeaders: call.endpoint.path === "/upload/files" ? (headers) => throughHere(call, headers) : null,
       onNamed: enterNamed(plane, call, admitted),
       providerName: provider.name,
       drainMs: provider.timeouts.drainMs,

@@ -20,11 +20,15 @@ const PAGES_MAX = 20
 
 export function heldAnswers(plane: DataPlane, call: Call, admitted: Admitted): HeldAnswers {
   const { object } = call.endpoint
+  const isList = object?.act === "list"
   const isAboutObjects =
     object !== null && (object.act !== "use" || object.kind === "batch" || object.kind === "upload")
   return {
+    // Whatever form a list comes in: nobody but its owner is to see an object.
+    isRequired: isList,
     bytesMax: (status, head) => {
       if (status >= 300) return 0
+      if (isList) return OBJECT_BYTES_MAX
       if (isAboutObjects) return isJson(head) ? OBJECT_BYTES_MAX : 0
       return isCosted(head) && !admitted.facts.isFree ? COSTED_BYTES_MAX : 0
     },

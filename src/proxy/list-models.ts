@@ -16,7 +16,7 @@ const EPOCH = "1970-01-01T00:00:00Z"
 
 /** The id that follows `/models/`, '' for the list; null where the request asks for something else. */
 export function modelListPath({ door, request }: Call): string | null {
-  if (request.method !== "GET" || door.provider !== null) return null
+  if (request.method !== "GET") return null
   if (door.path === "/models") return ""
   return door.path.startsWith("/models/") ? door.path.slice("/models/".length) : null
 }
@@ -29,7 +29,7 @@ export async function listModels(plane: DataPlane, call: Call, asked: string): P
     plane.metrics.refused(identified.error, identified.reason)
     return
   }
-  const models = modelsFor(plane, identified.key)
+  const models = modelsFor(plane, identified.key, call.door.provider?.name ?? null)
   if (asked === "") return writeJson(call, listOf(api, models))
   const model = models.find(({ id }) => id === asked || encodeURIComponent(id) === asked)
   if (model !== undefined) return writeJson(call, shapeOf(api, model))
@@ -37,10 +37,15 @@ export async function listModels(plane: DataPlane, call: Call, asked: string): P
   refuse(call, new ApiError("model_not_found", message, { param: "model" }))
 }
 
-/** The models, sorted by id. */
-function modelsFor(plane: DataPlane, key: VirtualKey): Named[] {
+/** The models, sorted by id; those of one provider alone, by their names there, where the path names it. */
+function modelsFor(plane: DataPlane, key: VirtualKey, provider: string | null): Named[] {
   const models = plane.router.models((pricedAs) => plane.priceBook.models(pricedAs))
-  return models.filter(({ id }) => mayUseModel(key, id))
+  const allowed = models.filter(({ id }) => mayUseModel(key, id))
+  if (provider === null) return allowed
+  const prefix = `${provider}/`
+  return allowed
+    .filter((model) => model.provider === provider)
+    .map(({ id }) => ({ id: id.startsWith(prefix) ? id.slice(prefix.length) : id, provider }))
 }
 
 function listOf(api: Api, models: readonly Named[]): object {

@@ -14,11 +14,22 @@ const ENTER_MS_MAX = 2_000
 /** The record that a call becomes later, under an id of its own: kept with the object that it waits for. */
 export type Booking = { readonly record: UsageRecord }
 
-/** Told the id of what a streamed answer makes; null where it makes nothing. */
-export function enterNamed(plane: DataPlane, call: Call, admitted: Admitted): ((id: string) => void) | null {
+/**
+ * Told the id of what a streamed answer makes; null where it makes nothing. What runs in the background may outlast its
+ * stream, so its usage is booked with the object, whether this stream brings it or a later question.
+ */
+export function enterNamed(
+  plane: DataPlane,
+  call: Call,
+  admitted: Admitted,
+): ((id: string, reading: Reading) => void) | null {
   const { endpoint } = call
   if (endpoint.object?.act !== "create" || !admitted.facts.isStream) return null
-  return (id) => void enter(plane, [bornOf(plane, call, admitted, id, true)])
+  return (id, reading) => {
+    const object = bornOf(plane, call, admitted, id, reading.isPending)
+    if (reading.isPending) call.awaited = object
+    void enter(plane, [object])
+  }
 }
 
 /** Enters what a whole answer makes: its own object, the files of a finished batch, the file of an upload. */

@@ -112,6 +112,27 @@ export class ProxyMetrics {
     })
   }
 
+  /** Shows how many values were recorded as `other`, and how many provider objects wait to be entered for their owners. */
+  watchAttribution(folded: () => number, objectsWaiting: () => number): void {
+    const registers = [this.#registry]
+    new Gauge({
+      name: "tallygate_attribution_folded",
+      help: "Tools, operations and tags recorded as other since the start, because their key named too many new ones.",
+      registers,
+      collect() {
+        this.set(folded())
+      },
+    })
+    new Gauge({
+      name: "tallygate_provider_objects_waiting",
+      help: "Objects made at providers whose owner is not in Postgres yet.",
+      registers,
+      collect() {
+        this.set(objectsWaiting())
+      },
+    })
+  }
+
   /** Counts a forwarded call. Sums wait in plain numbers until the metrics are read: a labelled count costs a microsecond. */
   answered(record: UsageRecord): void {
     const { provider } = record

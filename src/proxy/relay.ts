@@ -23,8 +23,10 @@ export type RelayOptions = {
   readonly isOurCredential: boolean
   /** What is done with a whole answer before it leaves; null where every answer is relayed as it comes. */
   readonly held: HeldAnswers | null
+  /** Changes the provider's headers in place before they leave; null where none of them would be changed. */
+  readonly adaptHeaders: ((headers: string[]) => void) | null
   /** Told the id of what the provider makes, as soon as a stream names it; null where nobody asks. */
-  readonly onNamed: ((id: string) => void) | null
+  readonly onNamed: ((id: string, reading: Reading) => void) | null
   readonly hidesUsage: boolean
   readonly providerName: string
   readonly drainMs: number
@@ -34,8 +36,10 @@ export type RelayOptions = {
 
 /** An answer that is held until it is whole. */
 export type HeldAnswers = {
-  /** Most bytes to hold of an answer with this head; 0 relays it as it comes, and so does one that grows beyond. */
+  /** Most bytes to hold of an answer with this head; 0 relays it as it comes. */
   bytesMax(status: number, head: ResponseHead): number
+  /** Whether an answer that grows beyond that fails, since nobody has looked at it; else it goes on its way. */
+  readonly isRequired: boolean
   /** What leaves in its place: further headers for it, and the body. */
   finish(status: number, body: Buffer, reading: Reading): Held | Promise<Held>
 }
@@ -103,8 +107,9 @@ export class Relay implements Http1Handler {
     })
     if (this.#isCallerGone) return
     const headers = this.#reader.changesLength ? withoutLength(head.headers) : head.headers
+    this.#options.adaptHeaders?.(headers)
     if (status >= 400) headers.push("x-tallygate-error-source", "upstream")
-    this.#heldBytesMax = this.#isSse ? 0 : (this.#options.held?.bytesMax(status, head) ?? 0)
+    this.#heldBytesMax = this.#options.held?.bytesMax(status, head) ?? 0
     if (this.#heldBytesMax > 0) this.#waitingHead = ownHeaders.concat(headers)
     else this.#writer.begin(status, ownHeaders.concat(headers), this.#isSse)
     response.on("drain", () => {
@@ -128,12 +133,14 @@ export class Relay implements Http1Handler {
 
   #name(): void {
     this.#isNamed = true
-    this.#options.onNamed?.(this.#reading.responseId)
+    this.#options.onNamed?.(this.#reading.responseId, this.#reading)
   }
 
   #hold(head: string[], shown: Buffer): boolean {
     this.#held.push(shown)
     if (this.#bytes <= this.#heldBytesMax) return true
+    if (this.#options.held?.isRequired === true)
+      throw new Error(`The answer is longer than ${this.#heldBytesMax} bytes.`)
     // Longer than announced, or than can be held: it goes on its way as it comes.
     this.#waitingHead = null
     this.#writer.begin(this.#status, head, false)

@@ -7,7 +7,7 @@ import { NotEntered } from "../identity/provider-objects.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { readMultipart } from "../providers/multipart-form.ts"
-import { missingObject } from "../providers/object-missing.ts"
+import { kindOf, missingObject } from "../providers/object-missing.ts"
 import { type References, referencedInFields, referencedObjects } from "../providers/object-references.ts"
 import type { Provider, Route } from "../providers/router.ts"
 import type { Call } from "./call.ts"
@@ -36,9 +36,9 @@ export async function routeObject(plane: DataPlane, call: Call, key: VirtualKey)
       if (object === undefined) continue
       return mayReach(object, key, plane.objectPolicy.sharedBy) ? routedTo(provider, object) : missing(call, kind, id)
     }
-    if (!plane.objectPolicy.adoptsUnknown || kind === null) return missing(call, kind, id)
-    const adopted = await plane.objects.adopt(newObject(call, key, first, kind, id))
-    return mayReach(adopted, key, plane.objectPolicy.sharedBy) ? routedTo(first, adopted) : missing(call, kind, id)
+    const object = await adopted(plane, call, key, first, id)
+    if (object === undefined || !mayReach(object, key, plane.objectPolicy.sharedBy)) return missing(call, kind, id)
+    return routedTo(first, object)
   })
 }
 
@@ -56,16 +56,27 @@ export async function checkReferences(
     const message = "The request body refers to more than 1,000 files or other objects. Send fewer in one call."
     return { kind: "refused", error: new ApiError("invalid_request", message), reason: "bad request" }
   }
-  const checked = await orUnavailable(async () => {
+  return orUnavailable(async () => {
     const found = await plane.objects.find(provider.name, ids)
     for (const id of ids) {
-      const object = found.get(id)
-      if (object === undefined && plane.objectPolicy.adoptsUnknown) continue
+      const object = found.get(id) ?? (await adopted(plane, call, key, provider, id))
       if (object === undefined || !mayReach(object, key, plane.objectPolicy.sharedBy)) return missing(call, null, id)
     }
     return null
   })
-  return checked
+}
+
+/** An object that no key has made here, given to the first one that names it, where that is allowed. */
+async function adopted(
+  plane: DataPlane,
+  call: Call,
+  key: VirtualKey,
+  provider: Provider,
+  id: string,
+): Promise<ProviderObject | undefined> {
+  if (!plane.objectPolicy.adoptsUnknown) return undefined
+  const kind = call.endpoint.object?.kind ?? kindOf(id)
+  return plane.objects.adopt({ ...newObject(call, key, provider, kind, id), callId: null })
 }
 
 function referencesIn({ body, form }: Asked): References {
@@ -117,6 +128,7 @@ async function orUnavailable<T>(ask: () => Promise<T>): Promise<T | Refused> {
   try {
     return await ask()
   } catch (cause) {
+    // A fault of ours is not Postgres's.
     if (cause instanceof TypeError) throw cause
     const message = "Whose object this is cannot be looked up at the moment. Nothing was forwarded; please try again."
     const headers = [["retry-after", "2"]] as const

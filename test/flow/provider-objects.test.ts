@@ -172,6 +172,24 @@ describe("a response", () => {
   })
 })
 
+describe("a response that streams from the background", () => {
+  test("is booked once, by its stream or by a later question", async () => {
+    const lone = await app.createKey()
+    const sdk = new OpenAI({ apiKey: lone.key, baseURL: `${app.url}/v1`, maxRetries: 0 })
+    const stream = await sdk.responses.create({ model: "gpt-4o-mini", input: "Hi", background: true, stream: true })
+    let id = ""
+    for await (const event of stream) if (event.type === "response.completed") id = event.response.id
+    for (let i = 0; i < 3; i++) await sdk.responses.retrieve(id)
+    const records = await until(async () => {
+      const all = await recordsOf(lone.id)
+      return all.length >= 5 ? all : undefined
+    })
+    const billed = records.filter(({ usage_source: source }) => source !== "none")
+    expect(billed).toHaveLength(1)
+    expect(billed[0]).toMatchObject({ input_uncached_tokens: 150, output_tokens: 30, provider_response_id: id })
+  })
+})
+
 describe("a batch", () => {
   test("is booked to its key when its output is read, at the batch's price, and once", async () => {
     const lone = await app.createKey()
@@ -251,6 +269,21 @@ describe("at Google", () => {
     expect(
       await google(other.key)
         .models.generateContent(asked)
+        .catch((error) => error),
+    ).toMatchObject({ status: 403 })
+  })
+  test("a file goes up in pieces through here, though the provider names its own address for them", async () => {
+    const google = (key: string) => new GoogleGenAI({ apiKey: key, httpOptions: { baseUrl: app.url } })
+    const bytes = Buffer.alloc(200_000, "piece")
+    const file = await google(owner.key).files.upload({ file: new Blob([bytes]), config: { mimeType: "text/plain" } })
+    expect(Number(file.sizeBytes)).toBe(bytes.length)
+    expect(provider.requests).toHaveLength(2)
+    for (const { path } of provider.requests) expect(path).toMatch(/^\/upload\/google\/v1(beta)?\/files(\?|$)/)
+    const name = file.name ?? ""
+    expect((await google(owner.key).files.get({ name })).name).toBe(name)
+    expect(
+      await google(other.key)
+        .files.get({ name })
         .catch((error) => error),
     ).toMatchObject({ status: 403 })
   })

@@ -113,7 +113,7 @@ function createResponse(account: FakeAccount, { json }: FakeRequest): FakeAnswer
   const done = { ...base, status: "completed", output, usage: RESPONSES_USAGE }
   account.objects.set(id, done)
   const queued = { ...base, status: "queued", output: [], usage: null }
-  if (json.background === true) return { body: queued }
+  if (json.background === true && json.stream !== true) return { body: queued }
   if (json.stream !== true) return { body: done }
   const event = (type: string, more: object) => `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`
   return {
