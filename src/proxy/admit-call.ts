@@ -14,6 +14,7 @@ import { priceUsage } from "../pricing/cost.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
 import { type WorstCase, worstCaseCost } from "../pricing/worst-case.ts"
 import type { Api } from "../providers/dialect.ts"
+import { isMultipart } from "../providers/multipart-form.ts"
 import type { Route } from "../providers/router.ts"
 import type { Admitted, Call, Ending } from "./call.ts"
 import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
@@ -78,7 +79,7 @@ export async function admitCall(
 
 /** Bytes that are text. What a form carries beside its fields is sound or pictures, which no token bounds. */
 function inputBytes({ body, form }: Asked): number {
-  return form.contentType.startsWith("multipart/") ? 0 : body.length
+  return isMultipart(form.contentType) ? 0 : body.length
 }
 
 function journalFault(plane: DataPlane): Refused | null {

@@ -6,7 +6,7 @@ import { mayReach, type ProviderObject, type ProviderObjectKind } from "../ident
 import { NotEntered } from "../identity/provider-objects.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { readMultipart } from "../providers/multipart-form.ts"
+import { isMultipart, readMultipart } from "../providers/multipart-form.ts"
 import { kindOf, missingObject } from "../providers/object-missing.ts"
 import { type References, referencedInFields, referencedObjects } from "../providers/object-references.ts"
 import type { Provider, Route } from "../providers/router.ts"
@@ -80,7 +80,7 @@ async function adopted(
 }
 
 function referencesIn({ body, form }: Asked): References {
-  if (!form.contentType.startsWith("multipart/")) return referencedObjects(body)
+  if (!isMultipart(form.contentType)) return referencedObjects(body)
   return referencedInFields(readMultipart(body, form.contentType)?.fields ?? [])
 }
 
