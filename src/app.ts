@@ -42,7 +42,7 @@ import { Upstreams } from "./providers/upstreams.ts"
 import type { DataPlane } from "./proxy/data-plane.ts"
 import { DrainGate } from "./proxy/drain-gate.ts"
 import { NewValues } from "./proxy/new-values.ts"
-import { apiOf, isDataPlanePath } from "./proxy/open-door.ts"
+import { apiOf, Doors } from "./proxy/open-door.ts"
 import { ProxyMetrics } from "./proxy/proxy-metrics.ts"
 import { writeRefusal } from "./proxy/refuse.ts"
 import { serveDataPlane } from "./proxy/routes.ts"
@@ -204,6 +204,7 @@ async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing
   })
   objects.start()
   closing.add("provider objects", () => closeObjects(objects, log))
+  const router = routerFrom(config, config.sandbox ? await sandbox(estimator, closing) : null)
   const upstreams = new Upstreams()
   closing.add("upstreams", () => upstreams.close())
   return {
@@ -211,7 +212,8 @@ async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing
     mintId: uuidv7Mint(),
     log,
     directory,
-    router: routerFrom(config, config.sandbox ? await sandbox(estimator, closing) : null),
+    router,
+    doors: new Doors(router),
     priceBook,
     admission,
     journal,
@@ -281,7 +283,7 @@ function readiness(server: HttpServer, { journal, limitsState }: Ledger): Readin
 
 function openServer(config: Config, plane: DataPlane, serveOther: ReturnType<typeof getRequestListener>): HttpServer {
   const server = new HttpServer({
-    isHot: (path) => isDataPlanePath(plane.router, path),
+    isHot: (path) => plane.doors.has(path),
     serveHot: (request, response, path) => serveDataPlane(plane, request, response, path),
     serveOther,
     refuseDraining: (response, path) => {

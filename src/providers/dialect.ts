@@ -92,6 +92,8 @@ export type StreamEvent = {
 export type Dialect = {
   /** Name on the usage record. */
   readonly name: string
+  /** Requests may come as a form in parts; of all others such a body is refused, since it would be read in two ways. */
+  readonly takesForms?: true
   /** Usage that is reported before an answer's end counts its input alone. */
   readonly reportsOutputLast?: true
   /** Reads the request's facts. Errors are for the caller: what is wrong and where. */

@@ -40,6 +40,7 @@ function objectDialect(
 ): Dialect {
   return {
     name,
+    takesForms: true,
     readRequest: (): ReadRequest => ({ kind: "read", facts: FACTS }),
     rewriteRequest: (body: Buffer): Buffer => body,
     readAnswer(body: Buffer, reading: Reading): void {

@@ -73,6 +73,7 @@ export const openAiSpeech: Dialect = {
 /** Sound to text, in its own language or in English. */
 export const openAiTranscription: Dialect = {
   name: "openai-transcription",
+  takesForms: true,
 
   readRequest(body: Buffer, { contentType }: RequestForm): ReadRequest {
     if (!isMultipart(contentType)) return invalid("The request must be sent as multipart/form-data.")

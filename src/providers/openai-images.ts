@@ -28,6 +28,7 @@ const MODEL_DEFAULT = "dall-e-2"
 
 export const openAiImages: Dialect = {
   name: "openai-images",
+  takesForms: true,
 
   readRequest(body: Buffer, { contentType }: RequestForm): ReadRequest {
     const read = isMultipart(contentType) ? readFormFields(body, contentType, DECISIVE) : readOutline(body, DECISIVE)

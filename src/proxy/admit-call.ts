@@ -68,7 +68,7 @@ export async function admitCall(
   call.admitted = admitted
   const source = asked.facts.isFree ? "none" : "estimated"
   putUsage(record, estimate.likely, { source, estimator: "bytes/4", raw: null, isMismatch: false })
-  chargeCall(plane, record, estimate.likely, held.hold, call.arrivedMs)
+  chargeCall(plane, record, estimate.likely, held.hold, call.arrivedMs, null)
   try {
     await plane.journal.start(call.id, recordText(record, admitted.subject))
   } catch (cause) {

@@ -5,7 +5,9 @@ import type { CounterState } from "../admission/limit-store.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
+import type { Usage } from "../metering/usage.ts"
 import type { ApiError } from "../platform/error-table.ts"
+import type { priceUsage } from "../pricing/cost.ts"
 import type { Reading, RequestFacts, RequestForm } from "../providers/dialect.ts"
 import { type Endpoint, unmetered } from "../providers/endpoint.ts"
 import type { Route } from "../providers/router.ts"
@@ -31,7 +33,12 @@ export type Call = {
   admitted: Admitted | null
   /** What this call has made and whose usage is booked apart from it, since it may come later; null for nearly all. */
   awaited: ProviderObject | null
+  /** What the answer's header said it cost, so that the record need not work it out again; null where none said so. */
+  quote: Quote | null
 }
+
+export type Priced = ReturnType<typeof priceUsage> | { readonly kind: "unpriced"; readonly reason: string }
+export type Quote = { readonly usage: Usage; readonly priced: Priced }
 
 /** What admission gave the call; from here on the exit must settle. */
 export type Admitted = {
@@ -92,5 +99,6 @@ export function openCall(plane: DataPlane, door: Door, request: IncomingMessage,
     callerCredential: null,
     admitted: null,
     awaited: null,
+    quote: null,
   }
 }

@@ -11,8 +11,8 @@ import type { Route } from "../providers/router.ts"
 import type { Call } from "./call.ts"
 import { estimateUsage } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
+import type { Refused } from "./enter.ts"
 import type { Asked } from "./read-request.ts"
-import type { Refused } from "./route-model.ts"
 
 /** `outputTokensMax` is what the provider is to be asked for; null where the caller's own stands. */
 export type Capped = { readonly kind: "capped"; readonly outputTokensMax: number | null } | Refused

@@ -12,6 +12,7 @@ import type { Router } from "../providers/router.ts"
 import type { Upstreams } from "../providers/upstreams.ts"
 import type { DrainGate } from "./drain-gate.ts"
 import type { NewValues } from "./new-values.ts"
+import type { Doors } from "./open-door.ts"
 import type { ProxyMetrics } from "./proxy-metrics.ts"
 
 export type DataPlane = {
@@ -20,6 +21,7 @@ export type DataPlane = {
   readonly log: Log
   readonly directory: Directory
   readonly router: Router
+  readonly doors: Doors
   readonly priceBook: PriceBook
   readonly admission: Admission
   readonly journal: Journal

@@ -7,18 +7,15 @@ import type { Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { type Door, isPassable } from "./open-door.ts"
 
-type Refused = Extract<Ending, { kind: "refused" }>
+export type Refused = Extract<Ending, { kind: "refused" }>
 
 const SHOWN_PATH_MAX = 100
 
 /** Null where the key may; otherwise what to tell it. */
 export function enter(plane: DataPlane, call: Call, key: VirtualKey): Refused | null {
   const { door, endpoint } = call
-  const address = call.request.socket.remoteAddress ?? ""
-  if (key.ipAllow !== null && !isIpAllowed(key.ipAllow, address)) {
-    const message = `This key may not be used from the address ${address}. An admin can add it to the key's ip_allow.`
-    return refused("address_not_allowed", message, "address not allowed")
-  }
+  const elsewhere = refuseAddress(call, key)
+  if (elsewhere !== null) return elsewhere
   if (door.match === null) {
     const unknown = refuseUnknown(door, call.request.method ?? "")
     if (unknown !== null) return unknown
@@ -34,6 +31,15 @@ export function enter(plane: DataPlane, call: Call, key: VirtualKey): Refused | 
     return refused("route_not_metered", message, "not metered")
   }
   return null
+}
+
+/** Null where the key may be used from the connection's address: a header could say anything. */
+export function refuseAddress({ request }: Call, key: VirtualKey): Refused | null {
+  if (key.ipAllow === null) return null
+  const address = request.socket.remoteAddress ?? ""
+  if (isIpAllowed(key.ipAllow, address)) return null
+  const message = `This key may not be used from the address ${address}. An admin can add it to the key's ip_allow.`
+  return refused("address_not_allowed", message, "address not allowed")
 }
 
 /** A path that is known with another method, or written in a way that a provider might read as another path. */

@@ -7,6 +7,7 @@ import { ApiError } from "../platform/error-table.ts"
 import type { Api } from "../providers/dialect.ts"
 import type { Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import { type Refused, refuseAddress } from "./enter.ts"
 import { identify } from "./identify.ts"
 import { refuse, requestIdHeaders } from "./refuse.ts"
 
@@ -22,19 +23,22 @@ export function modelListPath({ door, request }: Call): string | null {
 }
 
 export async function listModels(plane: DataPlane, call: Call, asked: string): Promise<void> {
-  const { api } = call.door
   const identified = await identify(plane, call)
-  if (identified.kind === "refused") {
-    refuse(call, identified.error)
-    plane.metrics.refused(identified.error, identified.reason)
-    return
-  }
-  const models = modelsFor(plane, identified.key, call.door.provider?.name ?? null)
+  if (identified.kind === "refused") return refuseListing(plane, call, identified)
+  const elsewhere = refuseAddress(call, identified.key)
+  if (elsewhere !== null) return refuseListing(plane, call, elsewhere)
+  const { api, provider } = call.door
+  const models = modelsFor(plane, identified.key, provider?.name ?? null)
   if (asked === "") return writeJson(call, listOf(api, models))
   const model = models.find(({ id }) => id === asked || encodeURIComponent(id) === asked)
   if (model !== undefined) return writeJson(call, shapeOf(api, model))
   const message = `There is no model \`${asked.slice(0, 100)}\` that this key may use. GET /v1/models lists those there are.`
   refuse(call, new ApiError("model_not_found", message, { param: "model" }))
+}
+
+function refuseListing(plane: DataPlane, call: Call, { error, reason }: Refused): void {
+  refuse(call, error)
+  plane.metrics.refused(error, reason)
 }
 
 /** The models, sorted by id; those of one provider alone, by their names there, where the path names it. */

@@ -30,22 +30,52 @@ const STRANGE_ESCAPE = /%(?:2[ef]|5c|25|0|1|3[0-9]|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7
 /** Google's SDKs ask for one version or another; what is known of an endpoint holds for all. */
 const GOOGLE_PATH = /^(\/upload)?\/(v1beta|v1alpha|v1)(\/.*)$/
 
-/** True where the data plane answers this path, be it with a refusal. */
-export function isDataPlanePath(router: Router, path: string): boolean {
-  if (path.startsWith("/v1") && /^\/v1(?:beta|alpha)?(?:\/|$)/.test(path)) return true
-  if (path.startsWith("/upload/")) return GOOGLE_PATH.test(path)
-  const end = path.indexOf("/", 1)
-  return end > 0 && router.providers.has(path.slice(1, end))
-}
-
 /** Whose API a path is spoken in, as far as the path alone tells: in whose shape to say that this proxy is closing. */
 export function apiOf(path: string): Api {
   if (path.startsWith("/v1/messages")) return "anthropic"
   return /^\/(?:upload|v1beta|v1alpha)\//.test(path) ? "google" : "openai"
 }
 
-/** The door of a request whose path `isDataPlanePath`. */
-export function openDoor(router: Router, request: IncomingMessage, path: string): Door {
+/** Doors that are kept, since nearly every call comes by one of a few. */
+const KEPT_MAX = 256
+
+export class Doors {
+  readonly #router: Router
+  readonly #kept = new Map<string, Door>()
+
+  constructor(router: Router) {
+    this.#router = router
+  }
+
+  /** True where the data plane answers this path, be it with a refusal. */
+  has(path: string): boolean {
+    if (path.startsWith("/v1") && /^\/v1(?:beta|alpha)?(?:\/|$)/.test(path)) return true
+    if (path.startsWith("/upload/")) return GOOGLE_PATH.test(path)
+    const end = path.indexOf("/", 1)
+    return end > 0 && this.#router.providers.has(path.slice(1, end))
+  }
+
+  /** The door of a request to a path that the data plane has. */
+  open(request: IncomingMessage, path: string): Door {
+    const url = request.url ?? ""
+    const { headers, method = "" } = request
+    const isUsual =
+      url.length === path.length &&
+      headers["anthropic-version"] === undefined &&
+      headers["x-goog-api-client"] === undefined
+    if (!isUsual) return openDoor(this.#router, request, path)
+    const name = `${method} ${path}`
+    const kept = this.#kept.get(name)
+    if (kept !== undefined) return kept
+    const door = openDoor(this.#router, request, path)
+    // Objects and models in paths are many, and what is unknown is anybody's choice.
+    const isFixed = door.match !== null && door.match.objectId === null && door.match.model === null
+    if (isFixed && this.#kept.size < KEPT_MAX) this.#kept.set(name, door)
+    return door
+  }
+}
+
+function openDoor(router: Router, request: IncomingMessage, path: string): Door {
   const url = request.url ?? ""
   const { query, queryKey } = splitQuery(url.length === path.length ? "" : url.slice(path.length))
   const { api, rest, provider, version } = place(router, request, path)
@@ -75,7 +105,8 @@ function place(router: Router, request: IncomingMessage, path: string): Place {
   if (version !== "") return { api: "google", rest: upload + rest, provider: null, version }
   const end = path.indexOf("/", 1)
   const provider = router.providers.get(path.slice(1, end < 0 ? path.length : end))
-  if (provider === undefined) return { api: "google", rest: path, provider: null, version: "" }
+  // `/v1beta` alone, and nothing behind it.
+  if (provider === undefined) return { api: "google", rest: "", provider: null, version: "" }
   return { api: provider.dialect, rest: withinBase(provider, path.slice(end)), provider, version: "" }
 }
 

@@ -1,6 +1,7 @@
 /** What is asked: the body, and the facts that admission, routing and metering need of it. */
 import { ApiError } from "../platform/error-table.ts"
 import type { RequestFacts, RequestForm } from "../providers/dialect.ts"
+import { isMultipart, readMultipart } from "../providers/multipart-form.ts"
 import type { Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { readBody } from "./read-body.ts"
@@ -31,6 +32,8 @@ export async function readRequest(plane: DataPlane, call: Call): Promise<Asked |
     }
   }
   const form = formOf(call, headers["content-type"] ?? "")
+  const unread = formFault(call, form, read.body)
+  if (unread !== null) return { kind: "refused", error: unread, reason: "bad request" }
   const asked = call.endpoint.dialect.readRequest(read.body, form)
   if (asked.kind === "read") return { kind: "asked", body: read.body, facts: asked.facts, form }
   const param = asked.param === undefined ? {} : { param: asked.param }
@@ -43,4 +46,17 @@ function formOf({ door, endpoint }: Call, contentType: string): RequestForm {
   const model = door.match?.model ?? null
   if (model === null) return contentType === "application/json" ? PLAIN_JSON : { ...PLAIN_JSON, contentType }
   return { model, isStream: endpoint.name === "stream_generate_content", contentType }
+}
+
+/** What a provider might read in another way than it is read here must not pass: it could name another key's objects. */
+function formFault({ endpoint }: Call, { contentType }: RequestForm, body: Buffer): ApiError | null {
+  if (!isMultipart(contentType)) return null
+  if (endpoint.dialect.takesForms !== true) {
+    const message = `\`${endpoint.name}\` takes JSON, and this request says content-type: multipart/form-data.`
+    return new ApiError("invalid_request", message)
+  }
+  if (readMultipart(body, contentType) !== null) return null
+  const message =
+    "The request body is not a well-formed multipart form with the boundary that its content-type announces."
+  return new ApiError("invalid_request", message)
 }

@@ -9,7 +9,7 @@ import { priceUsage } from "../pricing/cost.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import type { Route } from "../providers/router.ts"
 import { type Attribution, bounded, readAttribution, text } from "./attribution.ts"
-import type { Admitted, Answer, Call } from "./call.ts"
+import type { Admitted, Answer, Call, Priced, Quote } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
 
@@ -141,8 +141,9 @@ export function chargeCall(
   usage: Usage,
   held: HeldCall,
   atMs: number,
+  quote: Quote | null,
 ): CallActual {
-  const costNanos = priceCall(plane, record, usage, atMs)
+  const costNanos = priceCall(plane, record, usage, atMs, quote)
   const actual = { requests: 1n, tokens: BigInt(totalTokens(usage)), costNanos }
   record.charges = recordCharges(held.charges, actual)
   return actual
@@ -152,12 +153,11 @@ export function chargeCall(
  * Prices the record's usage by the served model and tier, and returns the cost in nano-dollars, rounded up. What has
  * no price stays `unpriced` with a null cost; it is never 0.
  */
-function priceCall(plane: DataPlane, record: UsageRecord, usage: Usage, atMs: number): bigint {
+function priceCall(plane: DataPlane, record: UsageRecord, usage: Usage, atMs: number, quote: Quote | null): bigint {
   if (record.usage_source === "none") return free(record)
   if (record.usage_source === "unmetered") return unpriced(record)
   const served = { model: record.model_served, tier: record.tier_served || record.tier_requested }
-  const row = priceRowOf(plane, record, served, atMs)
-  const priced = row.kind === "found" ? priceUsage(row.row, usage) : row
+  const priced = quote?.usage === usage ? quote.priced : priceServed(plane, record, served, usage, atMs)
   if (priced.kind === "unpriced") return unpriced(record)
   record.price_state = "priced"
   record.cost_usd = formatUsd(priced.costPicos)
@@ -166,18 +166,22 @@ function priceCall(plane: DataPlane, record: UsageRecord, usage: Usage, atMs: nu
   return nanosRoundedUp(priced.costPicos)
 }
 
-/** The row that prices what was served; `atMs` is epoch milliseconds. */
-export function priceRowOf(
+/** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */
+export function priceServed(
   plane: Pick<DataPlane, "router" | "priceBook">,
   record: UsageRecord,
-  { model, tier }: { readonly model: string; readonly tier: string },
+  served: { readonly model: string; readonly tier: string },
+  usage: Usage,
   atMs: number,
-) {
+): Priced {
+  const model = bounded(served.model)
+  const tier = bounded(served.tier)
   const provider = plane.router.providers.get(record.provider)?.pricedAs ?? record.provider
-  const found = plane.priceBook.find({ provider, model: bounded(model), tier: bounded(tier), atMs })
-  if (found.kind === "found") return found
+  const found = plane.priceBook.find({ provider, model, tier, atMs })
   // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
-  return plane.priceBook.find({ provider, model: record.model_routed, tier: bounded(tier), atMs })
+  const row =
+    found.kind === "found" ? found : plane.priceBook.find({ provider, model: record.model_routed, tier, atMs })
+  return row.kind === "found" ? priceUsage(row.row, usage) : row
 }
 
 function unpriced(record: UsageRecord): bigint {
@@ -205,7 +209,7 @@ export async function chargeLater(
   atMs: number,
 ): Promise<void> {
   putUsage(record, usage, origin)
-  const costNanos = priceCall(plane, record, usage, atMs)
+  const costNanos = priceCall(plane, record, usage, atMs, null)
   const actual = { requests: 0n, tokens: BigInt(totalTokens(usage)), costNanos }
   const held = plane.admission.unheld(record.id, limits)
   record.charges = recordCharges(held.charges, actual)
@@ -230,7 +234,7 @@ export function completeRecord(
   putUsage(record, usage, origin)
   putEnd(record, answer)
   putTimes(call, record, answer)
-  return chargeCall(plane, record, usage, held, call.arrivedMs)
+  return chargeCall(plane, record, usage, held, call.arrivedMs, call.quote)
 }
 
 function putEnd(record: UsageRecord, answer: Answer): void {

@@ -227,7 +227,8 @@ export class Relay implements Http1Handler {
   #onCallerClosed(): void {
     if (this.#isEnded || this.#options.response.writableFinished) return
     this.#isCallerGone = true
-    this.#hadUsageBefore = this.#reading.usage !== null
+    const isInputAlone = this.#options.dialect.reportsOutputLast === true && !this.#reading.isFinished
+    this.#hadUsageBefore = this.#reading.usage !== null && !isInputAlone
     // What has not been sent is not sent any more.
     if (this.#isConnected && this.#options.drainMs > 0 && this.#options.drains.enter()) {
       this.#drainTimer = setTimeout(() => this.#call?.abort(LEFT), this.#options.drainMs)

@@ -2,13 +2,13 @@
 import { mayUseModel, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import { pathAt, type Route } from "../providers/router.ts"
-import type { Call, Ending } from "./call.ts"
+import type { Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import type { Refused } from "./enter.ts"
 
 /** Longest model name repeated in an error. */
 const SHOWN_NAME_MAX = 100
 
-export type Refused = Extract<Ending, { kind: "refused" }>
 export type Routed = { readonly kind: "routed"; readonly route: Route } | Refused
 
 /** By the model that is asked for, or to the provider that the path names. */

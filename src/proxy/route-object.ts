@@ -12,8 +12,8 @@ import { type References, referencedInFields, referencedObjects } from "../provi
 import type { Provider, Route } from "../providers/router.ts"
 import type { Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import type { Refused } from "./enter.ts"
 import type { Asked } from "./read-request.ts"
-import type { Refused } from "./route-model.ts"
 
 export type RoutedToObject = {
   readonly kind: "routed"
@@ -42,16 +42,14 @@ export async function routeObject(plane: DataPlane, call: Call, key: VirtualKey)
   })
 }
 
-/** Null where every object that the body refers to is this key's, which nearly always is for want of any. */
+/** Null where every object that a body refers to is this key's. */
 export async function checkReferences(
   plane: DataPlane,
   call: Call,
   key: VirtualKey,
-  asked: Asked,
+  ids: References,
   provider: Provider,
 ): Promise<Refused | null> {
-  const ids = referencesIn(asked)
-  if (ids.length === 0) return null
   if (ids === "too many") {
     const message = "The request body refers to more than 1,000 files or other objects. Send fewer in one call."
     return { kind: "refused", error: new ApiError("invalid_request", message), reason: "bad request" }
@@ -79,7 +77,8 @@ async function adopted(
   return plane.objects.adopt({ ...newObject(call, key, provider, kind, id), callId: null })
 }
 
-function referencesIn({ body, form }: Asked): References {
+/** The ids of objects that a request refers to, in JSON or in a form. */
+export function referencesIn({ body, form }: Asked): References {
   if (!isMultipart(form.contentType)) return referencedObjects(body)
   return referencedInFields(readMultipart(body, form.contentType)?.fields ?? [])
 }

@@ -5,9 +5,10 @@ import { ApiError } from "../platform/error-table.ts"
 import type { Route } from "../providers/router.ts"
 import type { Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import type { Refused } from "./enter.ts"
 import type { Asked } from "./read-request.ts"
-import { type Refused, routeModel } from "./route-model.ts"
-import { checkReferences, routeObject } from "./route-object.ts"
+import { routeModel } from "./route-model.ts"
+import { checkReferences, referencesIn, routeObject } from "./route-object.ts"
 
 export type RoutedCall = {
   readonly kind: "routed"
@@ -16,21 +17,33 @@ export type RoutedCall = {
   readonly object: ProviderObject | null
 }
 
-export async function chooseRoute(
+/** At once for a call to a model without references, which nearly every call is. */
+export function chooseRoute(
   plane: DataPlane,
   call: Call,
   key: VirtualKey,
   asked: Asked,
-): Promise<RoutedCall | Refused> {
-  const routed =
-    call.endpoint.routedBy === "model"
-      ? routeModel(plane, call, key, asked.facts.model)
-      : await routeObject(plane, call, key)
+): RoutedCall | Refused | Promise<RoutedCall | Refused> {
+  if (call.endpoint.routedBy === "object") {
+    return routeObject(plane, call, key).then((routed) => withReferences(plane, call, key, asked, routed))
+  }
+  const routed = routeModel(plane, call, key, asked.facts.model)
+  return withReferences(plane, call, key, asked, routed.kind === "routed" ? { ...routed, object: null } : routed)
+}
+
+function withReferences(
+  plane: DataPlane,
+  call: Call,
+  key: VirtualKey,
+  asked: Asked,
+  routed: RoutedCall | Refused,
+): RoutedCall | Refused | Promise<RoutedCall | Refused> {
   if (routed.kind !== "routed") return routed
   const { provider } = routed.route
   if (provider.credential === "caller" && call.callerCredential === null) return noCredential(provider.name)
-  const foreign = await checkReferences(plane, call, key, asked, provider)
-  return foreign ?? { object: null, ...routed }
+  const ids = referencesIn(asked)
+  if (ids.length === 0) return routed
+  return checkReferences(plane, call, key, ids, provider).then((foreign) => foreign ?? routed)
 }
 
 function noCredential(providerName: string): Refused {

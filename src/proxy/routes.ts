@@ -7,7 +7,6 @@ import { type Call, openCall } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { handle } from "./handle.ts"
 import { listModels, modelListPath } from "./list-models.ts"
-import { openDoor } from "./open-door.ts"
 
 /** Serves one request of the data plane; resolves when it is answered and written down. */
 export async function serveDataPlane(
@@ -16,7 +15,7 @@ export async function serveDataPlane(
   response: ServerResponse,
   path: string,
 ): Promise<void> {
-  const call: Call = openCall(plane, openDoor(plane.router, request, path), request, response)
+  const call: Call = openCall(plane, plane.doors.open(request, path), request, response)
   const listed = modelListPath(call)
   if (listed !== null) return listModels(plane, call, listed)
   return handle(plane, call)

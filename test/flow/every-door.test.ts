@@ -248,6 +248,48 @@ describe("Google's SDK", () => {
   })
 })
 
+describe("a caller that leaves a stream", () => {
+  const messages = [{ role: "user" as const, content: "Hi" }]
+
+  test("of Anthropic's: the answer is read to its usage, and the record says who left", async () => {
+    const record = await recordOf(async () => {
+      const stream = await anthropic.messages.create({ model: "smart", max_tokens: 9, messages, stream: true })
+      for await (const _event of stream) stream.controller.abort()
+    })
+    expect(record).toMatchObject({ outcome: "aborted", end_state: "client_abort", usage_source: "drained" })
+    expect(record).toMatchObject({ input_uncached_tokens: 40, output_tokens: 25 })
+  })
+  test("of Anthropic's that then breaks off: its input is exact, its output is counted and said to be an estimate", async () => {
+    const event = (type: string, more: object) => `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`
+    const usage = { input_tokens: 40, output_tokens: 1 }
+    provider.enqueue({
+      body: [
+        event("message_start", { message: { id: "msg_2", model: "claude-sonnet-4-5", usage } }),
+        event("content_block_delta", { index: 0, delta: { type: "text_delta", text: "word ".repeat(200) } }),
+      ],
+    })
+    const record = await recordOf(() =>
+      anthropic.messages.create({ model: "smart", max_tokens: 999, messages, stream: true }).then(async (stream) => {
+        for await (const _event of stream);
+      }),
+    )
+    expect(record).toMatchObject({ usage_source: "estimated", input_uncached_tokens: 40 })
+    expect(record.output_tokens).toBeGreaterThan(150)
+  })
+  test("of Google's", async () => {
+    const left = new AbortController()
+    const record = await recordOf(async () => {
+      const config = { abortSignal: left.signal }
+      const stream = await google.models.generateContentStream({ model: "quick", contents: "Hi", config })
+      const read = async () => {
+        for await (const _chunk of stream) left.abort()
+      }
+      await read().catch(() => undefined)
+    })
+    expect(record).toMatchObject({ endpoint: "stream_generate_content", input_uncached_tokens: 50, output_tokens: 20 })
+  })
+})
+
 describe("raw pass-through", () => {
   const post = (path: string, body: object, headers: Record<string, string> = {}) =>
     fetch(app.url + path, {
@@ -261,6 +303,13 @@ describe("raw pass-through", () => {
     const messages = [{ role: "user" as const, content: "Hi" }]
     const record = await recordOf(() => raw.messages.create({ model: "claude-sonnet-4-5", max_tokens: 9, messages }))
     expect(record).toMatchObject({ endpoint: "messages", provider: "claude", output_tokens: 25 })
+  })
+  test("its models are listed by their names there", async () => {
+    const raw = new OpenAI({ apiKey: key, baseURL: `${app.url}/openai/v1`, maxRetries: 0 })
+    const ids = (await raw.models.list()).data.map(({ id }) => id)
+    expect(ids).toContain("gpt-4o-mini")
+    expect(ids.some((id) => id.startsWith("claude"))).toBe(false)
+    expect(provider.requests).toEqual([])
   })
   test("what nobody can meter is refused, and allowed for a key whose admin says so", async () => {
     const refused = await post("/openai/v1/fine_tuning/jobs", {})

@@ -288,3 +288,29 @@ describe("at Google", () => {
     ).toMatchObject({ status: 403 })
   })
 })
+
+describe("a form that servers could read in two ways", () => {
+  const form = (lineEnd: string, id: string) =>
+    ["--b", 'content-disposition: form-data; name="file_id"', "", id, "--b--", ""].join(lineEnd)
+  const send = (key: string, contentType: string, path: string, body: string) =>
+    fetch(app.url + path, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, "content-type": contentType },
+      body,
+    })
+
+  test("does not carry another key's object past its owner", async () => {
+    const file = await upload(mine, Buffer.from("{}"))
+    const store = (await (await request(other.key, "POST", "/v1/vector_stores", {})).json()) as { id: string }
+    const path = `/v1/vector_stores/${store.id}/files`
+    provider.reset()
+    for (const type of ["multipart/form-data; boundary=b", 'Multipart/Form-Data; boundary="b"']) {
+      expect((await send(other.key, type, path, form("\r\n", file.id))).status).toBe(404)
+      expect((await send(other.key, type, path, form("\n", file.id))).status).toBe(400)
+      expect((await send(other.key, type, path, JSON.stringify({ file_id: file.id }))).status).toBe(400)
+    }
+    const chat = JSON.stringify({ model: "gpt-4o", messages: [{ content: [{ file: { file_id: file.id } }] }] })
+    expect((await send(other.key, "multipart/form-data; boundary=b", "/v1/chat/completions", chat)).status).toBe(400)
+    expect(provider.requests).toEqual([])
+  })
+})
