@@ -69,6 +69,7 @@ const PURE = [
   "providers/openai-images.ts",
   "providers/openai-responses-usage.ts",
   "providers/openai-responses.ts",
+  "providers/batch-requests.ts",
   "proxy/error-shape.ts",
   "providers/http1-chunks.ts",
   "providers/http1-head.ts",

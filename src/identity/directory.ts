@@ -181,7 +181,10 @@ export class Directory {
 
   #judge(known: Known): Identified {
     if (known === UNKNOWN) {
-      return { kind: "refused", message: "This API key is not known here. Check OPENAI_API_KEY, or ask an admin." }
+      return {
+        kind: "refused",
+        message: "This API key is not known here. Check where your program takes it from, or ask an admin.",
+      }
     }
     const fault = keyFault(known, this.#clock.nowMs())
     return fault === null ? { kind: "caller", key: known } : { kind: "refused", message: fault }

@@ -30,6 +30,8 @@ export type RequestFacts = {
   readonly asksUsage: boolean
   /** Upper bound of output tokens that the caller set, over all choices; null where it set none. */
   readonly outputTokensMax: number | null
+  /** How many answers share that bound; one where it is absent. */
+  readonly choices?: number
   readonly tier: string
   /** The caller's own user, from the body; '' where it names none. */
   readonly endCustomer: string

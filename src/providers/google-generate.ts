@@ -148,11 +148,13 @@ function factsOf(request: Record<string, unknown>, model: string, form: RequestF
   const config = configOf(request)
   // Protobuf reads 0 as "not set", so it bounds nothing.
   const max = count(config?.maxOutputTokens ?? config?.max_output_tokens) || null
+  const choices = candidatesOf(config)
   return {
     model,
     isStream: form.isStream === true,
     asksUsage: true,
-    outputTokensMax: max === null ? null : max * candidatesOf(config),
+    outputTokensMax: max === null ? null : max * choices,
+    choices,
     tier: googleTier(request.serviceTier ?? request.service_tier),
     // `labels` sort a bill; they name no user.
     endCustomer: "",

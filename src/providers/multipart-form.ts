@@ -22,8 +22,9 @@ export type FormField = {
 export type FormFile = {
   readonly name: string
   readonly filename: string
-  /** How many bytes the file has. */
-  readonly bytes: number
+  /** Offsets of the file's first byte and of the byte after its last. */
+  readonly start: number
+  readonly end: number
 }
 
 export type Multipart = {
@@ -154,7 +155,7 @@ function partAt(body: Buffer, start: number, end: number): FormField | FormFile 
   if (disposition === null || name === undefined || name.includes("\\") || disposition.has("name*")) return null
   const valueStart = start + blank + BLANK_LINE.length
   const filename = disposition.get("filename") ?? disposition.get("filename*")
-  if (filename !== undefined) return { name, filename, bytes: end - valueStart }
+  if (filename !== undefined) return { name, filename, start: valueStart, end }
   return { name, value: body.toString("utf8", valueStart, end), valueStart, valueEnd: end }
 }
 

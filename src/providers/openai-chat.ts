@@ -92,6 +92,7 @@ function factsOf(request: Record<string, unknown>, model: string): RequestFacts 
     isStream: request.stream === true,
     asksUsage: asObject(request.stream_options)?.include_usage === true,
     outputTokensMax: max === null ? null : max * choices,
+    choices,
     tier: asText(request.service_tier),
     endCustomer: asText(request.safety_identifier) || asText(request.user),
     conversation: "",

@@ -84,12 +84,14 @@ export function readOpenAiCommon(answer: Record<string, unknown>, reading: Readi
 }
 
 function factsOf(body: Buffer, request: Record<string, unknown>, model: string): RequestFacts {
-  const max = (count(request.max_tokens) ?? MAX_TOKENS_DEFAULT) * completionsOf(body, request)
+  const choices = completionsOf(body, request)
+  const max = (count(request.max_tokens) ?? MAX_TOKENS_DEFAULT) * choices
   return {
     model,
     isStream: request.stream === true,
     asksUsage: asObject(request.stream_options)?.include_usage === true,
     outputTokensMax: Math.min(max, Number.MAX_SAFE_INTEGER),
+    choices,
     tier: asText(request.service_tier),
     endCustomer: asText(request.safety_identifier) || asText(request.user),
     conversation: "",

@@ -10,13 +10,11 @@ import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
 import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { priceUsage } from "../pricing/cost.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
-import { type WorstCase, worstCaseCost } from "../pricing/worst-case.ts"
 import type { Api } from "../providers/dialect.ts"
-import { isMultipart } from "../providers/multipart-form.ts"
 import type { Route } from "../providers/router.ts"
 import type { Admitted, Call, Ending } from "./call.ts"
+import { inputBytes, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { limitHeaders } from "./own-headers.ts"
@@ -77,11 +75,6 @@ export async function admitCall(
   return { kind: "admitted", admitted }
 }
 
-/** Bytes that are text. What a form carries beside its fields is sound or pictures, which no token bounds. */
-function inputBytes({ body, form }: Asked): number {
-  return isMultipart(form.contentType) ? 0 : body.length
-}
-
 function journalFault(plane: DataPlane): Refused | null {
   if (!plane.journal.isFull()) return null
   const message = "The journal of usage records is full, because the ledger has been away for long."
@@ -108,30 +101,13 @@ function boundOf(
   const { inputTokensBound, outputTokensBound, likely } = estimate
   let costNanosBound = 0n
   if (!asked.facts.isFree && key.limits.some((limit) => limit.kind === "usd")) {
-    const worst = worstCase(plane, call, asked, route, estimate)
+    const worst = worstCaseOf(plane, call, asked, route, estimate)
     if (worst.kind === "unpriced") return unpriced(asked.facts.model, worst.reason)
     costNanosBound = nanosRoundedUp(worst.costPicos)
   }
   const tokensBound = BigInt(inputTokensBound) + BigInt(outputTokensBound)
   const tokensLikely = BigInt(totalTokens(likely))
   return { kind: "bound", estimate: { requests: 1n, tokensBound, tokensLikely, costNanosBound } }
-}
-
-function worstCase(
-  plane: DataPlane,
-  call: Call,
-  asked: Asked,
-  route: Route,
-  { inputTokensBound, outputTokensBound, likely }: UsageEstimate,
-): WorstCase {
-  const question = { provider: route.provider.pricedAs, model: route.model, atMs: call.arrivedMs }
-  const found = plane.priceBook.tiers(question)
-  if (found.kind !== "found") return found
-  if (asked.facts.units !== null) {
-    const byUnits = priceUsage(found.rows[0], likely)
-    if (byUnits.kind === "priced") return { kind: "bounded", costPicos: byUnits.costPicos }
-  }
-  return worstCaseCost(found.rows, { inputTokensMax: inputTokensBound, outputTokensMax: outputTokensBound })
 }
 
 function unpriced(model: string, reason: string): Refused {

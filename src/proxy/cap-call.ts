@@ -5,10 +5,10 @@
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import { formatUsd, nanosRoundedUp, PICOS_PER_NANO } from "../pricing/money.ts"
-import { worstCaseCost } from "../pricing/worst-case.ts"
 import type { RequestFacts } from "../providers/dialect.ts"
 import type { Route } from "../providers/router.ts"
 import type { Call } from "./call.ts"
+import { inputBytes, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Refused } from "./enter.ts"
@@ -21,9 +21,10 @@ const UNCAPPED: Capped = { kind: "capped", outputTokensMax: null }
 
 export function capCall(plane: DataPlane, call: Call, key: VirtualKey, asked: Asked, route: Route): Capped {
   const { caps } = key
+  const { facts } = asked
   const isCapped = caps.outputTokensMax !== null || caps.inputTokensMax !== null || caps.costNanosMax !== null
-  if (!isCapped || asked.facts.isFree) return UNCAPPED
-  const { likely } = estimateUsage(asked.facts, asked.body.length, 0)
+  if (!isCapped || facts.isFree) return UNCAPPED
+  const { likely } = estimateUsage(facts, inputBytes(asked), 0)
   if (caps.inputTokensMax !== null && likely.inputUncachedTokens > caps.inputTokensMax) {
     const message =
       `This call has about ${likely.inputUncachedTokens} input tokens, and this key allows ${caps.inputTokensMax} a call ` +
@@ -31,14 +32,10 @@ export function capCall(plane: DataPlane, call: Call, key: VirtualKey, asked: As
     return refused("call_too_large", message)
   }
   // What is billed by units has no output that could be clamped.
-  const isTokenized = asked.facts.units === null
-  const byTokens = isTokenized ? clampOutput(asked.facts, caps.outputTokensMax) : null
-  const isOver = byTokens !== null && asked.facts.outputTokensMax !== null
-  if (isOver && caps.policy === "deny") {
-    const message =
-      `This call asks for up to ${asked.facts.outputTokensMax} output tokens, and this key allows ${byTokens} a call ` +
-      "(max_output_tokens). Ask for less, or ask an admin to raise the cap."
-    return refused("call_too_large", message)
+  const byTokens = facts.units === null ? clampOutput(facts, caps.outputTokensMax) : null
+  if (byTokens !== null) {
+    const isOver = facts.outputTokensMax !== null && caps.policy === "deny"
+    if (isOver || byTokens < (facts.choices ?? 1)) return tooMuchOutput(facts, byTokens)
   }
   if (caps.costNanosMax === null) return { kind: "capped", outputTokensMax: byTokens }
   return capCost(plane, call, asked, route, { byTokens, costNanosMax: caps.costNanosMax, policy: caps.policy })
@@ -49,33 +46,47 @@ function clampOutput({ outputTokensMax }: RequestFacts, cap: number | null): num
   return cap !== null && (outputTokensMax === null || outputTokensMax > cap) ? cap : null
 }
 
+function tooMuchOutput({ outputTokensMax, choices = 1 }: RequestFacts, cap: number): Refused {
+  const asks = outputTokensMax === null ? `${choices} answers` : `up to ${outputTokensMax} output tokens`
+  const message =
+    `This call asks for ${asks}, and this key allows ${cap} output tokens a call (max_output_tokens). Ask for less, or ` +
+    "ask an admin to raise the cap."
+  return refused("call_too_large", message)
+}
+
 type CostCap = { readonly byTokens: number | null; readonly costNanosMax: bigint; readonly policy: "clamp" | "deny" }
 
 function capCost(plane: DataPlane, call: Call, asked: Asked, route: Route, cap: CostCap): Capped {
-  const question = { provider: route.provider.pricedAs, model: route.model, atMs: call.arrivedMs }
-  const found = plane.priceBook.tiers(question)
-  const costOf = (outputTokensMax: number): bigint | null => {
-    if (found.kind !== "found") return null
-    const worst = worstCaseCost(found.rows, { inputTokensMax: asked.body.length, outputTokensMax })
+  const { facts } = asked
+  const estimate = estimateUsage(facts, inputBytes(asked), 0)
+  const costOf = (outputTokensBound: number): bigint | null => {
+    const worst = worstCaseOf(plane, call, asked, route, { ...estimate, outputTokensBound })
     return worst.kind === "bounded" ? nanosRoundedUp(worst.costPicos) : null
   }
-  const wanted = cap.byTokens ?? asked.facts.outputTokensMax
   const ofInput = costOf(0)
-  if (ofInput === null) {
-    const message =
-      `This key caps the cost of a call (max_cost_usd), and the model \`${route.model.slice(0, 100)}\` has no price here, ` +
-      "so its cost cannot be bounded. Use a priced model, or ask an admin to add the price under `prices.files`."
-    return refused("model_not_priced", message)
-  }
-  const isWithin = wanted !== null && (costOf(wanted) ?? 0n) <= cap.costNanosMax
-  if (isWithin) return { kind: "capped", outputTokensMax: cap.byTokens }
-  const affordable = ofInput > cap.costNanosMax ? 0 : mostWithin(cap.costNanosMax, wanted ?? OUTPUT_MAX, costOf)
-  if (affordable === 0 || (cap.policy === "deny" && wanted !== null)) return tooExpensive(cap.costNanosMax)
+  if (ofInput === null) return uncostable(route)
+  if (ofInput > cap.costNanosMax) return tooExpensive(cap.costNanosMax)
+  if (facts.units !== null) return UNCAPPED
+  const wanted = cap.byTokens ?? facts.outputTokensMax ?? OPEN_OUTPUT_MAX
+  if ((costOf(wanted) ?? 0n) <= cap.costNanosMax) return { kind: "capped", outputTokensMax: cap.byTokens }
+  const affordable = mostWithin(cap.costNanosMax, wanted, costOf)
+  const isDenied = cap.policy === "deny" && facts.outputTokensMax !== null
+  if (affordable < (facts.choices ?? 1) || isDenied) return tooExpensive(cap.costNanosMax)
   return { kind: "capped", outputTokensMax: affordable }
 }
 
-/** No model answers with more. */
-const OUTPUT_MAX = 10_000_000
+/**
+ * A call that leaves its output open stays so where this much is within the cap: models refuse to be asked for more than
+ * they have, and hardly any answers with more unasked.
+ */
+const OPEN_OUTPUT_MAX = 16_384
+
+function uncostable(route: Route): Refused {
+  const message =
+    `This key caps the cost of a call (max_cost_usd), and the model \`${route.model.slice(0, 100)}\` has no price here, ` +
+    "so its cost cannot be bounded. Use a priced model, or ask an admin to add the price under `prices.files`."
+  return refused("model_not_priced", message)
+}
 
 /** The most output tokens whose worst case costs no more than the cap: the cost rises with them. */
 function mostWithin(costNanosMax: bigint, outputTokensMax: number, costOf: (tokens: number) => bigint | null): number {

@@ -17,15 +17,15 @@ export type Presented =
   /** Several places hold keys that differ; `places` names them. */
   | { readonly kind: "differ"; readonly places: readonly string[] }
 
-/** `queryKey` is the query's `key`, null where it has none. */
-export function presentedKey(headers: IncomingHttpHeaders, queryKey: string | null): Presented {
+/** `queryKeys` are the keys that stand in the query. */
+export function presentedKey(headers: IncomingHttpHeaders, queryKeys: readonly string[]): Presented {
   const authorization = headers.authorization
-  const other = headers["x-api-key"] ?? headers["x-goog-api-key"] ?? headers["api-key"] ?? queryKey
+  const other = headers["x-api-key"] ?? headers["x-goog-api-key"] ?? headers["api-key"] ?? queryKeys[0]
   const first = headers["x-tallygate-key"]
-  if (first !== undefined) return { kind: "presented", secret: String(first), own: ownCredential(headers, queryKey) }
+  if (first !== undefined) return { kind: "presented", secret: String(first), own: ownCredential(headers, queryKeys) }
   const bearer = authorization === undefined ? undefined : BEARER.exec(authorization)?.[1]
   // Nearly every call: one place alone.
-  if (other === undefined || other === null) {
+  if (other === undefined) {
     return bearer === undefined ? { kind: "none" } : { kind: "presented", secret: bearer, own: null }
   }
   return oneOf([
@@ -33,7 +33,7 @@ export function presentedKey(headers: IncomingHttpHeaders, queryKey: string | nu
     ["x-api-key", String(headers["x-api-key"] ?? "")],
     ["x-goog-api-key", String(headers["x-goog-api-key"] ?? "")],
     ["api-key", String(headers["api-key"] ?? "")],
-    ["?key=", queryKey ?? ""],
+    ...queryKeys.map((secret) => ["?key=", secret] as const),
   ])
 }
 
@@ -45,10 +45,16 @@ function oneOf(places: readonly (readonly [place: string, secret: string])[]): P
   return { kind: "presented", secret, own: null }
 }
 
-function ownCredential(headers: IncomingHttpHeaders, queryKey: string | null): CallerCredential | null {
+/** SDKs put one key in several places: a key of ours in one that is the provider's must not reach it. */
+function isForeign(value: string): boolean {
+  return value !== "" && !/^(?:\S+ +)?tga?_/i.test(value)
+}
+
+function ownCredential(headers: IncomingHttpHeaders, queryKeys: readonly string[]): CallerCredential | null {
   for (const name of ["authorization", "x-api-key", "x-goog-api-key", "api-key"]) {
     const value = headers[name]
-    if (typeof value === "string" && value !== "") return { name, value }
+    if (typeof value === "string" && isForeign(value)) return { name, value }
   }
-  return queryKey === null || queryKey === "" ? null : { name: "x-goog-api-key", value: queryKey }
+  const inQuery = queryKeys.find(isForeign)
+  return inQuery === undefined ? null : { name: "x-goog-api-key", value: inQuery }
 }

@@ -18,7 +18,7 @@ const HOW: Readonly<Record<Call["door"]["api"], string>> = {
 
 /** Answers at once where the key is cached, which it nearly always is. */
 export function identify(plane: DataPlane, call: Call): Identification | Promise<Identification> {
-  const presented = presentedKey(call.request.headers, call.door.queryKey)
+  const presented = presentedKey(call.request.headers, call.door.queryKeys)
   if (presented.kind === "none") {
     return unauthorized("no key", `No API key was sent. Send ${HOW[call.door.api]} with your virtual key.`)
   }

@@ -7,7 +7,6 @@ export class LineReader {
   readonly #onLine: (line: string) => void
   #parts: Buffer[] = []
   #bytes = 0
-  #isTooLong = false
 
   constructor(onLine: (line: string) => void) {
     this.#onLine = onLine
@@ -30,17 +29,14 @@ export class LineReader {
 
   #keep(part: Buffer): void {
     this.#bytes += part.length
-    if (this.#bytes > LINE_BYTES_MAX) {
-      this.#isTooLong = true
-      this.#parts = []
-    } else if (!this.#isTooLong) this.#parts.push(part)
+    if (this.#bytes > LINE_BYTES_MAX) this.#parts = []
+    else this.#parts.push(part)
   }
 
   #take(): void {
-    const line = this.#isTooLong ? "" : Buffer.concat(this.#parts).toString("utf8")
+    const line = Buffer.concat(this.#parts).toString("utf8")
     this.#parts = []
     this.#bytes = 0
-    this.#isTooLong = false
     if (line.trim() !== "") this.#onLine(line)
   }
 }

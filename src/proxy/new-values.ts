@@ -4,6 +4,8 @@
  * is recorded as `other`, and counted.
  */
 
+import { LRUCache } from "lru-cache"
+
 const HOUR_MS = 3_600_000
 /** Values are remembered for this many keys; those that have been silent longest are forgotten first. */
 const KEYS_MAX = 10_000
@@ -14,7 +16,7 @@ type Known = { hour: number; values: Set<string> }
 
 export class NewValues {
   readonly #valuesMax: number
-  readonly #known = new Map<string, Known>()
+  readonly #known = new LRUCache<string, Known>({ max: KEYS_MAX })
   #folded = 0
 
   constructor(valuesMax: number) {
@@ -44,11 +46,6 @@ export class NewValues {
     const known = this.#known.get(keyId)
     if (known?.hour === hour) return known
     const fresh: Known = { hour, values: new Set() }
-    this.#known.delete(keyId)
-    if (this.#known.size >= KEYS_MAX) {
-      const [oldest] = this.#known.keys()
-      if (oldest !== undefined) this.#known.delete(oldest)
-    }
     this.#known.set(keyId, fresh)
     return fresh
   }

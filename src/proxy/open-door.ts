@@ -15,8 +15,8 @@ export type Door = {
   readonly path: string
   /** With its `?` and without a credential; '' where there is none. */
   readonly query: string
-  /** The query's `key`: a credential in Google's manner. */
-  readonly queryKey: string | null
+  /** The query's `key`: a credential in Google's manner. More than one where it stands there more than once. */
+  readonly queryKeys: readonly string[]
   /** The provider that the path names outright; null where the model decides. */
   readonly provider: Provider | null
   /** The API's version where callers choose it (Google); '' where the provider's base URL does. */
@@ -77,11 +77,11 @@ export class Doors {
 
 function openDoor(router: Router, request: IncomingMessage, path: string): Door {
   const url = request.url ?? ""
-  const { query, queryKey } = splitQuery(url.length === path.length ? "" : url.slice(path.length))
+  const { query, queryKeys } = splitQuery(url.length === path.length ? "" : url.slice(path.length))
   const { api, rest, provider, version } = place(router, request, path)
   const isPlain = PLAIN_PATH.test(rest) && !(rest.includes("%") && STRANGE_ESCAPE.test(rest))
   const match = isPlain ? matchEndpoint(api, request.method ?? "", rest) : null
-  return { api, match, path: rest, query, queryKey, provider, version }
+  return { api, match, path: rest, query, queryKeys, provider, version }
 }
 
 /** Whether a path without a known endpoint may be passed on as it is: written plainly, and in no other spelling a known one. */
@@ -129,20 +129,27 @@ function withinBase(provider: Provider, path: string): string {
   return path
 }
 
-function splitQuery(query: string): { query: string; queryKey: string | null } {
-  if (query.length < 2 || !/[?&]key=/.test(query)) return { query: query.length < 2 ? "" : query, queryKey: null }
+/** Names under which some API takes a credential in the query; a provider gets ours in a header, and no other. */
+const CREDENTIALS = new Set(["key", "api_key", "api-key", "access_token"])
+const NO_KEYS: readonly string[] = []
+
+function splitQuery(query: string): { query: string; queryKeys: readonly string[] } {
+  if (query.length < 2) return { query: "", queryKeys: NO_KEYS }
   const kept: string[] = []
-  let queryKey: string | null = null
+  const queryKeys: string[] = []
   for (const part of query.slice(1).split("&")) {
-    if (part.startsWith("key=")) queryKey ??= decoded(part.slice(4))
-    else kept.push(part)
+    const equals = part.indexOf("=")
+    const name = decoded(equals < 0 ? part : part.slice(0, equals)).toLowerCase()
+    if (!CREDENTIALS.has(name)) kept.push(part)
+    else if (name === "key" && equals >= 0) queryKeys.push(decoded(part.slice(equals + 1)))
   }
-  return { query: kept.length === 0 ? "" : `?${kept.join("&")}`, queryKey }
+  return { query: kept.length === 0 ? "" : `?${kept.join("&")}`, queryKeys }
 }
 
+/** A plus is a blank in a query. */
 function decoded(text: string): string {
   try {
-    return decodeURIComponent(text)
+    return decodeURIComponent(text.replaceAll("+", " "))
   } catch {
     return text
   }

@@ -4,6 +4,7 @@ import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Route } from "../providers/router.ts"
 import type { Call } from "./call.ts"
+import { checkBatch } from "./check-batch.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Refused } from "./enter.ts"
 import type { Asked } from "./read-request.ts"
@@ -25,10 +26,22 @@ export function chooseRoute(
   asked: Asked,
 ): RoutedCall | Refused | Promise<RoutedCall | Refused> {
   if (call.endpoint.routedBy === "object") {
-    return routeObject(plane, call, key).then((routed) => withReferences(plane, call, key, asked, routed))
+    return routeToObject(plane, call, key, asked)
   }
   const routed = routeModel(plane, call, key, asked.facts.model)
   return withReferences(plane, call, key, asked, routed.kind === "routed" ? { ...routed, object: null } : routed)
+}
+
+async function routeToObject(
+  plane: DataPlane,
+  call: Call,
+  key: VirtualKey,
+  asked: Asked,
+): Promise<RoutedCall | Refused> {
+  const routed = await routeObject(plane, call, key)
+  if (routed.kind !== "routed") return routed
+  const batched = await checkBatch(plane, call, key, asked, routed.route.provider)
+  return batched ?? withReferences(plane, call, key, asked, routed)
 }
 
 function withReferences(

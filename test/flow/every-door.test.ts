@@ -345,3 +345,12 @@ describe("raw pass-through", () => {
     expect(provider.requests).toEqual([])
   })
 })
+
+test("no credential in a query reaches a provider, however it is spelled", async () => {
+  const path = `/v1beta/models/quick:generateContent?%6Bey=${key}&access_token=canary&$alt=json`
+  const answer = await fetch(app.url + path, { method: "POST", body: JSON.stringify({ contents: [] }) })
+  expect(answer.status).toBe(200)
+  expect(provider.requests[0]?.path).toBe("/google/v1beta/models/gemini-2.5-flash:generateContent?$alt=json")
+  const two = await fetch(`${app.url}/v1beta/models/quick:generateContent?key=${key}&key=other`, { method: "POST" })
+  expect(two.status).toBe(400)
+})

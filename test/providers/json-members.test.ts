@@ -20,7 +20,9 @@ test("an outline says what the object says, but for what stands in its arrays", 
     fc.property(members, spaces, (pairs, space) => {
       const text = written(pairs, space)
       const without = pairs.map(([name, value]) => [name, Array.isArray(value) ? [] : value])
-      expect(JSON.parse(outline(Buffer.from(text)))).toEqual(Object.fromEntries(without as [string, unknown][]))
+      // JSON has no -0, which a generated value may be.
+      const expected = JSON.parse(JSON.stringify(Object.fromEntries(without as [string, unknown][])))
+      expect(JSON.parse(outline(Buffer.from(text)))).toEqual(expected)
     }),
     { numRuns: 2_000 },
   )

@@ -84,6 +84,7 @@ describe("completions: facts", () => {
       '{"model":"a","stream":true,"stream_options":{"include_usage":true},"max_tokens":10,"n":2,"user":"u","prompt":"x"}'
     expect(facts(openAiCompletions, body)).toEqual({
       model: "a",
+      choices: 2,
       isStream: true,
       asksUsage: true,
       outputTokensMax: 20,
