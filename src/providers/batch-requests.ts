@@ -40,7 +40,8 @@ export function* batchedRequests(
   if (name !== "files.create") return
   const parts = readMultipart(body, form.contentType)
   if (parts?.fields.some((field) => field.name === "purpose" && field.value === "batch") !== true) return
-  for (const file of parts.files) for (const line of linesOf(body.subarray(file.start, file.end))) yield requestOfLine(line)
+  for (const file of parts.files)
+    for (const line of linesOf(body.subarray(file.start, file.end))) yield requestOfLine(line)
 }
 
 function requestOfLine(line: Buffer): BatchedRequest | Invalid {

@@ -147,7 +147,7 @@ export function readGoogleCommon(answer: Record<string, unknown>, reading: Readi
 function factsOf(request: Record<string, unknown>, model: string, form: RequestForm): RequestFacts {
   const config = configOf(request)
   // Protobuf reads 0 as "not set", so it bounds nothing.
-  const max = count(config?.maxOutputTokens ?? config?.max_output_tokens) || null
+  const max = numberOf(config?.maxOutputTokens ?? config?.max_output_tokens) || null
   const choices = candidatesOf(config)
   return {
     model,
@@ -169,7 +169,12 @@ function configOf(request: Record<string, unknown>): Record<string, unknown> | n
 }
 
 function candidatesOf(config: Record<string, unknown> | null): number {
-  return Math.max(1, count(config?.candidateCount ?? config?.candidate_count) ?? 1)
+  return Math.max(1, numberOf(config?.candidateCount ?? config?.candidate_count) ?? 1)
+}
+
+/** Protobuf takes a whole number in quotes as well, and there too with an exponent or a fraction: "8e0" is eight. */
+function numberOf(value: unknown): number | null {
+  return count(typeof value === "string" ? Number(value) : value)
 }
 
 function configProblem(body: Buffer, request: Record<string, unknown>): Invalid | null {

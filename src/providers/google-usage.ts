@@ -38,7 +38,7 @@ export function readGoogleUsage(value: unknown): GoogleUsage | null {
   const [prompt = 0, cached = 0, toolUse = 0, candidates = 0, thoughts = 0] = counts.map((number) => number ?? 0)
   // More cached tokens than tokens are not to make the uncached class negative.
   const cacheRead = Math.min(cached, prompt)
-  const uncached = prompt - cacheRead + toolUse
+  const uncached = added(prompt - cacheRead, toolUse)
   const audioInput = Math.min(uncachedOf("AUDIO", metadata), uncached)
   const audioOutput = Math.min(tokensOf("AUDIO", metadata.candidatesTokensDetails), candidates)
   const total = count(metadata.totalTokenCount)
@@ -47,7 +47,7 @@ export function readGoogleUsage(value: unknown): GoogleUsage | null {
       ...ZERO_USAGE,
       inputUncachedTokens: uncached,
       cacheReadTokens: cacheRead,
-      outputTokens: candidates + thoughts,
+      outputTokens: added(candidates, thoughts),
       reasoningTokens: thoughts,
       audioInputTokens: audioInput,
       imageInputTokens: Math.min(uncachedOf("IMAGE", metadata), uncached - audioInput),
@@ -79,4 +79,9 @@ function tokensOf(modality: string, details: unknown): number {
     if (detail?.modality === modality) tokens += count(detail.tokenCount) ?? 0
   }
   return tokens
+}
+
+/** No provider reaches the bound; a hostile count is not to make the sum something other than a count. */
+function added(one: number, other: number): number {
+  return Math.min(one + other, Number.MAX_SAFE_INTEGER)
 }

@@ -19,7 +19,9 @@ const REQUEST_HEADERS = new Set([
   "openai-beta",
   "originator",
   "range",
+  "session-id",
   "session_id",
+  "thread-id",
   "traceparent",
   "tracestate",
   "user-agent",
@@ -28,7 +30,7 @@ const REQUEST_HEADERS = new Set([
   "x-server-timeout",
   "x-title",
 ])
-const REQUEST_PREFIXES = ["x-stainless-", "x-goog-upload-"]
+const REQUEST_PREFIXES = ["x-claude-code-", "x-codex-", "x-goog-upload-", "x-stainless-"]
 
 const RESPONSE_HEADERS = new Set([
   "accept-ranges",

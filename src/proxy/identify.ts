@@ -51,6 +51,10 @@ function judge(call: Call, identified: Identified): Identification {
 }
 
 function unauthorized(reason: string, message: string): Identification {
-  const headers = [["www-authenticate", 'Bearer realm="tallygate"']] as const
+  const headers = [
+    ["www-authenticate", 'Bearer realm="tallygate"'],
+    // Agents ask again for as long as they run, if nobody tells them not to.
+    ["x-should-retry", "false"],
+  ] as const
   return { kind: "refused", error: new ApiError("invalid_api_key", message, { headers }), reason }
 }

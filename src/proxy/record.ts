@@ -21,6 +21,11 @@ export type UsageOrigin = {
   readonly isMismatch: boolean
 }
 
+/** Codex names its session in a header. */
+function sessionOf({ request: { headers } }: Call): string {
+  return text(headers["session-id"] ?? headers.session_id)
+}
+
 type Bounded = Pick<DataPlane, "newValues">
 
 export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin }
@@ -42,7 +47,7 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
     user_id: key.userId,
     key_id: key.id,
     end_customer: bounded(asked.facts.endCustomer),
-    conversation: said.conversation || bounded(asked.facts.conversation),
+    conversation: said.conversation || bounded(asked.facts.conversation) || sessionOf(call),
     tool: said.tool,
     operation: said.operation,
     tags: said.tags,
