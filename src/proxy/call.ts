@@ -33,6 +33,8 @@ export type Call = {
   admitted: Admitted | null
   /** What this call has made and whose usage is booked apart from it, since it may come later; null for nearly all. */
   awaited: ProviderObject | null
+  /** Objects that nobody made here and that this call names: its key's, if the provider answers for them. */
+  readonly unowned: ProviderObject[]
   /** What the answer's header said it cost, so that the record need not work it out again; null where none said so. */
   quote: Quote | null
 }
@@ -99,6 +101,7 @@ export function openCall(plane: DataPlane, door: Door, request: IncomingMessage,
     callerCredential: null,
     admitted: null,
     awaited: null,
+    unowned: [],
     quote: null,
   }
 }

@@ -7,6 +7,7 @@ import { estimatedUsage, reportedUsage } from "./answer-usage.ts"
 import { bookLater } from "./book-later.ts"
 import type { Admitted, Answer, Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import { adoptUnowned } from "./objects-born.ts"
 import { completeRecord } from "./record.ts"
 import { refuse } from "./refuse.ts"
 
@@ -32,6 +33,7 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   if (answer.errorCode === "upstream_auth_failed") {
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")
   }
+  if (call.unowned.length > 0 && answer.upstreamStatus < 300) await adoptUnowned(plane, call.unowned)
   await settling
   await bookLater(plane, call, admitted, answer)
 }

@@ -56,6 +56,11 @@ export async function enterBorn(
   await enter(plane, born)
 }
 
+/** Gives objects that nobody made here to the key that named them, now that the provider has answered; the first one wins. */
+export async function adoptUnowned(plane: DataPlane, unowned: readonly ProviderObject[]): Promise<void> {
+  await enter(plane, unowned)
+}
+
 /** The answer of a response in OpenAI's API is not held up: its id is known here at once, and everywhere in a moment. */
 async function enter(plane: DataPlane, born: readonly ProviderObject[]): Promise<void> {
   const entering = born.map((object) =>

@@ -36,9 +36,7 @@ export async function routeObject(plane: DataPlane, call: Call, key: VirtualKey)
       if (object === undefined) continue
       return mayReach(object, key, plane.objectPolicy.sharedBy) ? routedTo(provider, object) : missing(call, kind, id)
     }
-    const object = await adopted(plane, call, key, first, id)
-    if (object === undefined || !mayReach(object, key, plane.objectPolicy.sharedBy)) return missing(call, kind, id)
-    return routedTo(first, object)
+    return isAdoptable(plane, call, key, first, id) ? routedTo(first, null) : missing(call, kind, id)
   })
 }
 
@@ -57,24 +55,20 @@ export async function checkReferences(
   return orUnavailable(async () => {
     const found = await plane.objects.find(provider.name, ids)
     for (const id of ids) {
-      const object = found.get(id) ?? (await adopted(plane, call, key, provider, id))
+      const object = found.get(id)
+      if (object === undefined && isAdoptable(plane, call, key, provider, id)) continue
       if (object === undefined || !mayReach(object, key, plane.objectPolicy.sharedBy)) return missing(call, null, id)
     }
     return null
   })
 }
 
-/** An object that no key has made here, given to the first one that names it, where that is allowed. */
-async function adopted(
-  plane: DataPlane,
-  call: Call,
-  key: VirtualKey,
-  provider: Provider,
-  id: string,
-): Promise<ProviderObject | undefined> {
-  if (!plane.objectPolicy.adoptsUnknown) return undefined
-  const kind = call.endpoint.object?.kind ?? kindOf(id)
-  return plane.objects.adopt({ ...newObject(call, key, provider, kind, id), callId: null })
+/** Whether an object that no key has made here may become this key's. It does when the provider has answered for it. */
+function isAdoptable(plane: DataPlane, call: Call, key: VirtualKey, provider: Provider, id: string): boolean {
+  if (!plane.objectPolicy.adoptsUnknown) return false
+  const kind = call.door.match?.objectId === id ? call.endpoint.object?.kind : undefined
+  call.unowned.push({ ...newObject(call, key, provider, kind ?? kindOf(id), id), callId: null })
+  return true
 }
 
 /** The ids of objects that a request refers to, in JSON or in a form. */
