@@ -1,23 +1,70 @@
-/** Generated from the table of endpoints: no route reaches a provider without identity and admission. */
+/**
+ * No door without a key and a limit: every endpoint that is known, by every prefix, for callers who may not call. It is
+ * generated from the table of endpoints, so that a new one is asked for as well.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { mintVirtualKey } from "../../src/identity/secret.ts"
 import type { Api } from "../../src/providers/dialect.ts"
-import { ENDPOINTS, type Endpoint, unmetered } from "../../src/providers/endpoint.ts"
-import { AT_TALLYGATE, pathUnder, requestFor } from "../support/door-requests.ts"
+import { ENDPOINTS, type Endpoint } from "../../src/providers/endpoint.ts"
 import { type FakeProvider, startFakeProvider, threeApis } from "../support/fake-provider.ts"
 import { startTestApp, type TestApp } from "../support/test-app.ts"
 
+type Prefix = "/v1" | "/v1beta" | "/openai" | "/claude" | "/gemini"
+
+const PREFIXES: readonly Prefix[] = ["/v1", "/v1beta", "/openai", "/claude", "/gemini"]
+/** Whose API a prefix is; `/v1` is that of whoever sends its own headers. */
+const SPOKEN: Readonly<Record<Prefix, Api | null>> = {
+  "/v1": null,
+  "/v1beta": "google",
+  "/openai": "openai",
+  "/claude": "anthropic",
+  "/gemini": "google",
+}
+const API_HEADERS: Readonly<Record<Api, Readonly<Record<string, string>>>> = {
+  openai: {},
+  anthropic: { "anthropic-version": "2023-06-01" },
+  google: { "x-goog-api-client": "genai-js/1.0" },
+}
+const CREDENTIALS: Readonly<Record<Api, (secret: string) => Readonly<Record<string, string>>>> = {
+  openai: (secret) => ({ authorization: `Bearer ${secret}` }),
+  anthropic: (secret) => ({ "x-api-key": secret }),
+  google: (secret) => ({ "x-goog-api-key": secret }),
+}
+const MODELS: Readonly<Record<Api, string>> = {
+  openai: "gpt-4o-mini",
+  anthropic: "claude-sonnet-4-5",
+  google: "gemini-2.5-flash",
+}
+
+/** Callers, and what they are told by the door of an endpoint's own API. */
+const CALLERS = {
+  "no key": 401,
+  "no key of ours": 401,
+  "a key that nobody has made": 401,
+  "the provider's own credential": 401,
+  "a revoked key": 401,
+  "a key without a request left": 429,
+} as const
+type Caller = keyof typeof CALLERS
+
 let provider: FakeProvider
 let app: TestApp
-/** Refused by its limit of no requests at all. */
-let exhausted: string
-let good: string
+let goodKey: string
+const secrets = new Map<Caller, string>()
 
 beforeAll(async () => {
   provider = await startFakeProvider()
-  app = await startTestApp(threeApis(provider, "unmetered: allow\nprovider_objects: { adopt_unknown: true }"))
+  // What the good key has made the others reach too, so that no limit is spared for want of an object.
+  app = await startTestApp(threeApis(provider, "provider_objects: { shared_by: project }"))
+  goodKey = (await app.createKey({ unmetered: "allow" })).key
   const limits = [{ kind: "requests", window: "month", cap: 0 }]
-  exhausted = (await app.createKey({ limits })).key
-  good = (await app.createKey()).key
+  secrets.set("a key without a request left", (await app.createKey({ unmetered: "allow", limits })).key)
+  const revoked = await app.createKey({ unmetered: "allow" })
+  expect((await app.admin("POST", `/admin/v1/keys/${revoked.id}/revoke`)).status).toBe(200)
+  secrets.set("a revoked key", revoked.key)
+  secrets.set("no key of ours", "tg_nobody")
+  secrets.set("a key that nobody has made", mintVirtualKey("key_abcdefghijkl"))
+  secrets.set("the provider's own credential", "sk-upstream-canary")
 })
 beforeEach(() => provider.reset())
 afterAll(async () => {
@@ -25,68 +72,152 @@ afterAll(async () => {
   await provider?.stop()
 })
 
-const RAW: Readonly<Record<Api, string>> = { openai: "/openai/v1", anthropic: "/claude/v1", google: "/gemini/v1beta" }
-/** Whatever else there is at a provider, known to nobody here. */
-const UNKNOWN: readonly Endpoint[] = (["openai", "anthropic", "google"] as const).map((api) => ({
-  ...unmetered(api),
-  method: "POST",
-  path: "/something/new",
-}))
-const ROUTES = [...ENDPOINTS, ...UNKNOWN].flatMap((endpoint) =>
-  [AT_TALLYGATE, RAW].map((places) => {
-    const at = (path: string) => pathAt(places[endpoint.api], path)
-    return { name: `${endpoint.method} ${at(endpoint.path)} (${endpoint.api})`, endpoint, at }
-  }),
-)
+type Asked = { readonly method: string; readonly path: string; readonly type: string; readonly body: Buffer | null }
 
-/** At one provider its uploads stand behind its name. */
-function pathAt(place: string, path: string): string {
-  const [, name = "", version = ""] = place.split("/")
-  return path.startsWith("/upload/") && version !== ""
-    ? `/${name}${pathUnder(`/${version}`, path)}`
-    : pathUnder(place, path)
+const isForm = ({ name }: Endpoint) => /^audio\.(transcriptions|translations)$|^images\.variations$/.test(name)
+
+/** A request to the endpoint that its provider would take. */
+function asked(endpoint: Endpoint, id: string): Asked {
+  const model = MODELS[endpoint.api]
+  const path = endpoint.path.replace("{model}", model).replace("{id}", id).replace("*", "files")
+  const method = endpoint.method === "*" ? "GET" : endpoint.method
+  const field = `--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n`
+  if (isForm(endpoint)) return { method, path, type: "multipart/form-data; boundary=b", body: Buffer.from(field) }
+  const named = endpoint.api === "google" ? {} : { model, max_tokens: 9, messages: [], input: "Hi", prompt: "Hi" }
+  const hasBody = method === "POST" || method === "PATCH"
+  return { method, path, type: "application/json", body: hasBody ? Buffer.from(JSON.stringify(named)) : null }
 }
 
-async function call({ endpoint, at }: (typeof ROUTES)[number], key: string | null) {
-  const request = requestFor(endpoint, "files/file-of-nobody")
-  const headers: Record<string, string> = key === null ? {} : { "x-tallygate-key": key }
-  if (endpoint.api === "anthropic") headers["anthropic-version"] = "2023-06-01"
-  if (request.contentType !== "") headers["content-type"] = request.contentType
-  const path = at(request.path.replace("files/file-of-nobody", "file-of-nobody"))
-  const response = await fetch(app.url + path, {
-    method: request.method,
-    headers,
-    ...(request.body === null ? {} : { body: request.body }),
+/** At one of the prefixes, in the words of the API that is spoken there. */
+function send(prefix: Prefix, own: Api, { method, path, type, body }: Asked, secret: string | undefined) {
+  const spoken = SPOKEN[prefix] ?? own
+  // Google's uploads have the version behind the first segment.
+  const isUpload = path.startsWith("/upload/") && prefix.startsWith("/v1")
+  return fetch(app.url + (isUpload ? `/upload${prefix}${path.slice(7)}` : prefix + path), {
+    method,
+    headers: {
+      ...API_HEADERS[spoken],
+      ...(secret === undefined ? {} : CREDENTIALS[spoken](secret)),
+      ...(body === null ? {} : { "content-type": type }),
+    },
+    ...(body === null ? {} : { body: new Uint8Array(body) }),
   })
-  return { status: response.status, body: await response.json().catch(() => null) }
 }
 
-/** How each API's SDK knows an error. */
-function shapeOf(api: Api, status: 401 | 429): object {
+/** Whether an error is one that this API's SDK understands. */
+function isInShape(api: Api, status: number, body: unknown): boolean {
+  const { type, error } = body as { type?: unknown; error?: Record<string, unknown> }
+  if (typeof error?.message !== "string") return false
   switch (api) {
     case "openai":
-      return { error: { code: status === 401 ? "invalid_api_key" : "insufficient_quota" } }
+      return typeof error.type === "string" && "code" in error && "param" in error
     case "anthropic":
-      return { type: "error", error: { type: status === 401 ? "authentication_error" : "rate_limit_error" } }
+      return type === "error" && typeof error.type === "string"
     case "google":
-      return { error: { code: status, status: status === 401 ? "UNAUTHENTICATED" : "RESOURCE_EXHAUSTED" } }
+      return error.code === status && typeof error.status === "string"
   }
 }
 
-test("the table is not empty, and holds every API", () => {
-  expect(ROUTES.length).toBeGreaterThan(150)
-  expect(new Set(ROUTES.map(({ endpoint }) => endpoint.api)).size).toBe(3)
+const TYPES: Readonly<Record<Api, Readonly<Record<number, readonly string[]>>>> = {
+  openai: { 401: ["invalid_request_error"], 429: ["insufficient_quota", "requests"] },
+  anthropic: { 401: ["authentication_error"], 429: ["rate_limit_error"] },
+  google: { 401: ["UNAUTHENTICATED"], 429: ["RESOURCE_EXHAUSTED"] },
+}
+
+/** What is wrong with the refusal of a call; null where it is as it should be. */
+async function faultOf(prefix: Prefix, own: Api, request: Asked, caller: Caller): Promise<string | null> {
+  const spoken = SPOKEN[prefix] ?? own
+  const response = await send(prefix, own, request, secrets.get(caller))
+  const { status } = response
+  const text = await response.text()
+  const told = `${request.method} ${prefix}${request.path} with ${caller}: ${status} ${text.slice(0, 200)}`
+  const body: unknown = text.startsWith("{") ? JSON.parse(text) : {}
+  const wanted = CALLERS[caller]
+  // Another API's endpoint is no endpoint here, or one without this object; it may be refused before the limit is.
+  const isRefused = status === wanted || (wanted === 429 && spoken !== own && [400, 403, 404, 405].includes(status))
+  if (!isRefused || !isInShape(spoken, status, body)) return told
+  const error = (body as { error: { type?: string; status?: string } }).error
+  const types = TYPES[spoken][status]
+  return types === undefined || types.includes((spoken === "google" ? error.status : error.type) ?? "") ? null : told
+}
+
+/** An object of the good key's, where the path names one: its id as it stands there. */
+async function objectFor({ api, path }: Endpoint): Promise<string> {
+  if (!path.includes("{id}")) return ""
+  const collection = path.slice(0, path.indexOf("/{id}"))
+  const create = ENDPOINTS.find((one) => one.api === api && one.path === collection && one.method === "POST")
+  if (create === undefined) throw new Error(`nothing makes an object of ${collection}`)
+  const response = await send("/v1", api, asked(create, ""), goodKey)
+  const made = (await response.json()) as { id?: string; name?: string }
+  const id = made.id ?? made.name?.split("/")[1]
+  if (id === undefined) throw new Error(`${collection} answered ${response.status} ${JSON.stringify(made)}`)
+  return id
+}
+
+const ALL = ENDPOINTS.map((endpoint) => [`${endpoint.api}: ${endpoint.method} ${endpoint.path}`, endpoint] as const)
+
+describe.each(ALL)("%s", (_name, endpoint) => {
+  const own = PREFIXES.filter((prefix) => prefix === "/v1" || SPOKEN[prefix] === endpoint.api)
+
+  test("reaches no provider for a caller without a key or without a request left, by any prefix", async () => {
+    const request = asked(endpoint, await objectFor(endpoint))
+    provider.reset()
+    const calls = PREFIXES.flatMap((prefix) =>
+      Object.keys(CALLERS).map((caller) => [prefix, caller as Caller] as const),
+    )
+    const faults: (string | null)[] = []
+    for (const [prefix, caller] of calls) faults.push(await faultOf(prefix, endpoint.api, request, caller))
+    expect(faults.filter((fault) => fault !== null)).toEqual([])
+    expect(provider.requests.map(({ method, path }) => `${method} ${path}`)).toEqual([])
+  })
+  test.each(own)("reaches it by %s for a key that may, with the account's credential", async (prefix) => {
+    const request = asked(endpoint, await objectFor(endpoint))
+    provider.reset()
+    await (await send(prefix, endpoint.api, request, goodKey)).text()
+    const received = provider.requests.map(({ method, path, headers }) => [
+      method,
+      path.includes(request.path),
+      headers,
+    ])
+    const credential = { openai: "authorization", anthropic: "x-api-key", google: "x-goog-api-key" }[endpoint.api]
+    const headers = expect.objectContaining({ [credential]: expect.stringContaining("canary") })
+    // Google's uploads have the provider's own path behind their first segment.
+    expect(received).toEqual([[request.method, !request.path.startsWith("/upload/"), headers]])
+    expect(JSON.stringify(provider.requests[0]?.rawHeaders)).not.toContain(goodKey)
+  })
 })
 
-describe.each(ROUTES)("$name", (route) => {
-  test("reaches a provider by nobody without a key, nor by a key without room", async () => {
-    const { api } = route.endpoint
-    for (const key of [null, "tg_nobody", `${good.slice(0, -1)}${good.endsWith("a") ? "b" : "a"}`]) {
-      expect(await call(route, key)).toMatchObject({ status: 401, body: shapeOf(api, 401) })
-    }
-    expect(await call(route, exhausted)).toMatchObject({ status: 429, body: shapeOf(api, 429) })
+describe("what nobody can meter", () => {
+  const UNKNOWN: readonly (readonly [Prefix, Api, string, string])[] = [
+    ["/v1", "openai", "POST", "/fine_tuning/jobs"],
+    ["/v1", "openai", "GET", "/assistants"],
+    ["/openai", "openai", "POST", "/evals"],
+    ["/v1", "anthropic", "GET", "/skills"],
+    ["/claude", "anthropic", "POST", "/skills"],
+    ["/v1beta", "google", "GET", "/tunedModels"],
+    ["/gemini", "google", "POST", "/corpora"],
+  ]
+  const request = (method: string, path: string): Asked => {
+    return { method, path, type: "application/json", body: method === "POST" ? Buffer.from("{}") : null }
+  }
+
+  test.each(UNKNOWN)(
+    "by %s in the API of %s, %s %s: reaches no provider for a caller who may not",
+    async (...route) => {
+      const [prefix, api, method, path] = route
+      for (const caller of Object.keys(CALLERS)) {
+        expect(await faultOf(prefix, api, request(method, path), caller as Caller)).toBeNull()
+      }
+      expect(provider.requests).toEqual([])
+    },
+  )
+  test.each(UNKNOWN)("by %s in the API of %s, %s %s: takes a key that is allowed to", async (...route) => {
+    const [prefix, api, method, path] = route
+    const denied = await send(prefix, api, request(method, path), (await app.createKey()).key)
+    expect(denied.status).toBe(403)
+    expect(isInShape(api, 403, await denied.json())).toBe(true)
     expect(provider.requests).toEqual([])
-    await call(route, good)
-    expect(provider.requests.length).toBeGreaterThan(0)
+    await (await send(prefix, api, request(method, path), goodKey)).text()
+    expect(provider.requests).toMatchObject([{ method, path: expect.stringContaining(path) }])
   })
 })
