@@ -226,6 +226,7 @@ async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing
       adoptsUnknown: config.provider_objects.adopt_unknown,
     },
     newValues: new NewValues(config.attribution.new_values_max),
+    bookings: new Set(),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
     bounds: {
       bodyBytesMax: config.body_bytes_max,

@@ -18,7 +18,10 @@ export type Attribution = {
   readonly metadata: Record<string, string>
 }
 
-/** Reads the headers. `-request-type` is another name of `-operation`, `-session` of `-conversation`; `-tags` is a comma-separated list, `-metadata` is `name=value` pairs separated by commas. */
+/**
+ * Reads the headers. `-request-type` is another name of `-operation`, `-session` of `-conversation`; `-tags` is a
+ * comma-separated list, `-metadata` is `name=value` pairs separated by commas.
+ */
 export function readAttribution(headers: IncomingHttpHeaders): Attribution {
   return {
     tool: text(headers["x-tallygate-tool"]),

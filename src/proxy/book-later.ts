@@ -18,13 +18,18 @@ export async function bookLater(plane: DataPlane, call: Call, admitted: Admitted
   if (object === null || object.booking === null || reading.usage === null) return
   // Half of a batch's output is not its bill.
   if (!reading.isFinished || (isAskedFor && answer.endState !== "complete")) return
+  const { record } = object.booking as Booking
+  // The ledger would take one of several all the same, but the metrics would count each.
+  if (plane.bookings.has(record.id)) return
+  plane.bookings.add(record.id)
   try {
     if (await plane.objects.isBooked(object.provider, object.id)) return
-    const { record } = object.booking as Booking
     await book(plane, { ...record }, answer, object.keyId)
     await plane.objects.takeBooking(object.provider, object.id)
   } catch (error) {
     plane.log.error({ err: error, request_id: call.id, object: object.id }, "later usage could not be booked yet")
+  } finally {
+    plane.bookings.delete(record.id)
   }
 }
 

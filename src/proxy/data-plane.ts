@@ -31,6 +31,8 @@ export type DataPlane = {
   readonly objects: ProviderObjects
   readonly objectPolicy: ObjectPolicy
   readonly newValues: NewValues
+  /** Records of later usage that are being booked by this process at the moment. */
+  readonly bookings: Set<string>
   readonly metrics: ProxyMetrics
   readonly bounds: DataPlaneBounds
 }
