@@ -9,6 +9,7 @@
  */
 import { laterAnthropicUsage, readAnthropicUsage } from "./anthropic-usage.ts"
 import {
+  addContainer,
   addOutput,
   type Dialect,
   type Reading,
@@ -67,6 +68,7 @@ export const anthropicMessages: Dialect = {
         addOutput(textOfDelta(asObject(event.delta)), reading)
         break
       case "message_delta":
+        addContainer(asText(asObject(asObject(event.delta)?.container)?.id), reading)
         if (readUsage(event.usage, reading)) reading.isFinished = true
         break
       case "message_stop":
@@ -165,6 +167,7 @@ function readStart(message: Record<string, unknown>, reading: Reading): void {
 }
 
 function readMessage(message: Record<string, unknown>, reading: Reading): void {
+  addContainer(asText(asObject(message.container)?.id), reading)
   if (reading.model === "") reading.model = asText(message.model)
   if (reading.responseId === "") reading.responseId = asText(message.id)
   readUsage(message.usage, reading)

@@ -71,6 +71,8 @@ export type Reading = {
   model: string
   tier: string
   responseId: string
+  /** Ids of containers that the provider made for the call, or went on using. */
+  containers: string[]
   /** The provider is still at work and reports usage later, to whoever asks for the object again. */
   isPending: boolean
   /** The provider's own cost, decimal dollars; null where it reports none. */
@@ -118,6 +120,16 @@ export const OUTPUT_TEXT_MAX = 512 * 1024
 /** How often a stream may change what its events have in common; after that they are parsed. */
 const LEARNS_MAX = 8
 
+/** Notes a container that an answer names. */
+export function addContainer(id: string, reading: Reading): void {
+  if (id !== "" && reading.containers.length < CONTAINERS_MAX && !reading.containers.includes(id)) {
+    reading.containers.push(id)
+  }
+}
+
+/** One call has one container for each of its tools. */
+const CONTAINERS_MAX = 32
+
 /** Adds visible output to the reading, up to the bound. */
 export function addOutput(text: string, reading: Reading): void {
   if (text === "") return
@@ -133,6 +145,7 @@ export function newReading(): Reading {
     model: "",
     tier: "",
     responseId: "",
+    containers: [],
     isPending: false,
     costUsd: null,
     outputText: "",

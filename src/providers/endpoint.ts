@@ -257,9 +257,9 @@ function idIn(pattern: readonly string[], segments: readonly string[]): string |
   return id === "" || segments.some((segment, index) => index > 0 && segment === "") ? null : decodedOrNull(id)
 }
 
-/** Google names its objects with their collection: `files/abc`. */
+/** Google names its objects with their collection, and what is to be done with one behind a colon: `files/abc:download`. */
 function objectIdOf(endpoint: Endpoint, collection: string, id: string): string {
-  return endpoint.api === "google" ? `${collection}/${id}` : id
+  return endpoint.api === "google" ? `${collection}/${id.replace(/:\w+$/, "")}` : id
 }
 
 function decodedOrNull(segment: string): string | null {

@@ -7,6 +7,7 @@
  * same id; until then the reading is pending.
  */
 import {
+  addContainer,
   addOutput,
   type Dialect,
   type Reading,
@@ -64,8 +65,9 @@ export const openAiResponses: Dialect = {
   readAnswer(body: Buffer, reading: Reading): void {
     const outlined = parsedObject(outline(body))
     if (outlined === null) return
-    // The bulk of an answer is in its output, which matters for its searches, and for an estimate where usage is missing.
-    const isOutputRead = asObject(outlined.usage) === null || body.includes("web_search_call")
+    // The bulk of an answer is in its output, which matters for its searches and containers, and for an estimate where usage is missing.
+    const isOutputRead =
+      asObject(outlined.usage) === null || body.includes("web_search_call") || body.includes("container_id")
     const response = (isOutputRead ? parsedObject(body.toString("utf8")) : null) ?? outlined
     readResponse(response, reading)
     if (reading.usage === null) for (const item of asArray(response.output)) addOutput(textOfItem(item), reading)
@@ -135,6 +137,7 @@ function readResponse(response: Record<string, unknown>, reading: Reading): void
   if (response.status === "failed" || asObject(response.error) !== null) reading.hasError = true
   // A compaction repeats items of the conversation, whose searches were billed when they were made.
   const output = response.object === "response.compaction" ? [] : response.output
+  for (const item of asArray(output)) addContainer(asText(asObject(item)?.container_id), reading)
   const read = readResponsesUsage(response.usage, webSearchesIn(output))
   if (read === null) return
   reading.usage = read.usage

@@ -5,7 +5,7 @@ import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import { ENDPOINTS, methodsOf } from "../providers/endpoint.ts"
 import type { Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import { type Door, isPassable } from "./open-door.ts"
+import { type Door, isPassable, isPlain } from "./open-door.ts"
 
 export type Refused = Extract<Ending, { kind: "refused" }>
 
@@ -44,7 +44,7 @@ export function refuseAddress({ request }: Call, key: VirtualKey): Refused | nul
 
 /** A path that is known with another method, or written in a way that a provider might read as another path. */
 function refuseUnknown(door: Door, method: string): Refused | null {
-  const allowed = methodsOf(door.api, door.path)
+  const allowed = isPlain(door) ? methodsOf(door.api, door.path) : []
   if (allowed.length > 0) {
     const headers = [["allow", allowed.join(", ")]] as const
     const message = `${shown(door.path)} takes ${allowed.join(" or ")}, not ${method.slice(0, 20)}.`

@@ -7,7 +7,7 @@ import { estimatedUsage, reportedUsage } from "./answer-usage.ts"
 import { bookLater } from "./book-later.ts"
 import type { Admitted, Answer, Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import { adoptUnowned } from "./objects-born.ts"
+import { adoptUnowned, enterContainers } from "./objects-born.ts"
 import { completeRecord } from "./record.ts"
 import { refuse } from "./refuse.ts"
 
@@ -34,6 +34,8 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")
   }
   if (call.unowned.length > 0 && answer.upstreamStatus < 300) await adoptUnowned(plane, call.unowned)
+  const { containers } = answer.reading
+  if (containers.length > 0) await enterContainers(plane, call, admitted, containers)
   await settling
   await bookLater(plane, call, admitted, answer)
 }

@@ -56,6 +56,22 @@ export async function enterBorn(
   await enter(plane, born)
 }
 
+/** Containers that a provider made while it answered a call of a model: the key's, to look into and to go on with. */
+export async function enterContainers(
+  plane: DataPlane,
+  call: Call,
+  admitted: Admitted,
+  ids: readonly string[],
+): Promise<void> {
+  const { key } = call
+  if (key === null) return
+  const { provider } = admitted.route
+  await enter(
+    plane,
+    ids.map((id) => newObject(call, key, provider, "container", id)),
+  )
+}
+
 /** Gives objects that nobody made here to the key that named them, now that the provider has answered; the first one wins. */
 export async function adoptUnowned(plane: DataPlane, unowned: readonly ProviderObject[]): Promise<void> {
   await enter(plane, unowned)

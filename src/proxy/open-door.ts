@@ -23,10 +23,8 @@ export type Door = {
   readonly version: string
 }
 
-/** Segments of letters, digits and the marks that APIs use, so that nothing is left for a provider to normalise. */
-const PLAIN_PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9_\-.:~@%,=+]+)+$/
-/** Escapes are for what an id may hold; an escaped slash, dot or letter would be read as another path by some servers. */
-const STRANGE_ESCAPE = /%(?:2[ef]|5c|25|0|1|3[0-9]|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9ae])/i
+/** Segments of letters, digits and the marks that APIs use, none of them escaped: nothing is left for a provider to normalise. */
+const PLAIN_PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9_\-.:~@,=+]+)+$/
 /** Google's SDKs ask for one version or another; what is known of an endpoint holds for all. */
 const GOOGLE_PATH = /^(\/upload)?\/(v1beta|v1alpha|v1)(\/.*)$/
 
@@ -79,14 +77,18 @@ function openDoor(router: Router, request: IncomingMessage, path: string): Door 
   const url = request.url ?? ""
   const { query, queryKeys } = splitQuery(url.length === path.length ? "" : url.slice(path.length))
   const { api, rest, provider, version } = place(router, request, path)
-  const isPlain = PLAIN_PATH.test(rest) && !(rest.includes("%") && STRANGE_ESCAPE.test(rest))
-  const match = isPlain ? matchEndpoint(api, request.method ?? "", rest) : null
+  const match = PLAIN_PATH.test(rest) ? matchEndpoint(api, request.method ?? "", rest) : null
   return { api, match, path: rest, query, queryKeys, provider, version }
+}
+
+/** Whether what this reads in a path is what every server reads in it. */
+export function isPlain({ path }: Door): boolean {
+  return PLAIN_PATH.test(path)
 }
 
 /** Whether a path without a known endpoint may be passed on as it is: written plainly, and in no other spelling a known one. */
 export function isPassable(door: Door): boolean {
-  if (!PLAIN_PATH.test(door.path) || door.path.includes("%")) return false
+  if (!isPlain(door)) return false
   const lower = door.path.toLowerCase().replace(/^(?:\/(?:v\d\w{0,8}|openai|api))+(?=\/)/, "")
   return !["GET", "POST", "PATCH", "DELETE"].some((method) => matchEndpoint(door.api, method, lower) !== null)
 }
