@@ -39,7 +39,9 @@ export async function startSandbox(options: SandboxOptions): Promise<{ url: stri
   const mintId = uuidv7Mint()
   const server = createServer((request, response) => {
     const reply: Reply = (status, body) => {
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body))
+      const bytes = Buffer.from(JSON.stringify(body))
+      // With its length, as providers say it: then the answer says what it cost as well.
+      response.writeHead(status, { "content-type": "application/json", "content-length": bytes.length }).end(bytes)
     }
     const newId = () => `chatcmpl-sandbox-${mintId(options.nowMs())}`
     response.setHeader("x-request-id", `req_sandbox_${mintId(options.nowMs())}`)
