@@ -50,6 +50,7 @@ const PURE = [
   "providers/anthropic-batch.ts",
   "providers/anthropic-messages.ts",
   "providers/anthropic-usage.ts",
+  "providers/batch-usage.ts",
   "providers/dialect.ts",
   "providers/endpoint.ts",
   "providers/google-embed.ts",

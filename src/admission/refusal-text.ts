@@ -42,16 +42,21 @@ export function rateLimitHeaders(
   nowMs: number,
 ): [name: string, value: string][] {
   const headers: [string, string][] = []
-  for (const kind of ["requests", "tokens"] as const) {
-    const tightest = tightestOf(kind, charges, counters)
-    if (tightest === undefined) continue
-    const { charge, counter, room } = tightest
+  for (const { kind, charge, counter, room } of tightestOfEach(charges, counters)) {
     headers.push([`x-ratelimit-limit-${kind}`, charge.limit.cap.toString()])
     headers.push([`x-ratelimit-remaining-${kind}`, room.toString()])
     const resetMs = charge.resetsAtMs === null ? counter.emptyInMs : Math.max(0, charge.resetsAtMs - nowMs)
     if (resetMs !== null) headers.push([`x-ratelimit-reset-${kind}`, duration(resetMs)])
   }
   return headers
+}
+
+/** The request limit and the token limit with the least room, as far as there are any. */
+function tightestOfEach(charges: readonly Charge[], counters: readonly CounterState[]) {
+  return (["requests", "tokens"] as const).flatMap((kind) => {
+    const tightest = tightestOf(kind, charges, counters)
+    return tightest === undefined ? [] : [{ kind, ...tightest }]
+  })
 }
 
 /** The same as Anthropic's API names them, with the instant of the reset (RFC 3339). */
@@ -61,10 +66,7 @@ export function anthropicRateLimitHeaders(
   nowMs: number,
 ): [name: string, value: string][] {
   const headers: [string, string][] = []
-  for (const kind of ["requests", "tokens"] as const) {
-    const tightest = tightestOf(kind, charges, counters)
-    if (tightest === undefined) continue
-    const { charge, counter, room } = tightest
+  for (const { kind, charge, counter, room } of tightestOfEach(charges, counters)) {
     headers.push([`anthropic-ratelimit-${kind}-limit`, charge.limit.cap.toString()])
     headers.push([`anthropic-ratelimit-${kind}-remaining`, room.toString()])
     const resetsAtMs = charge.resetsAtMs ?? (counter.emptyInMs === null ? null : nowMs + counter.emptyInMs)

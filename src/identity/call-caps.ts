@@ -48,3 +48,8 @@ function smaller<Amount extends number | bigint>(one: Amount | null, other: Amou
 function denies({ policy, outputTokensMax, inputTokensMax, costNanosMax }: CallCaps): boolean {
   return policy === "deny" && (outputTokensMax !== null || inputTokensMax !== null || costNanosMax !== null)
 }
+
+/** Whether any cap is set at all. */
+export function isCapped({ outputTokensMax, inputTokensMax, costNanosMax }: CallCaps): boolean {
+  return outputTokensMax !== null || inputTokensMax !== null || costNanosMax !== null
+}

@@ -53,3 +53,27 @@ export function inputTokens(usage: Usage): number {
 export function totalTokens(usage: Usage): number {
   return inputTokens(usage) + usage.outputTokens
 }
+
+/** The sum of two usages that are billed alike, class by class. */
+export function addedUsage(one: Usage, other: Usage): Usage {
+  return {
+    inputUncachedTokens: addedTokens(one.inputUncachedTokens, other.inputUncachedTokens),
+    cacheReadTokens: addedTokens(one.cacheReadTokens, other.cacheReadTokens),
+    cacheWrite5mTokens: addedTokens(one.cacheWrite5mTokens, other.cacheWrite5mTokens),
+    cacheWrite1hTokens: addedTokens(one.cacheWrite1hTokens, other.cacheWrite1hTokens),
+    outputTokens: addedTokens(one.outputTokens, other.outputTokens),
+    reasoningTokens: addedTokens(one.reasoningTokens, other.reasoningTokens),
+    audioInputTokens: addedTokens(one.audioInputTokens, other.audioInputTokens),
+    imageInputTokens: addedTokens(one.imageInputTokens, other.imageInputTokens),
+    audioOutputTokens: addedTokens(one.audioOutputTokens, other.audioOutputTokens),
+    imageOutputTokens: addedTokens(one.imageOutputTokens, other.imageOutputTokens),
+    webSearches: addedTokens(one.webSearches, other.webSearches),
+    units: addedTokens(one.units, other.units),
+    unitType: one.unitType || other.unitType,
+  }
+}
+
+/** No provider reaches the bound; a hostile count is not to make the sum something other than a count. */
+export function addedTokens(one: number, other: number): number {
+  return Math.min(one + other, Number.MAX_SAFE_INTEGER)
+}

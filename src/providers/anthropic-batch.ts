@@ -4,27 +4,16 @@
  * that of the batch. (Anthropic API reference, Message Batches, `MessageBatchIndividualResponse`.)
  */
 import { anthropicStreamError } from "./anthropic-messages.ts"
-import { addedUsage, readAnthropicUsage } from "./anthropic-usage.ts"
-import type { Dialect, Reading, ReadRequest, RequestFacts } from "./dialect.ts"
-import { asObject, asText, count, parsedObject } from "./json-values.ts"
-
-const FACTS: RequestFacts = Object.freeze({
-  model: "",
-  isStream: false,
-  asksUsage: true,
-  outputTokensMax: null,
-  tier: "",
-  endCustomer: "",
-  conversation: "",
-  units: null,
-  isFree: true,
-})
+import { readAnthropicUsage } from "./anthropic-usage.ts"
+import { addBatchedUsage, RESULTS_FACTS } from "./batch-usage.ts"
+import type { Dialect, Reading, ReadRequest } from "./dialect.ts"
+import { asObject, asText, parsedObject } from "./json-values.ts"
 
 export const anthropicBatchResults: Dialect = {
   name: "anthropic-batch-results",
 
   readRequest(): ReadRequest {
-    return { kind: "read", facts: FACTS }
+    return { kind: "read", facts: RESULTS_FACTS }
   },
 
   rewriteRequest: (body) => body,
@@ -58,10 +47,5 @@ function readMessage(message: Record<string, unknown>, reading: Reading): void {
   if (reading.model === "") reading.model = asText(message.model)
   const read = readAnthropicUsage(message.usage)
   if (read === null) return
-  reading.usage = reading.usage === null ? read.usage : addedUsage(reading.usage, read.usage)
-  reading.isMismatch ||= read.isMismatch
-  // Batches are billed as such even where a line says `standard`.
-  reading.tier = "batch"
-  const linesBefore = count(asObject(reading.usageRaw)?.lines) ?? 0
-  reading.usageRaw = { lines: linesBefore + 1, usage: message.usage }
+  addBatchedUsage(read, message.usage, reading)
 }

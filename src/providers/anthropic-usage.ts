@@ -4,7 +4,7 @@
  * `message_delta` are cumulative); compaction guide (`usage.iterations`). Other than OpenAI's, `input_tokens` holds
  * neither cache reads nor cache writes.
  */
-import { type Usage, ZERO_USAGE } from "../metering/usage.ts"
+import { addedTokens, addedUsage, ZERO_USAGE } from "../metering/usage.ts"
 import { asArray, asObject, count } from "./json-values.ts"
 import type { ReadUsage } from "./openai-usage.ts"
 
@@ -49,25 +49,6 @@ export function laterAnthropicUsage(before: unknown, later: unknown): unknown {
   return merged
 }
 
-/** The sum of two usages that are billed alike, class by class. */
-export function addedUsage(one: Usage, other: Usage): Usage {
-  return {
-    inputUncachedTokens: added(one.inputUncachedTokens, other.inputUncachedTokens),
-    cacheReadTokens: added(one.cacheReadTokens, other.cacheReadTokens),
-    cacheWrite5mTokens: added(one.cacheWrite5mTokens, other.cacheWrite5mTokens),
-    cacheWrite1hTokens: added(one.cacheWrite1hTokens, other.cacheWrite1hTokens),
-    outputTokens: added(one.outputTokens, other.outputTokens),
-    reasoningTokens: added(one.reasoningTokens, other.reasoningTokens),
-    audioInputTokens: added(one.audioInputTokens, other.audioInputTokens),
-    imageInputTokens: added(one.imageInputTokens, other.imageInputTokens),
-    audioOutputTokens: added(one.audioOutputTokens, other.audioOutputTokens),
-    imageOutputTokens: added(one.imageOutputTokens, other.imageOutputTokens),
-    webSearches: added(one.webSearches, other.webSearches),
-    units: added(one.units, other.units),
-    unitType: one.unitType || other.unitType,
-  }
-}
-
 /** One usage object without its iterations; an iteration has the same members. */
 function readClasses(usage: Record<string, unknown>): ReadUsage | null {
   const input = count(usage.input_tokens)
@@ -85,7 +66,7 @@ function readClasses(usage: Record<string, unknown>): ReadUsage | null {
       cacheReadTokens: cacheRead ?? 0,
       // Answers without a split are from before there was a one-hour cache; a split that lags behind its total lags by
       // writes of the default length.
-      cacheWrite5mTokens: added(fiveMinutes, Math.max(0, (cacheWrite ?? 0) - splitTotal)),
+      cacheWrite5mTokens: addedTokens(fiveMinutes, Math.max(0, (cacheWrite ?? 0) - splitTotal)),
       cacheWrite1hTokens: oneHour,
       outputTokens,
       reasoningTokens: Math.min(count(asObject(usage.output_tokens_details)?.thinking_tokens) ?? 0, outputTokens),
@@ -118,9 +99,4 @@ function isNews(old: unknown, value: unknown): boolean {
   if (value === null || value === undefined) return false
   if (count(old) !== null) return count(value) !== null
   return asObject(old) === null || asObject(value) !== null
-}
-
-/** No provider reaches the bound; a hostile count is not to make the sum something other than a count. */
-function added(one: number, other: number): number {
-  return Math.min(one + other, Number.MAX_SAFE_INTEGER)
 }

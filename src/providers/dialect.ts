@@ -43,6 +43,19 @@ export type RequestFacts = {
   readonly isFree: boolean
 }
 
+/** A call about what a provider has already: it names no model, and nobody bills it. */
+export const FREE_FACTS: RequestFacts = Object.freeze({
+  model: "",
+  isStream: false,
+  asksUsage: true,
+  outputTokensMax: 0,
+  tier: "",
+  endCustomer: "",
+  conversation: "",
+  units: null,
+  isFree: true,
+})
+
 export type ReadRequest =
   | { readonly kind: "read"; readonly facts: RequestFacts }
   | {

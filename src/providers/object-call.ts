@@ -5,7 +5,7 @@
  * Message Batches) and Gemini (`files`, `batches`, `cachedContents`).
  */
 import { anthropicStreamError } from "./anthropic-messages.ts"
-import type { Dialect, Reading, ReadRequest, RequestFacts, StreamEvent } from "./dialect.ts"
+import { type Dialect, FREE_FACTS, type Reading, type ReadRequest, type StreamEvent } from "./dialect.ts"
 import { googleStreamError } from "./google-generate.ts"
 import { outline } from "./json-members.ts"
 import { asObject, asText, parsedObject } from "./json-values.ts"
@@ -14,18 +14,6 @@ import { openAiChat } from "./openai-chat.ts"
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 /** White space before an answer that is an object: pretty printers write a line or two at most. */
 const LEAD_MAX = 64
-
-const FACTS: RequestFacts = Object.freeze({
-  model: "",
-  isStream: false,
-  asksUsage: true,
-  outputTokensMax: 0,
-  tier: "",
-  endCustomer: "",
-  conversation: "",
-  units: null,
-  isFree: true,
-})
 
 export const openAiObject: Dialect = objectDialect("openai-object", topLevelId, openAiChat.streamError)
 
@@ -41,7 +29,7 @@ function objectDialect(
   return {
     name,
     takesForms: true,
-    readRequest: (): ReadRequest => ({ kind: "read", facts: FACTS }),
+    readRequest: (): ReadRequest => ({ kind: "read", facts: FREE_FACTS }),
     rewriteRequest: (body: Buffer): Buffer => body,
     readAnswer(body: Buffer, reading: Reading): void {
       reading.isFinished = true

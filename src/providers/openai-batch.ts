@@ -3,9 +3,9 @@
  * the batch's bill; and which files their other answers name. (OpenAI API reference, Batch, "the request output object";
  * Uploads, "the upload object".)
  */
-import { addedUsage } from "./anthropic-usage.ts"
-import type { Dialect, Reading, ReadRequest, RequestFacts } from "./dialect.ts"
-import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
+import { addBatchedUsage, RESULTS_FACTS } from "./batch-usage.ts"
+import type { Dialect, Reading, ReadRequest } from "./dialect.ts"
+import { asArray, asObject, asText, parsedObject } from "./json-values.ts"
 import { openAiChat } from "./openai-chat.ts"
 import { readImageUsage } from "./openai-images.ts"
 import { readResponsesUsage, webSearchesIn } from "./openai-responses-usage.ts"
@@ -13,23 +13,11 @@ import { type ReadUsage, readOpenAiUsage } from "./openai-usage.ts"
 
 const STATUS_OK = 200
 
-const FACTS: RequestFacts = Object.freeze({
-  model: "",
-  isStream: false,
-  asksUsage: true,
-  outputTokensMax: null,
-  tier: "",
-  endCustomer: "",
-  conversation: "",
-  units: null,
-  isFree: true,
-})
-
 /** The call itself is free; the usage that it brings is that of the batch. */
 export const openAiBatchOutput: Dialect = {
   name: "openai-batch-output",
 
-  readRequest: (): ReadRequest => ({ kind: "read", facts: FACTS }),
+  readRequest: (): ReadRequest => ({ kind: "read", facts: RESULTS_FACTS }),
 
   rewriteRequest: (body) => body,
 
@@ -86,12 +74,7 @@ function readOutputLine(line: string, reading: Reading): void {
   const read = readAnyUsage(answer)
   if (read === null) return
   if (reading.model === "") reading.model = asText(answer.model)
-  reading.usage = reading.usage === null ? read.usage : addedUsage(reading.usage, read.usage)
-  reading.isMismatch ||= read.isMismatch
-  // A batch is billed as such, whatever tier its lines name.
-  reading.tier = "batch"
-  const linesBefore = count(asObject(reading.usageRaw)?.lines) ?? 0
-  reading.usageRaw = { lines: linesBefore + 1, usage: answer.usage }
+  addBatchedUsage(read, answer.usage, reading)
 }
 
 /** A batch runs one endpoint, which only the shape of its answers tells. */

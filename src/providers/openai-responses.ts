@@ -10,6 +10,7 @@ import {
   addContainer,
   addOutput,
   type Dialect,
+  FREE_FACTS,
   type Reading,
   type ReadRequest,
   type RequestFacts,
@@ -116,17 +117,7 @@ function factsOf(request: Record<string, unknown>, model: string): RequestFacts 
 
 /** Asking for a response that was made before: no model is named, and asking costs nothing. */
 function retrievalFacts(form: RequestForm): RequestFacts {
-  return {
-    model: "",
-    isStream: form.isStream === true,
-    asksUsage: true,
-    outputTokensMax: 0,
-    tier: "",
-    endCustomer: "",
-    conversation: "",
-    units: null,
-    isFree: true,
-  }
+  return { ...FREE_FACTS, isStream: form.isStream === true }
 }
 
 function readResponse(response: Record<string, unknown>, reading: Reading): void {

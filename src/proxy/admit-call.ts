@@ -13,7 +13,7 @@ import { ApiError } from "../platform/error-table.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
 import type { Api } from "../providers/dialect.ts"
 import type { Route } from "../providers/router.ts"
-import type { Admitted, Call, Ending } from "./call.ts"
+import type { Admitted, Call, Refused } from "./call.ts"
 import { inputBytes, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
@@ -21,7 +21,6 @@ import { limitHeaders } from "./own-headers.ts"
 import type { Asked } from "./read-request.ts"
 import { chargeCall, putUsage, startRecord } from "./record.ts"
 
-type Refused = Extract<Ending, { kind: "refused" }>
 export type CallAdmission = { readonly kind: "admitted"; readonly admitted: Admitted } | Refused
 
 /** Where the call goes, and the most output that the provider is asked for there; null leaves the caller's own. */

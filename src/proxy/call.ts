@@ -66,6 +66,8 @@ export type Ending =
   | { readonly kind: "left" }
   | { readonly kind: "answered"; readonly answer: Answer }
 
+export type Refused = Extract<Ending, { readonly kind: "refused" }>
+
 /** What came of forwarding. */
 export type Answer = {
   readonly reading: Reading

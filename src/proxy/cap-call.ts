@@ -2,16 +2,16 @@
  * The caps that a key or its project puts on each single call: output, input, cost. More output than the cap is clamped
  * (the provider is asked for less) or refused, as the key says; more input, or a cost that no output would lower, is refused.
  */
+import { isCapped } from "../identity/call-caps.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import { formatUsd, nanosRoundedUp, PICOS_PER_NANO } from "../pricing/money.ts"
 import type { RequestFacts } from "../providers/dialect.ts"
 import type { Route } from "../providers/router.ts"
-import type { Call } from "./call.ts"
+import type { Call, Refused } from "./call.ts"
 import { inputBytes, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
-import type { Refused } from "./enter.ts"
 import type { Asked } from "./read-request.ts"
 
 /** `outputTokensMax` is what the provider is to be asked for; null where the caller's own stands. */
@@ -22,8 +22,7 @@ const UNCAPPED: Capped = { kind: "capped", outputTokensMax: null }
 export function capCall(plane: DataPlane, call: Call, key: VirtualKey, asked: Asked, route: Route): Capped {
   const { caps } = key
   const { facts } = asked
-  const isCapped = caps.outputTokensMax !== null || caps.inputTokensMax !== null || caps.costNanosMax !== null
-  if (!isCapped || facts.isFree) return UNCAPPED
+  if (!isCapped(caps) || facts.isFree) return UNCAPPED
   const { likely } = estimateUsage(facts, inputBytes(asked), 0)
   if (caps.inputTokensMax !== null && likely.inputUncachedTokens > caps.inputTokensMax) {
     const message =

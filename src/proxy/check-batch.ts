@@ -3,14 +3,14 @@
  * every request inside. Nothing in a batch is clamped, since it is a file by then: what asks for too much is refused.
  */
 import { setImmediate as turn } from "node:timers/promises"
+import { isCapped } from "../identity/call-caps.ts"
 import { mayUseEndpoint, mayUseModel, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import { type BatchedRequest, batchedRequests } from "../providers/batch-requests.ts"
 import type { Provider } from "../providers/router.ts"
-import type { Call } from "./call.ts"
+import type { Call, Refused } from "./call.ts"
 import { capCall } from "./cap-call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import type { Refused } from "./enter.ts"
 import type { Asked } from "./read-request.ts"
 
 /** Reading a long file must not keep other calls waiting. */
@@ -43,8 +43,7 @@ export async function checkBatch(
 }
 
 function isRestricted({ allowedModels, allowedEndpoints, caps }: VirtualKey): boolean {
-  const isCapped = caps.outputTokensMax !== null || caps.inputTokensMax !== null || caps.costNanosMax !== null
-  return allowedModels !== null || allowedEndpoints !== null || isCapped
+  return allowedModels !== null || allowedEndpoints !== null || isCapped(caps)
 }
 
 function refuseOne(

@@ -3,11 +3,9 @@ import { isIpAllowed } from "../identity/ip-allow.ts"
 import { mayUseEndpoint, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import { ENDPOINTS, methodsOf } from "../providers/endpoint.ts"
-import type { Call, Ending } from "./call.ts"
+import type { Call, Refused } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { type Door, isPassable, isPlain } from "./open-door.ts"
-
-export type Refused = Extract<Ending, { kind: "refused" }>
 
 const SHOWN_PATH_MAX = 100
 

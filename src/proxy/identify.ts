@@ -2,13 +2,11 @@
 import type { Identified } from "../identity/directory.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
-import type { Call, Ending } from "./call.ts"
+import type { Call, Refused } from "./call.ts"
 import { presentedKey } from "./credential.ts"
 import type { DataPlane } from "./data-plane.ts"
 
-export type Identification =
-  | { readonly kind: "caller"; readonly key: VirtualKey }
-  | Extract<Ending, { kind: "refused" }>
+export type Identification = { readonly kind: "caller"; readonly key: VirtualKey } | Refused
 
 const HOW: Readonly<Record<Call["door"]["api"], string>> = {
   openai: "`Authorization: Bearer tg_…`",

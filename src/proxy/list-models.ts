@@ -5,9 +5,9 @@
 import { mayUseModel, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Api } from "../providers/dialect.ts"
-import type { Call } from "./call.ts"
+import type { Call, Refused } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import { type Refused, refuseAddress } from "./enter.ts"
+import { refuseAddress } from "./enter.ts"
 import { identify } from "./identify.ts"
 import { refuse, requestIdHeaders } from "./refuse.ts"
 

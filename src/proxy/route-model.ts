@@ -2,9 +2,8 @@
 import { mayUseModel, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import { pathAt, type Route } from "../providers/router.ts"
-import type { Call } from "./call.ts"
+import type { Call, Refused } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import type { Refused } from "./enter.ts"
 
 /** Longest model name repeated in an error. */
 const SHOWN_NAME_MAX = 100

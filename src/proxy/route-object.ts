@@ -10,9 +10,8 @@ import { isMultipart, readMultipart } from "../providers/multipart-form.ts"
 import { kindOf, missingObject } from "../providers/object-missing.ts"
 import { type References, referencedInFields, referencedObjects } from "../providers/object-references.ts"
 import type { Provider, Route } from "../providers/router.ts"
-import type { Call } from "./call.ts"
+import type { Call, Refused } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import type { Refused } from "./enter.ts"
 import type { Asked } from "./read-request.ts"
 
 export type RoutedToObject = {
