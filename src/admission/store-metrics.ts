@@ -1,5 +1,5 @@
-/** How the limit store fares, in the metrics registry. */
-import { Gauge, type Registry } from "prom-client"
+/** How the limit store fares, in the metrics registry. Whether it serves is `tallygate_store_up`, with the other stores. */
+import type { Registry } from "prom-client"
 import { type Figure, registerFigures } from "../platform/figures.ts"
 import type { StoreGuard, StoreGuardStats } from "./store-guard.ts"
 
@@ -46,12 +46,5 @@ const COUNTERS: readonly Figure<StoreGuardStats>[] = [
 
 /** Registers the figures; each exposition reads the guard. */
 export function registerStoreMetrics(registry: Registry, guard: Pick<StoreGuard, "stats">): void {
-  const up: Gauge = new Gauge({
-    name: "tallygate_store_up",
-    help: "1 while a store answers, 0 while it is away.",
-    labelNames: ["store"],
-    registers: [registry],
-    collect: () => up.set({ store: "limits" }, guard.stats().isAway ? 0 : 1),
-  })
   registerFigures(registry, () => guard.stats(), { gauges: GAUGES, counters: COUNTERS })
 }

@@ -10,10 +10,10 @@ type Aggregator = Metric["aggregator"]
 
 /** Gauges of which the sum over processes would say nothing, by their names; the first that fits decides. */
 const GAUGE_RULES: readonly (readonly [name: RegExp, aggregator: Aggregator])[] = [
-  [/^process_start_time_seconds$|_lag_min_seconds$|_up$/, "min"],
-  [/_seconds$|_is_/, "max"],
+  [/^process_start_time_seconds$|_timestamp_seconds$|_lag_min_seconds$|_up$|_success$/, "min"],
+  [/_seconds$/, "max"],
   // Counted in one file that all processes of a machine share.
-  [/^tallygate_ledger_quarantined_rows$/, "max"],
+  [/^tallygate_quarantine_rows$/, "max"],
 ]
 
 /** One set of figures out of several. */

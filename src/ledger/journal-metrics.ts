@@ -1,55 +1,58 @@
-/** The journal's figures in the metrics registry. */
+/**
+ * The journal's figures in the metrics registry, and how its rows fare on their way to the ledger. Whether the two serve
+ * is `tallygate_store_up`.
+ */
 import type { Registry } from "prom-client"
 import { type Figure, registerFigures } from "../platform/figures.ts"
 import type { Journal, JournalStats } from "./journal.ts"
 
 const GAUGES: readonly Figure<JournalStats>[] = [
   {
-    name: "tallygate_ledger_backlog_rows",
+    name: "tallygate_journal_rows",
+    help: "Calls in the journal: those in flight, and those that are not in the ledger yet.",
+    read: (stats) => stats.rows,
+  },
+  {
+    name: "tallygate_journal_backlog_rows",
     help: "Ended calls that are not in the ledger yet.",
     read: (stats) => stats.backlogRows,
   },
   {
-    name: "tallygate_ledger_journal_rows",
-    help: "Rows in the journal, calls in flight included.",
-    read: (stats) => stats.rows,
+    name: "tallygate_journal_oldest_seconds",
+    help: "Age of the oldest ended call that is not in the ledger; 0 where there is none.",
+    read: (stats) => stats.oldestAgeS,
   },
   {
-    name: "tallygate_ledger_journal_bytes",
+    name: "tallygate_journal_bytes",
     help: "Bytes of the journal on the disk.",
     read: (stats) => stats.bytes,
   },
   {
-    name: "tallygate_ledger_backlog_age_seconds",
-    help: "Age of the oldest ended call that is not in the ledger.",
-    read: (stats) => stats.oldestAgeS,
-  },
-  {
-    name: "tallygate_ledger_ingest_lag_seconds",
-    help: "How long the newest shipped call waited for the ledger.",
+    name: "tallygate_ingest_lag_seconds",
+    help: "How long the newest call that reached the ledger had waited for it.",
     read: (stats) => stats.ingestLagS,
   },
   {
-    name: "tallygate_ledger_quarantined_rows",
+    name: "tallygate_quarantine_rows",
     help: "Records that the ledger has refused and that wait for a person.",
     read: (stats) => stats.quarantined,
-  },
-  {
-    name: "tallygate_ledger_is_impaired",
-    help: "1 while records cannot be written to the journal or to the ledger.",
-    read: (stats) => (stats.lastError === null ? 0 : 1),
   },
 ]
 
 const COUNTERS: readonly Figure<JournalStats>[] = [
   {
-    name: "tallygate_ledger_shipped_total",
-    help: "Calls of this process that are in the ledger.",
+    name: "tallygate_journal_shipped_total",
+    help: "Ended calls that have left the journal, for the ledger or for quarantine.",
     read: (stats) => stats.shippedTotal,
   },
 ]
 
-/** Registers the figures; each exposition reads the journal. */
-export function registerJournalMetrics(registry: Registry, journal: Journal): void {
-  registerFigures(registry, () => journal.stats(), { gauges: GAUGES, counters: COUNTERS })
+/** Registers the figures; each exposition reads the journal, whose bound on rows is `rowsMax`. */
+export function registerJournalMetrics(registry: Registry, journal: Journal, rowsMax: number): void {
+  const bound: Figure<JournalStats> = {
+    name: "tallygate_journal_rows_max",
+    help: "Rows at which the journal is full and calls are refused.",
+    read: () => rowsMax,
+  }
+  registerFigures(registry, () => journal.stats(), { gauges: [...GAUGES, bound], counters: COUNTERS })
 }

@@ -2,7 +2,8 @@
  * A Prometheus histogram of seconds with one label, counted in plain numbers: it stands on the request path three
  * times, and a labelled observation of prom-client costs as much as pricing the call. prom-client's registry prints it.
  */
-import type { Metric, Registry } from "prom-client"
+import type { Registry } from "prom-client"
+import { registerSeries, type Sample } from "./figures.ts"
 
 export type SecondsHistogramOptions = {
   readonly name: string
@@ -13,7 +14,6 @@ export type SecondsHistogramOptions = {
 }
 
 type Series = { readonly counts: number[]; sum: number; count: number }
-type Value = { readonly metricName: string; readonly labels: Record<string, string | number>; readonly value: number }
 
 export class SecondsHistogram {
   readonly #options: SecondsHistogramOptions
@@ -21,7 +21,8 @@ export class SecondsHistogram {
 
   constructor(options: SecondsHistogramOptions, registry: Registry) {
     this.#options = options
-    registry.registerMetric(this.#asMetric())
+    const { name, help } = options
+    registerSeries(registry, { name, help, type: "histogram" }, () => this.#samples())
   }
 
   observe(label: string, seconds: number): void {
@@ -38,7 +39,7 @@ export class SecondsHistogram {
     if (bin < bounds.length) series.counts[bin] = (series.counts[bin] ?? 0) + 1
   }
 
-  #values(): Value[] {
+  #samples(): Sample[] {
     const { name, label, bounds } = this.#options
     return [...this.#series].flatMap(([key, { counts, sum, count }]) => {
       let below = 0
@@ -53,12 +54,5 @@ export class SecondsHistogram {
         { metricName: `${name}_count`, labels: { [label]: key }, value: count },
       ]
     })
-  }
-
-  /** The registry asks a metric for no more than its name, what `get` resolves with, and `reset`. */
-  #asMetric(): Metric {
-    const { name, help } = this.#options
-    const get = async () => ({ name, help, type: "histogram", aggregator: "sum", values: this.#values() })
-    return { name, help, get, reset: () => this.#series.clear() } as unknown as Metric
   }
 }
