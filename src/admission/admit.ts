@@ -3,6 +3,10 @@
  * settles or releases the hold. Holds of this process stay in one set, so that one store call renews them all; a hold
  * whose process dies is not renewed and expires. A store that can be away stands behind a `StoreGuard`, which answers in
  * its place; any other failure of the store makes `admit`, `settle` and `release` reject.
+ *
+ * Limits on a provider account hold over all organizations, so their counters stand apart and no one act can take both:
+ * they are held in a second step, and where they refuse, what the first step holds is given back. Whoever dies between
+ * the two leaves a hold that its lease ends, like any other.
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Limit } from "../identity/limit.ts"
@@ -15,7 +19,7 @@ import {
   type ReserveReply,
   type SettleReply,
 } from "./limit-store.ts"
-import { actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
+import { accountHoldId, actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
 import { cachedWindowAt } from "./window.ts"
 
 export const LEASE_MS = 60_000
@@ -28,10 +32,23 @@ const RESET_WAIT_MS_MAX = 60_000
 const RECOVERY_WAIT_MS = 2_000
 const RECOVERY_STEP_MS = 50
 
-/** What is held for a call: charges in the order of its limits. A call without limits holds nothing. */
-export type HeldCall = {
+/** What is held among the counters of one organization, or of one provider account. */
+export type HeldCharges = {
   readonly id: string
   readonly charges: readonly Charge[]
+}
+
+/** What is held for a call: charges in the order of its limits. A call without limits holds nothing. */
+export type HeldCall = HeldCharges & {
+  /** What it holds on its provider account; null where that has no limits. */
+  readonly account: HeldCharges | null
+}
+
+const NOTHING = { requests: 0n, tokens: 0n, costNanos: 0n }
+
+/** All that a call is charged, on whomever's counters. */
+export function chargesOf({ charges, account }: HeldCall): readonly Charge[] {
+  return account === null ? charges : [...charges, ...account.charges]
 }
 
 /** The limit that refuses a call. Amounts are in the units of the limit's cap. */
@@ -89,7 +106,7 @@ export class Admission {
   readonly #onFault: AdmissionOptions["onFault"]
   readonly #windowOf = cachedWindowAt()
   /** Live holds by organization and id. */
-  readonly #live = new Map<string, Map<string, HeldCall>>()
+  readonly #live = new Map<string, Map<string, HeldCharges>>()
   #timers: NodeJS.Timeout[] = []
 
   constructor(options: AdmissionOptions) {
@@ -101,17 +118,46 @@ export class Admission {
   }
 
   /** Holds the estimate under all limits, or none. `holdId` is minted by us for this call, and never used again. */
-  async admit(call: {
+  admit(call: {
     readonly holdId: string
     readonly limits: readonly Limit[]
+    /** Those of the provider account that the call goes to. */
+    readonly accountLimits?: readonly Limit[]
     readonly estimate: CallEstimate
   }): Promise<Admitted> {
+    const { accountLimits } = call
+    const admitting = this.#hold(call.holdId, call.limits, call.estimate)
+    if (accountLimits === undefined || accountLimits.length === 0) return admitting
+    return admitting.then((first) => {
+      return first.kind === "held" ? this.#holdOnAccount(first, accountLimits, call.estimate) : first
+    })
+  }
+
+  /** The second step; where it fails, the first is undone. The counters told are those of the organization's limits. */
+  async #holdOnAccount(
+    first: Extract<Admitted, { kind: "held" }>,
+    limits: readonly Limit[],
+    estimate: CallEstimate,
+  ): Promise<Admitted> {
+    let isHeld = false
+    try {
+      const second = await this.#hold(accountHoldId(first.hold.id), limits, estimate)
+      isHeld = second.kind === "held"
+      if (second.kind !== "held") return second
+      const { id, charges } = second.hold
+      return { kind: "held", hold: { ...first.hold, account: { id, charges } }, counters: first.counters }
+    } finally {
+      if (!isHeld) await this.release(first.hold)
+    }
+  }
+
+  async #hold(holdId: string, limits: readonly Limit[], estimate: CallEstimate): Promise<Admitted> {
     const nowMs = this.#nowMs()
-    const charges = chargesFor(call.limits, call.estimate, nowMs, this.#windowOf)
-    const hold = { id: call.holdId, charges }
+    const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
+    const hold = { id: holdId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [] }
-    let reply = await this.#store.reserve(call.holdId, this.#owner, this.#leaseMs, charges)
-    if (reply.kind === "away" && reply.isRecovering) reply = await this.#reserveLater(call.holdId, charges)
+    let reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
+    if (reply.kind === "away" && reply.isRecovering) reply = await this.#reserveLater(holdId, charges)
     if (reply.kind === "held") {
       this.#addLive(hold)
       return { kind: "held", hold, counters: reply.counters }
@@ -120,7 +166,7 @@ export class Admission {
       return { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters: reply.counters }
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
-    throw new Error(`hold ${call.holdId} was used before, or cannot be made: ${reply.kind}`)
+    throw new Error(`hold ${holdId} was used before, or cannot be made: ${reply.kind}`)
   }
 
   /** Counters that are being filled from the ledger are whole in a moment, which is better waited for than refused. */
@@ -134,26 +180,45 @@ export class Admission {
   }
 
   /** What a call is charged under that held nothing beforehand, because it came to light only later: to be settled. */
-  unheld(id: string, limits: readonly Limit[]): HeldCall {
+  unheld(id: string, limits: readonly Limit[], accountLimits: readonly Limit[]): HeldCall {
+    const onAccount = this.#unheldCharges(accountLimits)
+    const account = onAccount.length === 0 ? null : { id: accountHoldId(id), charges: onAccount }
+    return { id, charges: this.#unheldCharges(limits), account }
+  }
+
+  #unheldCharges(limits: readonly Limit[]): readonly Charge[] {
     const budgets = limits.filter((limit) => counterKind(limit) === "budget")
     const nothing = { requests: 0n, tokensBound: 0n, tokensLikely: 0n, costNanosBound: 0n }
-    return { id, charges: chargesFor(budgets, nothing, this.#nowMs(), this.#windowOf) }
+    return chargesFor(budgets, nothing, this.#nowMs(), this.#windowOf)
   }
 
   /** Replaces the hold by what the call really used. */
   async settle(hold: HeldCall, actual: CallActual): Promise<SettleReply> {
+    const onAccount = hold.account === null ? null : this.#settle(hold.account, actual)
+    const reply = await this.#settle(hold, actual)
+    await onAccount
+    return reply
+  }
+
+  /** Gives everything back: the call never reached a provider. */
+  async release(hold: HeldCall): Promise<void> {
+    const onAccount = hold.account === null ? null : this.#release(hold.account)
+    await this.#release(hold)
+    await onAccount
+  }
+
+  async #settle(hold: HeldCharges, actual: CallActual): Promise<SettleReply> {
     if (hold.charges.length === 0) return "settled"
     this.#liveOf(hold)?.delete(hold.id)
     return this.#store.settle(hold.id, actualCharges(hold.charges, actual))
   }
 
-  /** Gives everything back: the call never reached a provider. */
-  async release(hold: HeldCall): Promise<void> {
+  async #release(hold: HeldCharges): Promise<void> {
     if (hold.charges.length === 0) return
     this.#liveOf(hold)?.delete(hold.id)
     if (await this.#store.release(organizationOf(hold.charges), hold.id)) return
     // It had expired, charged in full; the truth is that nothing was used.
-    await this.#store.settle(hold.id, actualCharges(hold.charges, { requests: 0n, tokens: 0n, costNanos: 0n }))
+    await this.#store.settle(hold.id, actualCharges(hold.charges, NOTHING))
   }
 
   /** Prolongs all holds of this process by one store call an organization; returns how many had expired. Those settle late. */
@@ -164,7 +229,7 @@ export class Admission {
   }
 
   /** What calls of this process hold of an organization now: what a store that lost its counters must be told. */
-  liveHolds(organizationId: string): HeldCall[] {
+  liveHolds(organizationId: string): HeldCharges[] {
     return [...(this.#live.get(organizationId)?.values() ?? [])]
   }
 
@@ -189,7 +254,7 @@ export class Admission {
     this.#timers = []
   }
 
-  async #renew(organizationId: string, holds: Map<string, HeldCall>): Promise<number> {
+  async #renew(organizationId: string, holds: Map<string, HeldCharges>): Promise<number> {
     if (holds.size === 0) {
       this.#live.delete(organizationId)
       return 0
@@ -200,11 +265,11 @@ export class Admission {
     return lost.length
   }
 
-  #liveOf(hold: HeldCall): Map<string, HeldCall> | undefined {
+  #liveOf(hold: HeldCharges): Map<string, HeldCharges> | undefined {
     return this.#live.get(organizationOf(hold.charges))
   }
 
-  #addLive(hold: HeldCall): void {
+  #addLive(hold: HeldCharges): void {
     const live = this.#liveOf(hold)
     if (live === undefined) this.#live.set(organizationOf(hold.charges), new Map([[hold.id, hold]]))
     else live.set(hold.id, hold)

@@ -85,7 +85,7 @@ export type LedgerSnapshot = {
   readonly acks: ReadonlyMap<string, number>
 }
 
-/** All limits of one call belong to one organization, which a store may keep in a place of its own. */
+/** All charges of one act belong to one organization, or one provider account, which a store may keep in a place of its own. */
 export interface LimitStore {
   /** Checks and takes every charge, or none of them. There is at least one. */
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply>
@@ -113,7 +113,7 @@ export function counterName(charge: Pick<Charge, "limit" | "window">): string {
   return `${charge.limit.id}|${charge.limit.subject}|${charge.window}`
 }
 
-/** The organization to which all charges of a call belong; '' where there is no charge. */
+/** The organization, or provider account, to which all charges of an act belong; '' where there is no charge. */
 export function organizationOf(charges: readonly Pick<Charge, "limit">[]): string {
   return charges[0]?.limit.organizationId ?? ""
 }

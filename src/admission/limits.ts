@@ -33,11 +33,15 @@ export type DurableCharge = {
   readonly window: string
   /** Units of the limit's cap, as a decimal string: JSON has no bigint. */
   readonly amount: string
+  /** Among whose counters, where that is not the record's organization: a provider account's. */
+  readonly organization_id?: string
 }
 
-/** A call that has ended, or was cut off with its process, and what its record charges. */
+/** A call that has ended, or was cut off with its process, and what its record charges among one set of counters. */
 export type ChargedCall = {
+  /** Of the hold. */
   readonly id: string
+  /** The organization, or the provider account, that has the counters. */
   readonly organizationId: string
   readonly charges: readonly DurableCharge[]
 }
@@ -76,9 +80,32 @@ export function recordCharges(held: readonly Charge[], actual: CallActual): Dura
   const durable: DurableCharge[] = []
   for (const { limit, window } of held) {
     if (counterKind(limit) !== "budget") continue
-    durable.push({ limit_id: limit.id, subject: limit.subject, window, amount: actualAmount(limit, actual).toString() })
+    const amount = actualAmount(limit, actual).toString()
+    const charge = { limit_id: limit.id, subject: limit.subject, window, amount }
+    durable.push(isOnAccount(limit) ? { ...charge, organization_id: limit.organizationId } : charge)
   }
   return durable
+}
+
+/** Whether the limit stands among the counters of a provider account, not of the caller's organization. */
+function isOnAccount(limit: Limit): boolean {
+  return limit.scope === "provider_account"
+}
+
+/** The variant digits of a UUID, and in the same order those that no UUID has. */
+const VARIANTS = "89ab"
+const BESIDE_VARIANTS = "cdef"
+const VARIANT_AT = 19
+
+/**
+ * The id of what a call holds on its provider account, beside what it holds in its organization: the call's own but for
+ * one digit, so that whoever reads the call's record knows it, and of the same time, by which stores forget.
+ * @throws RangeError where the call's id is no UUID
+ */
+export function accountHoldId(callId: string): string {
+  const variant = VARIANTS.indexOf(callId.charAt(VARIANT_AT))
+  if (callId.length !== 36 || variant < 0) throw new RangeError(`"${callId}" is no call's id`)
+  return callId.slice(0, VARIANT_AT) + BESIDE_VARIANTS.charAt(variant) + callId.slice(VARIANT_AT + 1)
 }
 
 function heldAmount(limit: Limit, estimate: CallEstimate): bigint {

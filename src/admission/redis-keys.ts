@@ -1,6 +1,6 @@
 /**
- * Where an organization's counters and holds stand in Redis. One hash tag for all of it, so that a Cluster keeps an
- * organization on one node; the scripts are told these names and make up none.
+ * Where an organization's counters and holds stand in Redis, or a provider account's. One hash tag for all of it, so that
+ * a Cluster keeps an organization on one node; the scripts are told these names and make up none.
  */
 export class OrganizationKeys {
   /** Its epoch, whether it is open, and who has said what of a recovery. */
@@ -15,7 +15,7 @@ export class OrganizationKeys {
 
   /** @throws RangeError where the id would break the hash tag */
   constructor(organizationId: string) {
-    if (!/^[^{}\s]{1,200}$/.test(organizationId)) {
+    if (!/^[^{}\s]{1,500}$/.test(organizationId)) {
       throw new RangeError(`"${organizationId}" cannot name an organization`)
     }
     this.#prefix = `tg:{${organizationId}}:`

@@ -36,6 +36,9 @@ const RECOVERING_KEY = "tg:recovering"
 /** Longer than reading a snapshot may take, so that a slow ledger does not have proxies replace one another for ever. */
 const COORDINATOR_LEASE_MS = 15_000
 const AMOUNTS_PER_CALL = 500
+/** The id of the ledger that all counters were filled from. */
+const LEDGER_KEY = "tg:ledger"
+const OWNERS_AT_ONCE = 16
 
 export class RedisRecoveryActs {
   readonly #client: RedisClient
@@ -126,6 +129,30 @@ export class RedisRecoveryActs {
       await this.#client.hset(RECOVERING_KEY, organizationId, next)
       return
     }
+  }
+
+  /**
+   * Takes up a ledger: where the counters were filled from another one, every owner that has some begins again from this
+   * one. Its name is set only when all have, so that of proxies that start at once, or die on the way, none admits by the
+   * other ledger's counters; doing it twice costs a recovery and no more. Returns how many begin again.
+   */
+  async takeUpLedger(ledgerId: string, owners: readonly string[]): Promise<number> {
+    if ((await this.#client.get(LEDGER_KEY)) === ledgerId) return 0
+    const left = [...owners]
+    let begun = 0
+    while (left.length > 0) {
+      const known = await Promise.all(left.splice(0, OWNERS_AT_ONCE).map((owner) => this.#anewWhereKnown(owner)))
+      begun += known.filter((isKnown) => isKnown).length
+    }
+    await this.#client.set(LEDGER_KEY, ledgerId)
+    return begun
+  }
+
+  /** Who has no counters is filled from the ledger at the first call anyway. */
+  async #anewWhereKnown(organizationId: string): Promise<boolean> {
+    const isKnown = (await this.#client.exists(new OrganizationKeys(organizationId).state)) === 1
+    if (isKnown) await this.anew(organizationId)
+    return isKnown
   }
 
   /** Organizations that recover, with their epochs. */

@@ -3,6 +3,7 @@
  * it has room again, and what to do next. Amounts are exact; durations are rounded up.
  */
 import { Temporal } from "temporal-polyfill"
+import { readAccountSubject } from "../identity/account-limit.ts"
 import type { Limit } from "../identity/limit.ts"
 import type { AwayRefusal, Refusal } from "./admit.ts"
 import type { Charge, CounterState } from "./limit-store.ts"
@@ -18,7 +19,7 @@ export function refusalMessage(refusal: Refusal, nowMs: number): string {
 
 /** What the caller reads whose limits cannot be checked, and are not known to be reached. */
 export function awayMessage({ limit, reason, retryAfterMs }: AwayRefusal): string {
-  const name = `the ${limitName(limit)} of ${limit.scope} ${limit.subject} (limit ${limit.id})`
+  const name = `the ${limitName(limit)} of ${holderOf(limit)} (limit ${limit.id})`
   const why = {
     policy: `${name} lets no call pass without it`,
     unseen: `this proxy has not seen lately how much is left of ${name}`,
@@ -77,11 +78,18 @@ export function anthropicRateLimitHeaders(
 
 function standing(refusal: Refusal): string {
   const { limit, cap, requested } = refusal
-  const name = `${limitName(limit)} of ${limit.scope} ${limit.subject} (limit ${limit.id})`
+  const name = `${limitName(limit)} of ${holderOf(limit)} (limit ${limit.id})`
   const needed = `${counterKind(limit) === "rate" ? "about" : "up to"} ${amount(limit, requested)}`
   if (requested > cap) return `This call needs ${needed}, more than the whole ${name}, which is ${amount(limit, cap)}.`
   const filled = `The ${name} has no room for this call: ${inUse(refusal)} of ${amount(limit, cap)}`
   return isSized(limit) ? `${filled}, and this call needs ${needed}.` : `${filled}.`
+}
+
+/** Whose limit it is: `key key_…`, `provider account openai/default`, the same `for key_…` where each key has its own. */
+function holderOf({ scope, subject }: Limit): string {
+  if (scope !== "provider_account") return `${scope} ${subject}`
+  const { account, counted } = readAccountSubject(subject)
+  return `provider account ${account}${counted === "" ? "" : ` for ${counted}`}`
 }
 
 /** Limits on which calls differ in size, so that a smaller call may fit. */

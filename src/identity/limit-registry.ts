@@ -7,8 +7,10 @@ import { namedId } from "../platform/ids.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
-import { LIMIT_DEFAULTS, type Limit } from "./limit.ts"
+import { LIMIT_DEFAULTS, type Limit, type LimitEach } from "./limit.ts"
 import { type LimitRow, limitColumns } from "./limit-row.ts"
+import type { Target, Visibility } from "./role.ts"
+import { visibleRows } from "./visible-rows.ts"
 
 /** Every limit that applies to a call is checked on every call, so one subject has a handful. */
 export const LIMITS_PER_SUBJECT_MAX = 20
@@ -17,8 +19,18 @@ export const LIMITS_PER_SUBJECT_MAX = 20
 export type NewLimit = Pick<Limit, "kind" | "window" | "cap"> &
   Partial<Pick<Limit, "onStoreFailure" | "timeZone" | "anchorDay">>
 
-/** What a limit counts for: the id of an organization, project, user or key. */
-export type LimitSubject = Pick<Limit, "organizationId" | "scope" | "subject">
+/**
+ * What a limit counts for: the id of an organization, project, user or key; or a provider account (`accountSubject`) of
+ * no organization (''), and whom it counts apart there.
+ */
+export type LimitSubject = Pick<Limit, "organizationId" | "scope" | "subject"> & { readonly each?: LimitEach }
+
+const SUBJECT_TABLES = {
+  organization: "organizations",
+  project: "projects",
+  user: "users",
+  key: "virtual_keys",
+} as const
 
 export type CreatedLimit =
   | { readonly kind: "created"; readonly row: LimitRow }
@@ -51,30 +63,25 @@ export async function createLimit(
 /** The row alone, inside a transaction of the caller's that writes its own audit row. */
 export async function insertLimit(
   transaction: Transaction,
-  { organizationId, scope, subject }: LimitSubject,
+  { organizationId, scope, subject, each = "" }: LimitSubject,
   wanted: NewLimit,
 ): Promise<LimitRow> {
   const limit = { ...LIMIT_DEFAULTS, ...wanted }
   const [row] = await transaction<LimitRow[]>`
-    INSERT INTO limits (id, organization_id, scope, subject, kind, "window", cap, time_zone, anchor_day, on_store_failure)
-    VALUES (${namedId("lim")}, ${organizationId}, ${scope}, ${subject}, ${limit.kind}, ${limit.window},
+    INSERT INTO limits (id, organization_id, scope, subject, each, kind, "window", cap, time_zone, anchor_day,
+                        on_store_failure)
+    VALUES (${namedId("lim")}, ${organizationId || null}, ${scope}, ${subject}, ${each}, ${limit.kind}, ${limit.window},
             ${limit.cap.toString()}, ${limit.timeZone}, ${limit.anchorDay}, ${limit.onStoreFailure})
     RETURNING ${limitColumns(transaction)}`
   if (row === undefined) throw new Error("An inserted limit returned no row.")
   return row
 }
 
-/** Changes what is given, and nothing of what has been counted. Null where the organization has no such limit. */
-export async function changeLimit(
-  sql: Sql,
-  actor: Actor,
-  organizationId: string,
-  id: string,
-  change: LimitChange,
-): Promise<LimitRow | null> {
+/** Changes what is given, and nothing of what has been counted. Null where there is no such limit. */
+export async function changeLimit(sql: Sql, actor: Actor, id: string, change: LimitChange): Promise<LimitRow | null> {
   return sql.begin(async (transaction): Promise<LimitRow | null> => {
     await raiseDirectoryVersion(transaction)
-    const before = await readLimit(transaction, organizationId, id)
+    const before = await readLimit(transaction, id)
     if (before === null) return null
     const [after] = await transaction<LimitRow[]>`
       UPDATE limits SET cap = ${change.cap?.toString() ?? before.cap},
@@ -86,53 +93,69 @@ export async function changeLimit(
   })
 }
 
-/** The limit as it stood; null where the organization has no such limit. Calls that hold it go on and settle. */
-export async function deleteLimit(
-  sql: Sql,
-  actor: Actor,
-  organizationId: string,
-  id: string,
-): Promise<LimitRow | null> {
+/** The limit as it stood; null where there is no such limit. Calls that hold it go on and settle. */
+export async function deleteLimit(sql: Sql, actor: Actor, id: string): Promise<LimitRow | null> {
   return sql.begin(async (transaction): Promise<LimitRow | null> => {
     await raiseDirectoryVersion(transaction)
     const [before] = await transaction<LimitRow[]>`
-      DELETE FROM limits WHERE organization_id = ${organizationId} AND id = ${id} RETURNING ${limitColumns(transaction)}`
+      DELETE FROM limits WHERE id = ${id} RETURNING ${limitColumns(transaction)}`
     if (before === undefined) return null
     await audit(transaction, actor, "limit.delete", before, null)
     return before
   })
 }
 
-export async function readLimit(sql: Sql | Transaction, organizationId: string, id: string): Promise<LimitRow | null> {
-  const [row] = await sql<LimitRow[]>`
-    SELECT ${limitColumns(sql)} FROM limits WHERE organization_id = ${organizationId} AND id = ${id}`
+export async function readLimit(sql: Sql | Transaction, id: string): Promise<LimitRow | null> {
+  const [row] = await sql<LimitRow[]>`SELECT ${limitColumns(sql)} FROM limits WHERE id = ${id}`
   return row ?? null
+}
+
+/** Where the subject lies, for who may touch its limits: provider accounts are the installation's. Null: there is no such thing. */
+export async function limitTarget(
+  sql: Sql,
+  { scope, subject }: Pick<Limit, "scope" | "subject">,
+): Promise<Target | null> {
+  if (scope === "provider_account") return { scope: "installation" }
+  const table = SUBJECT_TABLES[scope]
+  const projectId = { organization: sql`NULL`, project: sql`id`, user: sql`NULL`, key: sql`project_id` }[scope]
+  const organizationId = scope === "organization" ? sql`id` : sql`organization_id`
+  const [row] = await sql<{ organization_id: string; project_id: string | null }[]>`
+    SELECT ${organizationId} AS organization_id, ${projectId} AS project_id FROM ${sql(table)} WHERE id = ${subject}`
+  if (row === undefined) return null
+  const { organization_id, project_id } = row
+  return project_id === null
+    ? { scope: "organization", organizationId: organization_id }
+    : { scope: "project", organizationId: organization_id, projectId: project_id }
 }
 
 /** A page of limits in order of their ids, at most `max`, after the id `after` ('' for the first page). */
 export async function listLimits(
   sql: Sql,
   question: {
-    readonly organizationId: string
+    readonly visibility: Visibility
     /** Null: limits of every scope. */
     readonly of: Pick<Limit, "scope" | "subject"> | null
     readonly after: string
     readonly max: number
   },
 ): Promise<readonly LimitRow[]> {
-  const { organizationId, of, after, max } = question
+  const { visibility, of, after, max } = question
+  const inProjects = (ids: string[]) => sql`(
+    (scope = 'project' AND subject = ANY (${ids}::text[])) OR
+    (scope = 'key' AND subject IN (SELECT k.id FROM virtual_keys k WHERE k.project_id = ANY (${ids}::text[]))))`
   return sql<LimitRow[]>`
     SELECT ${limitColumns(sql)} FROM limits
-    WHERE organization_id = ${organizationId} AND id > ${after}
+    WHERE id > ${after} AND ${visibleRows(sql, visibility, sql`organization_id`, inProjects)}
       ${of === null ? sql`` : sql`AND scope = ${of.scope} AND subject = ${of.subject}`}
     ORDER BY id LIMIT ${max}`
 }
 
 async function isSubject(transaction: Transaction, { organizationId, scope, subject }: LimitSubject): Promise<boolean> {
   if (scope === "organization") return subject === organizationId
-  const table = { project: "projects", user: "users", key: "virtual_keys" }[scope]
+  // Which accounts there are the configuration says as well: whoever asks for the limit has looked.
+  if (scope === "provider_account") return organizationId === ""
   const rows = await transaction`
-    SELECT 1 FROM ${transaction(table)} WHERE organization_id = ${organizationId} AND id = ${subject}`
+    SELECT 1 FROM ${transaction(SUBJECT_TABLES[scope])} WHERE organization_id = ${organizationId} AND id = ${subject}`
   return rows.length === 1
 }
 

@@ -7,8 +7,12 @@ export type LimitKind = (typeof LIMIT_KINDS)[number]
 export const LIMIT_WINDOWS = ["minute", "day", "month", "lifetime", "none"] as const
 export type LimitWindow = (typeof LIMIT_WINDOWS)[number]
 
-export const LIMIT_SCOPES = ["organization", "project", "user", "key"] as const
+export const LIMIT_SCOPES = ["organization", "project", "user", "key", "provider_account"] as const
 export type LimitScope = (typeof LIMIT_SCOPES)[number]
+
+/** Whom a limit on a provider account counts apart, each with the whole cap; '' counts all its calls together. */
+export const LIMIT_EACH = ["", "organization", "project", "user", "key"] as const
+export type LimitEach = (typeof LIMIT_EACH)[number]
 
 /**
  * What a limit does while the store that counts it is away. `deny`: calls are refused. `local`: each proxy admits within
@@ -19,9 +23,10 @@ export type StoreFailurePolicy = (typeof STORE_FAILURE_POLICIES)[number]
 
 export type Limit = {
   readonly id: string
+  /** Among whose counters it stands: an organization's, or a provider account's own (`account-limit.ts`). */
   readonly organizationId: string
   readonly scope: LimitScope
-  /** Id of the organization, project, user or key that the limit counts. */
+  /** Id of the organization, project, user or key that the limit counts; for a provider account see `account-limit.ts`. */
   readonly subject: string
   readonly kind: LimitKind
   readonly window: LimitWindow

@@ -15,6 +15,8 @@ export type ProviderObjectKind =
 
 export type ProviderObject = {
   readonly provider: string
+  /** The account that has it; '' for one made before there were several: the provider's first. */
+  readonly account: string
   /** As the provider names it. */
   readonly id: string
   readonly kind: ProviderObjectKind

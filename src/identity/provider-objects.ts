@@ -310,6 +310,7 @@ function canBeId(id: string): boolean {
 
 type ObjectRow = {
   readonly provider: string
+  readonly account: string
   readonly id: string
   readonly kind: string
   readonly organization_id: string
@@ -322,7 +323,7 @@ type ObjectRow = {
 
 async function readObjects(sql: Sql, provider: string, ids: readonly string[]): Promise<ProviderObject[]> {
   const rows = await sql<ObjectRow[]>`
-    SELECT provider, id, kind, organization_id, project_id, key_id, call_id, booking, booked_at
+    SELECT provider, account, id, kind, organization_id, project_id, key_id, call_id, booking, booked_at
     FROM provider_objects
     WHERE provider = ${provider} AND id = ANY(${[...ids]}::text[]) AND deleted_at IS NULL`
   return rows.map(objectFrom)
@@ -331,6 +332,7 @@ async function readObjects(sql: Sql, provider: string, ids: readonly string[]): 
 function objectFrom(row: ObjectRow): ProviderObject {
   return {
     provider: row.provider,
+    account: row.account,
     id: row.id,
     kind: row.kind as ProviderObjectKind,
     organizationId: row.organization_id,
@@ -349,17 +351,18 @@ function objectFrom(row: ObjectRow): ProviderObject {
 async function insertObjects(sql: Sql, objects: readonly ProviderObject[]): Promise<Map<string, ProviderObject>> {
   const column = <T>(read: (object: ProviderObject) => T) => objects.map(read)
   const inserted = await sql<{ provider: string; id: string }[]>`
-    INSERT INTO provider_objects AS o (provider, id, kind, organization_id, project_id, key_id, call_id, booking)
-    SELECT provider, id, kind, organization_id, project_id, key_id, call_id::uuid, booking::jsonb
+    INSERT INTO provider_objects AS o (provider, account, id, kind, organization_id, project_id, key_id, call_id, booking)
+    SELECT provider, account, id, kind, organization_id, project_id, key_id, call_id::uuid, booking::jsonb
     FROM unnest(
-      ${column(({ provider }) => provider)}::text[], ${column(({ id }) => id)}::text[],
+      ${column(({ provider }) => provider)}::text[], ${column(({ account }) => account)}::text[],
+      ${column(({ id }) => id)}::text[],
       ${column(({ kind }) => kind)}::text[], ${column(({ organizationId }) => organizationId)}::text[],
       ${column(({ projectId }) => projectId)}::text[], ${column(({ keyId }) => keyId)}::text[],
       ${column(({ callId }) => callId)}::text[], ${column(({ booking }) => jsonOf(booking))}::text[]
-    ) AS given (provider, id, kind, organization_id, project_id, key_id, call_id, booking)
+    ) AS given (provider, account, id, kind, organization_id, project_id, key_id, call_id, booking)
     ORDER BY provider, id
     ON CONFLICT (provider, id) DO UPDATE SET
-      kind = excluded.kind, organization_id = excluded.organization_id, project_id = excluded.project_id,
+      account = excluded.account, kind = excluded.kind, organization_id = excluded.organization_id, project_id = excluded.project_id,
       key_id = excluded.key_id, call_id = excluded.call_id, booking = excluded.booking,
       created_at = now(), booked_at = NULL, deleted_at = NULL
     WHERE o.deleted_at IS NOT NULL

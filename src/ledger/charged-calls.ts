@@ -2,16 +2,19 @@
  * What calls of a journal charge their limits, read back from the records' texts: for counters that have to be rebuilt,
  * and for calls of dead processes whose holds still stand.
  */
-import type { ChargedCall, DurableCharge } from "../admission/limits.ts"
+import { accountHoldId, type ChargedCall, type DurableCharge } from "../admission/limits.ts"
 import type { EndedCalls } from "../admission/recovery.ts"
 import { END_ROW } from "./journal-batch.ts"
 import { JournalReader } from "./journal-reader.ts"
 
 const ROWS_PER_READ = 1_000
 
-/** The calls that these rows tell of; a row that is no record tells of none. */
+/**
+ * The calls that these rows tell of, and what each charges on its provider account as a call of that account's; a row
+ * that is no record tells of none.
+ */
 export function chargedCalls(rows: readonly { readonly body: string }[]): ChargedCall[] {
-  return rows.flatMap(({ body }) => readCall(body) ?? [])
+  return rows.flatMap(({ body }) => readCalls(body))
 }
 
 /** The calls of an organization that ended after a row of a journal; `gap` where the rows after it are not all there. */
@@ -34,14 +37,22 @@ export function listEnded(
   }
 }
 
-function readCall(body: string): ChargedCall | null {
+function readCalls(body: string): ChargedCall[] {
   try {
     const record: { id?: unknown; organization_id?: unknown; charges?: unknown } = JSON.parse(body)
-    if (typeof record.id !== "string" || typeof record.organization_id !== "string") return null
-    const charges = Array.isArray(record.charges) ? (record.charges as DurableCharge[]) : []
-    return { id: record.id, organizationId: record.organization_id, charges }
+    const { id, organization_id: organizationId } = record
+    if (typeof id !== "string" || typeof organizationId !== "string") return []
+    const all = Array.isArray(record.charges) ? (record.charges as DurableCharge[]) : []
+    const own = { id, organizationId, charges: all.filter((charge) => charge.organization_id === undefined) }
+    if (own.charges.length === all.length) return [own]
+    const elsewhere = Map.groupBy(all, (charge) => charge.organization_id)
+    elsewhere.delete(undefined)
+    const onAccounts = [...elsewhere].map(([counters = "", charges]) => {
+      return { id: accountHoldId(id), organizationId: counters, charges }
+    })
+    return [own, ...onAccounts]
   } catch {
     // The ledger has refused this row and set it aside; a person decides what it charges.
-    return null
+    return []
   }
 }

@@ -1,10 +1,17 @@
 /**
- * The one statement by which records enter the ledger: records, rollup, limit usage and the journal's acknowledgement in
- * one transaction, so that a batch sent twice adds nothing. Rows travel as one JSON array, put together from the
+ * The one statement by which records enter the ledger: records, rollup, the marks of days that are to be folded, limit
+ * usage and the journal's acknowledgement in one transaction, so that a batch sent twice adds nothing. Rows travel as one JSON array, put together from the
  * journal's texts and never parsed on this side.
  */
 import type { Sql } from "../platform/postgres.ts"
-import { HISTOGRAM_BOUNDS_MS, RECORD_COLUMNS, ROLLUP_HISTOGRAMS, ROLLUP_KEY, ROLLUP_SUMS } from "./columns.ts"
+import {
+  HISTOGRAM_BINS,
+  histogramCounts,
+  RECORD_COLUMNS,
+  ROLLUP_HISTOGRAMS,
+  ROLLUP_KEY,
+  ROLLUP_SUMS,
+} from "./columns.ts"
 
 /** A journal row on its way: its place in the journal and the record as JSON text. */
 export type LedgerRow = {
@@ -60,7 +67,9 @@ function ingestStatement(): string {
   ON CONFLICT DO NOTHING
   RETURNING *
 ), rolled AS (
-${rollupStatement()}
+${rollupStatement("inserted")}
+), marked AS (
+${markStatement("inserted")}
 ), charged AS (
 ${limitUsageStatement()}
 ), acknowledged AS (
@@ -70,18 +79,23 @@ ${limitUsageStatement()}
 SELECT count(*)::integer AS inserted FROM inserted`
 }
 
-/** Rates and concurrency are left out: their windows never end, so a sum of them would say nothing. */
+/**
+ * Rates and concurrency are left out: their windows never end, so a sum of them would say nothing. A charge that names
+ * whose counters it belongs to is on a provider account's, which adds up over organizations.
+ */
 function limitUsageStatement(): string {
   return `  INSERT INTO limit_usage AS u (organization_id, limit_id, subject, window_id, settled)
-  SELECT i.organization_id, c.limit_id, c.subject, c."window", sum(c.amount)
-  FROM inserted i, jsonb_to_recordset(i.charges) AS c (limit_id text, subject text, "window" text, amount numeric)
+  SELECT coalesce(c.organization_id, i.organization_id), c.limit_id, c.subject, c."window", sum(c.amount)
+  FROM inserted i, jsonb_to_recordset(i.charges)
+    AS c (limit_id text, subject text, "window" text, amount numeric, organization_id text)
   WHERE c."window" NOT IN ('rate', 'now') AND c.amount <> 0
   GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
   ON CONFLICT (organization_id, limit_id, subject, window_id)
   DO UPDATE SET settled = u.settled + excluded.settled, updated_at = now()`
 }
 
-function rollupStatement(): string {
+/** Adds records to the 15-minute rollup; `source` is a table or a WITH query of them. */
+export function rollupStatement(source: string): string {
   const keys = Object.keys(ROLLUP_KEY)
   const sums = Object.keys(ROLLUP_SUMS)
   const histograms = Object.keys(ROLLUP_HISTOGRAMS)
@@ -93,24 +107,25 @@ function rollupStatement(): string {
   const selected = [
     ...Object.values(ROLLUP_KEY),
     ...Object.values(ROLLUP_SUMS),
-    ...Object.values(ROLLUP_HISTOGRAMS).map(countedHistogram),
+    ...Object.values(ROLLUP_HISTOGRAMS).map((column) => `ARRAY[${histogramCounts(column).join(", ")}]`),
   ]
   return `  INSERT INTO usage_rollups AS t (${[...keys, ...sums, ...histograms].join(", ")})
   SELECT ${selected.join(",\n    ")}
-  FROM inserted
+  FROM ${source}
   GROUP BY ${keyPlaces} ORDER BY ${keyPlaces}
   ON CONFLICT (${keys.join(", ")}) DO UPDATE SET ${added.join(", ")}`
 }
 
-function countedHistogram(column: string): string {
-  const bounds = `ARRAY[${HISTOGRAM_BOUNDS_MS.join(",")}]::bigint[]`
-  const counts = [...HISTOGRAM_BOUNDS_MS.keys(), HISTOGRAM_BOUNDS_MS.length].map(
-    (bin) => `count(*) FILTER (WHERE width_bucket(${column}, ${bounds}) = ${bin})`,
-  )
-  return `ARRAY[${counts.join(", ")}]`
+/**
+ * Marks the buckets of these records as changed since their day was folded. A mark that is there is locked, not
+ * written: whoever folds its day waits for this transaction, and a mark taken away before it comes back.
+ */
+export function markStatement(source: string): string {
+  return `  INSERT INTO usage_day_dirty AS d (organization_id, bucket)
+  SELECT DISTINCT organization_id, ${ROLLUP_KEY.bucket} FROM ${source} ORDER BY 1, 2
+  ON CONFLICT (organization_id, bucket) DO UPDATE SET bucket = d.bucket WHERE false`
 }
 
 function addedHistogram(column: string): string {
-  const places = [...HISTOGRAM_BOUNDS_MS.keys(), HISTOGRAM_BOUNDS_MS.length].map((bin) => bin + 1)
-  return `ARRAY[${places.map((place) => `t.${column}[${place}] + excluded.${column}[${place}]`).join(", ")}]`
+  return `ARRAY[${HISTOGRAM_BINS.map((bin) => `t.${column}[${bin}] + excluded.${column}[${bin}]`).join(", ")}]`
 }

@@ -7,7 +7,7 @@ const RECENT_DAYS = 62
 
 type UsageRow = { limit_id: string; subject: string; window_id: string; settled: string }
 
-/** Reads what limits have settled in the windows that may still count, of one organization or of all. */
+/** Reads what limits have settled in the windows that may still count, of one organization or provider account, or of all. */
 export async function readLimitUsage(sql: Sql, organizationId: string | "all"): Promise<SettledAmount[]> {
   const ofOrganization = organizationId === "all" ? sql`` : sql`AND organization_id = ${organizationId}`
   const rows = await sql<UsageRow[]>`

@@ -124,8 +124,8 @@ function quoted(value: string): string {
 
 function charges(values: readonly DurableCharge[]): string {
   let json = ""
-  for (const { limit_id: limit, subject, window, amount } of values) {
-    json += `${json === "" ? "" : ","}{"limit_id":${quoted(limit)},"subject":${quoted(subject)},"window":${quoted(window)},"amount":"${amount}"}`
+  for (const { limit_id: limit, subject, window, amount, organization_id: counters = "" } of values) {
+    json += `${json === "" ? "" : ","}{"limit_id":${quoted(limit)},"subject":${quoted(subject)},"window":${quoted(window)},"amount":"${amount}"${text(',"organization_id":', counters)}}`
   }
   return json === "" ? "" : `,"charges":[${json}]`
 }

@@ -69,6 +69,11 @@ export class Http1Pool implements ConnectionOwner {
     return this.#closed
   }
 
+  /** Closes the connections that no call uses. */
+  closeFree(): void {
+    for (const connection of this.#free.splice(0)) connection.drop(shutDown())
+  }
+
   /** A duration in ticks, rounded so that it is not cut short; 0 is for ever. */
   ticksOf(durationMs: number): number {
     return durationMs === 0 ? Number.POSITIVE_INFINITY : Math.ceil(durationMs / TICK_MS) + 1
@@ -123,7 +128,7 @@ export class Http1Pool implements ConnectionOwner {
   }
 
   async #close(graceMs: number): Promise<void> {
-    for (const connection of this.#free.splice(0)) connection.drop(shutDown())
+    this.closeFree()
     if (this.#connections.size === 0) return
     const emptied = new Promise<void>((resolve) => {
       this.#onEmpty = resolve

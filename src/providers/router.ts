@@ -3,6 +3,7 @@
  * configured globs decide, first match wins; `<provider>/<model>` names a provider outright. Callers can never name a
  * host: upstreams come from the configuration alone.
  */
+import type { AccountLimit } from "../identity/account-limit.ts"
 import { matchesGlob } from "../platform/glob.ts"
 import type { Api } from "./dialect.ts"
 
@@ -16,6 +17,18 @@ export type UpstreamTimeouts = {
   readonly drainMs: number
 }
 
+/** One of our accounts at a provider: what it pays by, and what may be used of it. */
+export type ProviderAccount = {
+  /** Never the credential. */
+  readonly name: string
+  /** Null for servers that take no credential. */
+  readonly apiKey: string | null
+  /** Its share of the virtual keys, relative to the provider's other accounts. */
+  readonly weight: number
+  readonly region: string
+  readonly limits: readonly AccountLimit[]
+}
+
 export type Provider = {
   readonly name: string
   /** Whose API it speaks. */
@@ -25,13 +38,10 @@ export type Provider = {
   readonly origin: string
   /** The base URL's path without a slash at its end: `/v1`, or '' for none. */
   readonly basePath: string
-  /** Null for servers that take no credential. */
-  readonly apiKey: string | null
   /** Whose credential goes upstream: ours, or the one that the caller brings beside its virtual key. */
   readonly credential: "account" | "caller"
-  /** Which of our accounts at the provider pays; a name, never the credential. */
-  readonly account: string
-  readonly region: string
+  /** Those that can be used now, the one that was there before there were several first; none where none can be. */
+  readonly accounts: readonly ProviderAccount[]
   readonly headers: Readonly<Record<string, string>>
   /** Whether it understands `stream_options.include_usage`. */
   readonly takesUsageOption: boolean
@@ -45,29 +55,40 @@ export type ModelRoute = {
   readonly provider: string
   /** The model's name at the provider; null: the name that was asked for. */
   readonly model: string | null
+  /** The account that all its calls go to; null: each key's own. */
+  readonly account: string | null
 }
 
 export type Route = { readonly provider: Provider; readonly model: string }
+/** A route, and the account that it names; null where it names none. */
+export type ModelTarget = { readonly route: Route; readonly account: string | null }
 
 export class Router {
   readonly providers: ReadonlyMap<string, Provider>
+  /** Limits on provider accounts, in use or not, by the names that limits know them by. */
+  readonly accountLimits: ReadonlyMap<string, readonly AccountLimit[]>
   readonly #routes: readonly ModelRoute[]
 
-  constructor(providers: readonly Provider[], routes: readonly ModelRoute[]) {
+  constructor(
+    providers: readonly Provider[],
+    routes: readonly ModelRoute[],
+    accountLimits: ReadonlyMap<string, readonly AccountLimit[]>,
+  ) {
     this.providers = new Map(providers.map((provider) => [provider.name, provider]))
+    this.accountLimits = accountLimits
     this.#routes = routes
   }
 
   /** The provider of a model and its name there; null where nothing routes it. */
-  route(model: string): Route | null {
-    for (const route of this.#routes) {
-      if (!matchesGlob(route.match, model)) continue
-      const provider = this.providers.get(route.provider)
-      if (provider !== undefined) return { provider, model: route.model ?? model }
+  route(model: string): ModelTarget | null {
+    for (const { match, provider: name, model: renamed, account } of this.#routes) {
+      if (!matchesGlob(match, model)) continue
+      const provider = this.providers.get(name)
+      if (provider !== undefined) return { route: { provider, model: renamed ?? model }, account }
     }
     const slash = model.indexOf("/")
     const provider = slash < 0 ? undefined : this.providers.get(model.slice(0, slash))
-    return provider === undefined ? null : { provider, model: model.slice(slash + 1) }
+    return provider === undefined ? null : { route: { provider, model: model.slice(slash + 1) }, account: null }
   }
 
   /** Providers of an API, in the order of the configuration; the first one makes objects for callers that name none. */
@@ -82,7 +103,7 @@ export class Router {
   models(known: (pricedAs: string) => readonly string[]): { id: string; provider: string }[] {
     const found = new Map<string, string>()
     const add = (id: string, provider: string) => {
-      if (!found.has(id) && this.route(id)?.provider.name === provider) found.set(id, provider)
+      if (!found.has(id) && this.route(id)?.route.provider.name === provider) found.set(id, provider)
     }
     for (const route of this.#routes) {
       const provider = this.providers.get(route.provider)

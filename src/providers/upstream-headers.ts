@@ -3,7 +3,7 @@
  * credential or cookie reaches a provider nor a provider's account or rate limits reach a caller.
  */
 import type { Api } from "./dialect.ts"
-import type { Provider } from "./router.ts"
+import type { ProviderAccount } from "./router.ts"
 
 const REQUEST_HEADERS = new Set([
   "accept",
@@ -58,8 +58,7 @@ const RESPONSE_HEADERS = new Set([
 export type Credential = { readonly name: string; readonly value: string }
 
 /** Our credential as the provider's API takes it; in OpenAI's dialect all providers take a bearer. */
-export function accountCredential(provider: Provider, api: Api): Credential | null {
-  const { apiKey } = provider
+export function accountCredential({ apiKey }: ProviderAccount, api: Api): Credential | null {
   if (apiKey === null) return null
   if (api === "anthropic") return { name: "x-api-key", value: apiKey }
   if (api === "google") return { name: "x-goog-api-key", value: apiKey }

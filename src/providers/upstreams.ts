@@ -1,4 +1,4 @@
-/** Connections to providers: one pool per origin, kept for the life of the process. */
+/** Connections to providers: one pool per origin, kept for as long as a provider has it. */
 import { Http1Pool } from "./http1-pool.ts"
 
 /** More calls than this wait for a connection instead of opening more sockets to one provider. */
@@ -11,6 +11,8 @@ const CLOSE_MS_MAX = 10_000
 
 export class Upstreams {
   readonly #pools = new Map<string, Http1Pool>()
+  #kept: ReadonlySet<string> | null = null
+  #forgetting: NodeJS.Timeout | undefined
 
   /** The pool of an origin such as `https://api.openai.com`. */
   pool(origin: string): Http1Pool {
@@ -27,8 +29,29 @@ export class Upstreams {
     return pool
   }
 
+  /**
+   * Keeps the pools of these origins as they are. Free connections to others are closed at once, busy ones when their
+   * answers are over, and calls that were routed there before are still sent.
+   */
+  keep(origins: ReadonlySet<string>): void {
+    this.#kept = origins
+    for (const [origin, pool] of this.#pools) if (!origins.has(origin)) pool.closeFree()
+    this.#forget()
+  }
+
+  #forget(): void {
+    clearTimeout(this.#forgetting)
+    const gone = [...this.#pools].filter(([origin]) => this.#kept?.has(origin) === false)
+    for (const [origin, pool] of gone) if (pool.connections === 0) this.#pools.delete(origin)
+    // What is busy now is free after its answer, and closes when it has been idle.
+    if (gone.some(([origin]) => this.#pools.has(origin))) {
+      this.#forgetting = setTimeout(() => this.#forget(), IDLE_MS).unref()
+    }
+  }
+
   /** Closes idle connections and waits for busy ones, for a bounded time. */
   async close(): Promise<void> {
+    clearTimeout(this.#forgetting)
     await Promise.all([...this.#pools.values()].map((pool) => pool.close(CLOSE_MS_MAX)))
   }
 }

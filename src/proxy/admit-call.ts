@@ -5,6 +5,8 @@
 import type { Admitted as AdmissionReply, AwayRefusal } from "../admission/admit.ts"
 import type { CallEstimate } from "../admission/limits.ts"
 import { awayMessage, refusalMessage } from "../admission/refusal-text.ts"
+import { limitsOnAccount } from "../identity/account-limit.ts"
+import type { Limit } from "../identity/limit.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
@@ -12,7 +14,7 @@ import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
 import type { Api } from "../providers/dialect.ts"
-import type { Route } from "../providers/router.ts"
+import type { ProviderAccount, Route } from "../providers/router.ts"
 import type { Admitted, Call, Refused } from "./call.ts"
 import { inputBytes, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
@@ -26,6 +28,7 @@ export type CallAdmission = { readonly kind: "admitted"; readonly admitted: Admi
 /** Where the call goes, and the most output that the provider is asked for there; null leaves the caller's own. */
 export type Planned = {
   readonly route: Route
+  readonly account: ProviderAccount
   readonly object: ProviderObject | null
   readonly outputTokensMax: number | null
 }
@@ -39,21 +42,25 @@ export async function admitCall(
 ): Promise<CallAdmission> {
   const unjournaled = journalFault(plane)
   if (unjournaled !== null) return unjournaled
-  const { route, object, outputTokensMax } = planned
+  const { route, account, object, outputTokensMax } = planned
   const facts = outputTokensMax === null ? asked.facts : { ...asked.facts, outputTokensMax }
   const estimate = estimateUsage(facts, inputBytes(asked), plane.bounds.expectedOutputTokens)
-  const bound = boundOf(plane, call, key, asked, route, estimate)
+  const { limits } = key
+  const accountLimits = limitsOnAccount(account.limits, key)
+  const isMoneyLimited = limits.some(isMoney) || accountLimits.some(isMoney)
+  const bound = boundOf(plane, call, asked, route, { estimate, isMoneyLimited })
   if (bound.kind === "refused") return bound
 
-  const held = await plane.admission.admit({ holdId: call.id, limits: key.limits, estimate: bound.estimate })
+  const held = await plane.admission.admit({ holdId: call.id, limits, accountLimits, estimate: bound.estimate })
   if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)
   if (held.kind === "away") return refusedUncounted(held.refusal)
 
-  const record = startRecord(plane, call, key, asked, route)
+  const record = startRecord(plane, call, key, asked, planned)
   const admitted: Admitted = {
     held: held.hold,
     counters: held.counters,
     route,
+    account,
     facts,
     body: asked.body,
     form: asked.form,
@@ -88,18 +95,17 @@ function unavailable(code: "usage_store_unavailable" | "usage_store_full", messa
 
 type Bound = { readonly kind: "bound"; readonly estimate: CallEstimate } | Refused
 
-/** The worst case in money is worked out only for keys with a money limit; there, a model without a price is refused. */
+/** The worst case in money is worked out only where a limit is in money; there, a model without a price is refused. */
 function boundOf(
   plane: DataPlane,
   call: Call,
-  key: VirtualKey,
   asked: Asked,
   route: Route,
-  estimate: UsageEstimate,
+  { estimate, isMoneyLimited }: { readonly estimate: UsageEstimate; readonly isMoneyLimited: boolean },
 ): Bound {
   const { inputTokensBound, outputTokensBound, likely } = estimate
   let costNanosBound = 0n
-  if (!asked.facts.isFree && key.limits.some((limit) => limit.kind === "usd")) {
+  if (!asked.facts.isFree && isMoneyLimited) {
     const worst = worstCaseOf(plane, call, asked, route, estimate)
     if (worst.kind === "unpriced") return unpriced(asked.facts.model, worst.reason)
     costNanosBound = nanosRoundedUp(worst.costPicos)
@@ -109,9 +115,13 @@ function boundOf(
   return { kind: "bound", estimate: { requests: 1n, tokensBound, tokensLikely, costNanosBound } }
 }
 
+function isMoney({ kind }: Limit): boolean {
+  return kind === "usd"
+}
+
 function unpriced(model: string, reason: string): Refused {
   const message =
-    `This key has a money budget, and the model \`${model.slice(0, 100)}\` has no price here (${reason}), so its cost ` +
+    `A money budget applies to this key, and the model \`${model.slice(0, 100)}\` has no price here (${reason}), so its cost ` +
     "cannot be held. Use a priced model, or ask an admin to add the price under `prices.files`."
   return { kind: "refused", error: new ApiError("model_not_priced", message, { param: "model" }), reason: "not priced" }
 }

@@ -16,7 +16,11 @@ const NOTHING: AnswerUsage = {
 const UNMETERED: AnswerUsage = { usage: ZERO_USAGE, origin: { ...NOTHING.origin, source: "unmetered" } }
 
 /** What the provider reported or certainly did not bill; null where it must be estimated. */
-export function reportedUsage(call: Call, admitted: Admitted, answer: Answer): AnswerUsage | null {
+export function reportedUsage(
+  call: Pick<Call, "endpoint" | "awaited">,
+  admitted: Pick<Admitted, "facts">,
+  answer: Pick<Answer, "reading" | "mayBeBilled" | "isDrained">,
+): AnswerUsage | null {
   const { reading } = answer
   if (!call.endpoint.isMetered) return answer.mayBeBilled ? UNMETERED : NOTHING
   // What a provider reports of an object that exists already was booked, or is, for the call that made it.

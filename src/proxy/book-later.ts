@@ -3,6 +3,8 @@
  * a batch. The record was prepared when the object was made, under an id of its own, so that however many ask for the
  * object, wherever and whenever, the ledger takes one of them; it is charged to the key that made the object.
  */
+import { accountSubject, limitsOnAccount } from "../identity/account-limit.ts"
+import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText } from "../ledger/record-text.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
@@ -48,8 +50,15 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
   record.http_status = 200
   const origin = { source: "provider", estimator: "", raw: reading.usageRaw, isMismatch: reading.isMismatch } as const
   const atMs = Date.parse(record.time)
-  const charging = chargeLater(plane, record, { usage: reading.usage, origin }, key?.limits ?? [], atMs)
+  const charging = chargeLater(plane, record, { usage: reading.usage, origin }, limitsOf(plane, record, key), atMs)
   plane.journal.end(record.id, recordText(record))
   plane.metrics.answered(record)
   await charging
+}
+
+/** The limits of the key, and of the account that the call went to, as they are now. */
+function limitsOf({ router }: DataPlane, record: UsageRecord, key: VirtualKey | null) {
+  if (key === null) return { limits: [], accountLimits: [] }
+  const onAccount = router.accountLimits.get(accountSubject(record.provider, record.provider_account)) ?? []
+  return { limits: key.limits, accountLimits: limitsOnAccount(onAccount, key) }
 }

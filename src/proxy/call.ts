@@ -10,7 +10,7 @@ import type { ApiError } from "../platform/error-table.ts"
 import type { priceUsage } from "../pricing/cost.ts"
 import type { Reading, RequestFacts, RequestForm } from "../providers/dialect.ts"
 import { type Endpoint, unmetered } from "../providers/endpoint.ts"
-import type { Route } from "../providers/router.ts"
+import type { ProviderAccount, Route } from "../providers/router.ts"
 import type { CallerCredential } from "./credential.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Door } from "./open-door.ts"
@@ -47,6 +47,8 @@ export type Admitted = {
   readonly held: HeldCall
   readonly counters: readonly CounterState[]
   readonly route: Route
+  /** The account at the provider that pays. */
+  readonly account: ProviderAccount
   readonly facts: RequestFacts
   readonly body: Buffer
   readonly form: RequestForm

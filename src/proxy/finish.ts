@@ -33,7 +33,7 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   if (answer.errorCode === "upstream_auth_failed") {
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")
   }
-  if (call.unowned.length > 0 && answer.upstreamStatus < 300) await adoptUnowned(plane, call.unowned)
+  if (call.unowned.length > 0 && answer.upstreamStatus < 300) await adoptUnowned(plane, admitted, call.unowned)
   const { containers } = answer.reading
   if (containers.length > 0) await enterContainers(plane, call, admitted, containers)
   await settling

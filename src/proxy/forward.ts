@@ -1,5 +1,5 @@
 /** Forwards an admitted call to its provider and resolves when the answer is over, however it ended. Never throws. */
-import { type Provider, pathAt } from "../providers/router.ts"
+import { type Provider, type ProviderAccount, pathAt } from "../providers/router.ts"
 import { accountCredential, type Credential, upstreamHeaders } from "../providers/upstream-headers.ts"
 import { answerDialect } from "./answer-dialect.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
@@ -43,14 +43,14 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
 }
 
 /** What every request to the call's provider has, whatever its path. */
-export function requestTo(call: Call, { route }: Admitted, path: string) {
+export function requestTo(call: Call, { route, account }: Admitted, path: string) {
   const { provider } = route
   const { timeouts } = provider
   return {
     path,
     method: call.request.method ?? "POST",
     headers: upstreamHeaders(call.request.rawHeaders, {
-      credential: credentialFor(provider, call),
+      credential: credentialFor(provider, account, call),
       headers: provider.headers,
     }),
     connectMs: timeouts.connectMs,
@@ -59,8 +59,8 @@ export function requestTo(call: Call, { route }: Admitted, path: string) {
   }
 }
 
-function credentialFor(provider: Provider, call: Call): Credential | null {
-  return provider.credential === "caller" ? call.callerCredential : accountCredential(provider, call.door.api)
+function credentialFor(provider: Provider, account: ProviderAccount, call: Call): Credential | null {
+  return provider.credential === "caller" ? call.callerCredential : accountCredential(account, call.door.api)
 }
 
 /** The path as the caller wrote it, but for a model in it that is known by another name there. */

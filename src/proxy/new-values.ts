@@ -15,12 +15,13 @@ export const FOLDED = "other"
 type Known = { hour: number; values: Set<string> }
 
 export class NewValues {
-  readonly #valuesMax: number
+  /** May be changed at any time; values that are known stay known. */
+  valuesMax: number
   readonly #known = new LRUCache<string, Known>({ max: KEYS_MAX })
   #folded = 0
 
   constructor(valuesMax: number) {
-    this.#valuesMax = valuesMax
+    this.valuesMax = valuesMax
   }
 
   /** How many values were recorded as `other` since the start. */
@@ -34,7 +35,7 @@ export class NewValues {
     const known = this.#of(keyId, Math.floor(nowMs / HOUR_MS))
     const named = `${kind} ${value}`
     if (known.values.has(named)) return value
-    if (known.values.size >= this.#valuesMax) {
+    if (known.values.size >= this.valuesMax) {
       this.#folded++
       return FOLDED
     }

@@ -51,7 +51,7 @@ export async function enterBorn(
   if (object.kind === "batch") born.push(...(await filesOfBatches(plane, call, call.key, admitted, body)))
   if (object.kind === "upload") {
     const file = uploadedFile(body)
-    if (file !== null) born.push(newObject(call, call.key, admitted.route.provider, "file", file))
+    if (file !== null) born.push(newObject(call, call.key, bornAt(admitted), "file", file))
   }
   await enter(plane, born)
 }
@@ -65,16 +65,22 @@ export async function enterContainers(
 ): Promise<void> {
   const { key } = call
   if (key === null) return
-  const { provider } = admitted.route
   await enter(
     plane,
-    ids.map((id) => newObject(call, key, provider, "container", id)),
+    ids.map((id) => newObject(call, key, bornAt(admitted), "container", id)),
   )
 }
 
 /** Gives objects that nobody made here to the key that named them, now that the provider has answered; the first one wins. */
-export async function adoptUnowned(plane: DataPlane, unowned: readonly ProviderObject[]): Promise<void> {
-  await enter(plane, unowned)
+export async function adoptUnowned(
+  plane: DataPlane,
+  { account }: Admitted,
+  unowned: readonly ProviderObject[],
+): Promise<void> {
+  await enter(
+    plane,
+    unowned.map((object) => ({ ...object, account: account.name })),
+  )
 }
 
 /** The answer of a response in OpenAI's API is not held up: its id is known here at once, and everywhere in a moment. */
@@ -102,7 +108,11 @@ function bornOf(plane: DataPlane, call: Call, admitted: Admitted, id: string, is
   const booking: Booking | null = isAwaited
     ? { record: { ...admitted.record, id: plane.mintId(call.arrivedMs), provider_response_id: id } }
     : null
-  return newObject(call, key, admitted.route.provider, object.kind, id, booking)
+  return newObject(call, key, bornAt(admitted), object.kind, id, booking)
+}
+
+function bornAt({ route, account }: Admitted) {
+  return { provider: route.provider, account }
 }
 
 /** Files that a batch's answer names belong to whom the batch belongs to; its output holds the usage that it waits for. */
@@ -124,7 +134,8 @@ async function filesOfBatches(
     const batch = batches.get(batchId)
     if (batch === undefined) return []
     const file = (id: string, booking: unknown): ProviderObject => ({
-      ...newObject(call, key, provider, "file", id, booking),
+      ...newObject(call, key, bornAt(admitted), "file", id, booking),
+      account: batch.account,
       organizationId: batch.organizationId,
       projectId: batch.projectId,
       keyId: batch.keyId,

@@ -47,6 +47,7 @@ export class Doors {
 
   /** True where the data plane answers this path, be it with a refusal. */
   has(path: string): boolean {
+    if (OWN_PATH.test(path)) return false
     if (path.startsWith("/v1") && /^\/v1(?:beta|alpha)?(?:\/|$)/.test(path)) return true
     if (path.startsWith("/upload/")) return GOOGLE_PATH.test(path)
     const end = path.indexOf("/", 1)
@@ -72,6 +73,9 @@ export class Doors {
     return door
   }
 }
+
+/** Below /v1 the control plane answers key holders about their keys and usage, and admins in the shape of OpenAI's own. */
+const OWN_PATH = /^\/v1\/(?:keys?|usage|organization)(?:\/|$)/
 
 function openDoor(router: Router, request: IncomingMessage, path: string): Door {
   const url = request.url ?? ""

@@ -1,5 +1,5 @@
 /** Fills the usage record of a call: at its start with what is known then, at its end with what came of it. */
-import type { HeldCall } from "../admission/admit.ts"
+import { chargesOf, type HeldCall } from "../admission/admit.ts"
 import { type CallActual, recordCharges } from "../admission/limits.ts"
 import type { Limit } from "../identity/limit.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
@@ -7,7 +7,7 @@ import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
 import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
-import type { Route } from "../providers/router.ts"
+import type { ProviderAccount, Route } from "../providers/router.ts"
 import { type Attribution, bounded, readAttribution, text } from "./attribution.ts"
 import type { Admitted, Answer, Call, Priced, Quote } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
@@ -27,6 +27,7 @@ function sessionOf({ request: { headers } }: Call): string {
 }
 
 type Bounded = Pick<DataPlane, "newValues">
+type Upstream = { readonly route: Route; readonly account: ProviderAccount }
 
 export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin }
 
@@ -34,8 +35,8 @@ export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin 
  * The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it.
  * One literal, member by member, since an object of spreads is slow to make and slow to read.
  */
-export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: Asked, route: Route): UsageRecord {
-  const { provider, model } = route
+export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: Asked, to: Upstream): UsageRecord {
+  const { provider, model } = to.route
   const said = attributed(plane, call, key)
   return {
     id: call.id,
@@ -56,8 +57,8 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
     endpoint: call.endpoint.name,
     dialect: call.endpoint.dialect.name,
     provider: provider.name,
-    provider_account: provider.account,
-    region: provider.region,
+    provider_account: to.account.name,
+    region: to.account.region,
     billing: provider.credential,
     model_requested: bounded(asked.facts.model),
     model_routed: bounded(model),
@@ -105,17 +106,19 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
   }
 }
 
-/** What the call says about itself, with no more new values than its key may bring into being. */
+/** What the call says about itself, with no more new values than its key may bring into being, and the key's own tags. */
 function attributed({ newValues }: Bounded, call: Call, key: VirtualKey): Attribution {
   const said = readAttribution(call.request.headers)
-  if (said.tool === "" && said.operation === "" && said.tags.length === 0) return said
+  if (said.tool === "" && said.operation === "" && said.tags.length === 0) {
+    return key.tags.length === 0 ? said : { ...said, tags: [...key.tags] }
+  }
   const admit = (kind: "tool" | "operation" | "tag", value: string) =>
     newValues.admit(key.id, kind, value, call.arrivedMs)
   return {
     ...said,
     tool: admit("tool", said.tool),
     operation: admit("operation", said.operation),
-    tags: [...new Set(said.tags.map((tag) => admit("tag", tag)))],
+    tags: [...new Set([...key.tags, ...said.tags.map((tag) => admit("tag", tag))])],
   }
 }
 
@@ -150,7 +153,7 @@ export function chargeCall(
 ): CallActual {
   const costNanos = priceCall(plane, record, usage, atMs, quote)
   const actual = { requests: 1n, tokens: BigInt(totalTokens(usage)), costNanos }
-  record.charges = recordCharges(held.charges, actual)
+  record.charges = recordCharges(chargesOf(held), actual)
   return actual
 }
 
@@ -210,14 +213,14 @@ export async function chargeLater(
   plane: DataPlane,
   record: UsageRecord,
   { usage, origin }: AnswerUsage,
-  limits: readonly Limit[],
+  { limits, accountLimits }: { readonly limits: readonly Limit[]; readonly accountLimits: readonly Limit[] },
   atMs: number,
 ): Promise<void> {
   putUsage(record, usage, origin)
   const costNanos = priceCall(plane, record, usage, atMs, null)
   const actual = { requests: 0n, tokens: BigInt(totalTokens(usage)), costNanos }
-  const held = plane.admission.unheld(record.id, limits)
-  record.charges = recordCharges(held.charges, actual)
+  const held = plane.admission.unheld(record.id, limits, accountLimits)
+  record.charges = recordCharges(chargesOf(held), actual)
   await plane.admission.settle(held, actual)
 }
 

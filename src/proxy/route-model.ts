@@ -1,14 +1,14 @@
 /** Where a call to a model goes, and whether this key may go there. */
 import { mayUseModel, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
-import { pathAt, type Route } from "../providers/router.ts"
+import { type ModelTarget, pathAt, type Route } from "../providers/router.ts"
 import type { Call, Refused } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 
 /** Longest model name repeated in an error. */
 const SHOWN_NAME_MAX = 100
 
-export type Routed = { readonly kind: "routed"; readonly route: Route } | Refused
+export type Routed = ({ readonly kind: "routed" } & ModelTarget) | Refused
 
 /** By the model that is asked for, or to the provider that the path names. */
 export function routeModel(plane: DataPlane, call: Call, key: VirtualKey, model: string): Routed {
@@ -20,10 +20,11 @@ export function routeModel(plane: DataPlane, call: Call, key: VirtualKey, model:
     const message = `This key may not use the model \`${shown}\`. GET /v1/models lists what it may use; an admin can allow more.`
     return refused("model_not_allowed", message, "model not allowed")
   }
-  const route = named === null ? plane.router.route(model) : { provider: named, model }
-  if (route === null) return unrouted(plane, shown)
+  const target = named === null ? plane.router.route(model) : { route: { provider: named, model }, account: null }
+  if (target === null) return unrouted(plane, shown)
+  const { route, account } = target
   if (pathAt(route.provider, call.door.api, call.door.path) === null) return wrongApi(call, route, shown)
-  return { kind: "routed", route }
+  return { kind: "routed", route, account }
 }
 
 function unrouted(plane: DataPlane, shown: string): Refused {

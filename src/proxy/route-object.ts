@@ -9,7 +9,7 @@ import { ApiError } from "../platform/error-table.ts"
 import { isMultipart, readMultipart } from "../providers/multipart-form.ts"
 import { kindOf, missingObject } from "../providers/object-missing.ts"
 import { type References, referencedInFields, referencedObjects } from "../providers/object-references.ts"
-import type { Provider, Route } from "../providers/router.ts"
+import type { Provider, ProviderAccount, Route } from "../providers/router.ts"
 import type { Call, Refused } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
@@ -19,6 +19,9 @@ export type RoutedToObject = {
   readonly route: Route
   readonly object: ProviderObject | null
 }
+
+/** What is known of the objects that a body refers to; those that nobody made here are not among them. */
+export type Referenced = { readonly kind: "referenced"; readonly objects: readonly ProviderObject[] }
 
 /** By the object that the path names, to the provider that has it; else to the one that the path names, or the API's first. */
 export async function routeObject(plane: DataPlane, call: Call, key: VirtualKey): Promise<RoutedToObject | Refused> {
@@ -39,14 +42,14 @@ export async function routeObject(plane: DataPlane, call: Call, key: VirtualKey)
   })
 }
 
-/** Null where every object that a body refers to is this key's. */
+/** The objects that a body refers to, where every one of them is this key's. */
 export async function checkReferences(
   plane: DataPlane,
   call: Call,
   key: VirtualKey,
   ids: References,
   provider: Provider,
-): Promise<Refused | null> {
+): Promise<Referenced | Refused> {
   if (ids === "too many") {
     const message = "The request body refers to more than 1,000 files or other objects. Send fewer in one call."
     return { kind: "refused", error: new ApiError("invalid_request", message), reason: "bad request" }
@@ -58,7 +61,7 @@ export async function checkReferences(
       if (object === undefined && isAdoptable(plane, call, key, provider, id)) continue
       if (object === undefined || !mayReach(object, key, plane.objectPolicy.sharedBy)) return missing(call, null, id)
     }
-    return null
+    return { kind: "referenced", objects: [...found.values()] }
   })
 }
 
@@ -66,7 +69,9 @@ export async function checkReferences(
 function isAdoptable(plane: DataPlane, call: Call, key: VirtualKey, provider: Provider, id: string): boolean {
   if (!plane.objectPolicy.adoptsUnknown) return false
   const kind = call.door.match?.objectId === id ? call.endpoint.object?.kind : undefined
-  call.unowned.push({ ...newObject(call, key, provider, kind ?? kindOf(id), id), callId: null })
+  // Which account has it is known once one has answered for it.
+  const at = { provider, account: null }
+  call.unowned.push({ ...newObject(call, key, at, kind ?? kindOf(id), id), callId: null })
   return true
 }
 
@@ -80,13 +85,14 @@ export function referencesIn({ body, form }: Asked): References {
 export function newObject(
   call: Call,
   key: VirtualKey,
-  provider: Pick<Provider, "name">,
+  { provider, account }: { readonly provider: Provider; readonly account: ProviderAccount | null },
   kind: ProviderObjectKind,
   id: string,
   booking: unknown = null,
 ): ProviderObject {
   return {
     provider: provider.name,
+    account: account?.name ?? "",
     id,
     kind,
     organizationId: key.organizationId,

@@ -2,18 +2,30 @@
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
-import type { Route } from "../providers/router.ts"
+import type { ProviderAccount, Route } from "../providers/router.ts"
 import type { Call, Refused } from "./call.ts"
 import { checkBatch } from "./check-batch.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
+import { accountFor } from "./route-account.ts"
 import { routeModel } from "./route-model.ts"
 import { checkReferences, referencesIn, routeObject } from "./route-object.ts"
 
 export type RoutedCall = {
   readonly kind: "routed"
   readonly route: Route
+  /** The account at the provider that it goes to. */
+  readonly account: ProviderAccount
   /** The object that the path names; null where it names none. */
+  readonly object: ProviderObject | null
+}
+
+/** What is settled before the account is. */
+type Directed = {
+  readonly kind: "routed"
+  readonly route: Route
+  /** The account that the route names; null where it names none. */
+  readonly account: string | null
   readonly object: ProviderObject | null
 }
 
@@ -40,7 +52,7 @@ async function routeToObject(
   const routed = await routeObject(plane, call, key)
   if (routed.kind !== "routed") return routed
   const batched = await checkBatch(plane, call, key, asked, routed.route.provider)
-  return batched ?? withReferences(plane, call, key, asked, routed)
+  return batched ?? withReferences(plane, call, key, asked, { ...routed, account: null })
 }
 
 function withReferences(
@@ -48,14 +60,26 @@ function withReferences(
   call: Call,
   key: VirtualKey,
   asked: Asked,
-  routed: RoutedCall | Refused,
+  routed: Directed | Refused,
 ): RoutedCall | Refused | Promise<RoutedCall | Refused> {
   if (routed.kind !== "routed") return routed
   const { provider } = routed.route
   if (provider.credential === "caller" && call.callerCredential === null) return noCredential(provider.name)
   const ids = referencesIn(asked)
-  if (ids.length === 0) return routed
-  return checkReferences(plane, call, key, ids, provider).then((foreign) => foreign ?? routed)
+  if (ids.length === 0) return withAccount(key, routed, [])
+  return checkReferences(plane, call, key, ids, provider).then((referenced) => {
+    return referenced.kind === "refused" ? referenced : withAccount(key, routed, referenced.objects)
+  })
+}
+
+function withAccount(
+  key: VirtualKey,
+  { route, account: named, object }: Directed,
+  referenced: readonly ProviderObject[],
+): RoutedCall | Refused {
+  const objects = object === null ? referenced : [object, ...referenced]
+  const chosen = accountFor(route.provider, key, { named, objects })
+  return chosen.kind === "refused" ? chosen : { kind: "routed", route, account: chosen.account, object }
 }
 
 function noCredential(providerName: string): Refused {

@@ -19,6 +19,7 @@ let made = 0
 function newObject(given: Partial<ProviderObject> = {}): ProviderObject {
   return {
     provider: "openai",
+    account: "default",
     id: `file-${++made}`,
     kind: "file",
     organizationId: "org_1",

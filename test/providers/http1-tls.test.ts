@@ -1,6 +1,5 @@
 /** The way to a provider over TLS: whom we trust, and that reading into a shared buffer holds beneath encryption too. */
-import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import path from "node:path"
@@ -8,6 +7,7 @@ import { createServer, type TLSSocket } from "node:tls"
 import { afterAll, afterEach, expect, test } from "vitest"
 import { Asking, ask, openPool, request } from "../support/http1-asking.ts"
 import { listenRaw, type RawServer, serveRaw, startRawServer } from "../support/raw-server.ts"
+import { selfSigned } from "../support/self-signed.ts"
 
 const HELLO = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 const dir = mkdtempSync(path.join(tmpdir(), "tallygate-tls-"))
@@ -20,21 +20,13 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
 type Identity = { readonly key: string; readonly cert: string }
 
-function selfSigned(subjectAltName: string): Identity {
-  const [key, cert] = [path.join(dir, "key.pem"), path.join(dir, "cert.pem")]
-  const subject = ["-subj", "/CN=tallygate test", "-addext", `subjectAltName=${subjectAltName}`]
-  const form = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-  execFileSync("openssl", [...form, ...subject, "-keyout", key, "-out", cert], { stdio: "pipe" })
-  return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") }
-}
-
-const ours = selfSigned("DNS:localhost,IP:127.0.0.1")
+const ours = selfSigned(dir)
 
 async function open(
   identity: Identity,
   onRequest: (socket: Socket, index: number, text: string) => void,
 ): Promise<RawServer> {
-  const server = createServer({ ...identity, ALPNProtocols: ["h2", "http/1.1"] }, (socket) =>
+  const server = createServer({ key: identity.key, cert: identity.cert, ALPNProtocols: ["h2", "http/1.1"] }, (socket) =>
     serveRaw(socket, onRequest),
   )
   const raw = await listenRaw(server, "https")
@@ -57,7 +49,7 @@ test("a certificate that nobody vouches for is refused, and nothing is sent", as
 })
 
 test("a certificate for another host is refused although its issuer is trusted", async () => {
-  const other = selfSigned("DNS:other.example")
+  const other = selfSigned(dir, "DNS:other.example")
   const server = await open(other, (socket) => socket.write(HELLO))
   const told = await ask(poolOf(server.origin, { trust: { ca: other.cert } }))
   expect(told).toMatchObject({ events: ["error"], error: { code: "ERR_TLS_CERT_ALTNAME_INVALID" } })

@@ -79,3 +79,68 @@ describe("the chunks of an answer", () => {
     },
   )
 })
+
+/** Answers each request when it is told to, and keeps its connections open. */
+async function startSlowProvider() {
+  const sockets: Socket[] = []
+  let answer = () => {}
+  const server = createServer((socket) => {
+    sockets.push(socket)
+    socket.on("error", () => socket.destroy())
+    socket.on("data", () => {
+      answer = () => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    })
+  })
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  stops.push(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  const asked = () => once(server, "connection").then(([socket]) => once(socket, "data"))
+  return {
+    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    sockets,
+    asked,
+    answer: () => answer(),
+  }
+}
+
+describe("when providers change", () => {
+  test("the connections of those that stay are kept, the free ones of those that go are closed at once", async () => {
+    const [staying, going] = [await startSlowProvider(), await startSlowProvider()]
+    const upstreams = new Upstreams()
+    stops.push(() => upstreams.close())
+    const pools = [staying, going].map(({ origin }) => upstreams.pool(origin))
+    for (const [index, provider] of [staying, going].entries()) {
+      const asked = provider.asked()
+      const done = keepChunks(pools[index] as Http1Pool, [], 1_000)
+      await asked
+      provider.answer()
+      await done
+    }
+    const closed = once(going.sockets[0] as Socket, "close")
+    upstreams.keep(new Set([staying.origin]))
+    await closed
+    expect(staying.sockets[0]?.destroyed).toBe(false)
+    expect(pools.map((pool) => pool.connections)).toEqual([1, 0])
+    // One that is idle by then is forgotten, and what is routed there by an earlier configuration is still sent.
+    upstreams.keep(new Set([staying.origin]))
+    expect(upstreams.pool(staying.origin)).toBe(pools[0])
+    expect(upstreams.pool(going.origin)).not.toBe(pools[1])
+  })
+
+  test("a call under way to a provider that goes is answered", async () => {
+    const going = await startSlowProvider()
+    const upstreams = new Upstreams()
+    stops.push(() => upstreams.close())
+    const asked = going.asked()
+    const kept: Buffer[] = []
+    const done = keepChunks(upstreams.pool(going.origin), kept, 1_000)
+    await asked
+    upstreams.keep(new Set())
+    going.answer()
+    await done
+    expect(Buffer.concat(kept).toString()).toBe("ok")
+  })
+})

@@ -65,6 +65,7 @@ async function callUnder(onStoreFailure: StoreFailurePolicy) {
   const asked: Asked = { kind: "asked", body: Buffer.from("{}"), facts, form }
   const reply = await admitCall(plane, call, { limits } as unknown as VirtualKey, asked, {
     route: {} as Route,
+    account: { name: "default", apiKey: null, weight: 1, region: "", limits: [] },
     object: null,
     outputTokensMax: null,
   })
