@@ -13,6 +13,7 @@ import { StoreGuard } from "../admission/store-guard.ts"
 import { registerStoreMetrics } from "../admission/store-metrics.ts"
 import type { Config } from "../config/schema.ts"
 import type { Journal } from "../ledger/journal.ts"
+import { counterOwners, readLedgerId } from "../ledger/ledger-identity.ts"
 import { readLimitSnapshot } from "../ledger/limit-usage.ts"
 import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -56,6 +57,7 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     onNewEpoch: (organizationId) => void guard.forget(organizationId),
   })
   const acts = new RedisRecoveryActs({ client, proxy })
+  await takeUpLedger(parts, acts)
   const adopted = new AdoptedCalls({
     store,
     acts,
@@ -130,6 +132,21 @@ function openAdmission(
   admission.start()
   closing.add("admission", () => admission.stop())
   return admission
+}
+
+/** @throws StartError where Redis stops answering meanwhile; the next start does it */
+async function takeUpLedger({ sql, log }: SharedLimitsParts, acts: RedisRecoveryActs): Promise<void> {
+  const ledgerId = await readLedgerId(sql)
+  const owners = await counterOwners(sql)
+  try {
+    const organizations = await acts.takeUpLedger(ledgerId, owners)
+    if (organizations > 0)
+      log.info({ ledger: ledgerId, organizations }, "counters of another ledger, or of a later state, are filled anew")
+  } catch (cause) {
+    throw new StartError("Redis stopped answering while it was told which ledger it counts for. Start again.", {
+      cause,
+    })
+  }
 }
 
 type RecoveryParts = {

@@ -7,21 +7,23 @@
  * start for ends the whole; a worker that listened before is started again, however it ended.
  */
 import cluster, { type Worker } from "node:cluster"
-import { Counter } from "prom-client"
+import { Counter, type Registry } from "prom-client"
 import type { Config } from "../config/schema.ts"
 import type { Log } from "../platform/log.ts"
 import { hasDiedYoung, restartDelayMs } from "./restart-delay.ts"
 import type { Listening, ToSupervisor, ToWorker } from "./worker-messages.ts"
+import { WorkersConfig } from "./workers-config.ts"
 import { WorkersMetrics } from "./workers-metrics.ts"
 
 export type SupervisorOptions = {
-  /** Its port is not 0: all workers must come to the same. */
   readonly config: Config
+  /** The configuration's listeners with no port 0 among them: all workers must come to the same ones. */
+  readonly ports: Pick<Config, "listen" | "listeners">
   /** What a worker runs: a file, and its arguments. */
   readonly program: { readonly file: string; readonly args: readonly string[] }
   readonly log: Log
-  /** After this long a stop kills the workers that are left. */
-  readonly stopMsMax: number
+  /** After this long beyond the grace of calls a stop kills the workers that are left. */
+  readonly closeMsMax: number
 }
 
 export type Started =
@@ -44,9 +46,11 @@ const STATES = ["starting", "listening", "waiting"] as const
 export class Supervisor {
   /** Resolves with the reason where the workers cannot go on; they are still to be stopped. */
   readonly failed: Promise<string>
+  readonly log: Log
   readonly #options: SupervisorOptions
   readonly #slots: readonly Slot[]
   readonly #metrics = new WorkersMetrics(() => this.#countStates())
+  readonly #config: WorkersConfig
   readonly #deaths: Counter
   readonly #first = Promise.withResolvers<Listening>()
   readonly #failure = Promise.withResolvers<string>()
@@ -56,6 +60,8 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
+    this.log = options.log
+    this.#config = new WorkersConfig(options.config, options.ports, options.log)
     this.failed = this.#failure.promise
     this.#slots = Array.from({ length: options.config.workers }, (_, index) => newSlot(index + 1))
     this.#deaths = new Counter({
@@ -82,6 +88,22 @@ export class Supervisor {
     return Promise.race([listening, this.failed.then((message): Started => ({ kind: "failed", message }))])
   }
 
+  /** Where what is counted for all workers is registered. */
+  get registry(): Registry {
+    return this.#metrics.registry
+  }
+
+  /** Gives every worker another configuration. @throws StartError where one cannot take it; none has it then */
+  async reconfigure(config: Config): Promise<void> {
+    await this.#config.change(config)
+    this.log.level = config.log.level
+  }
+
+  /** What every worker says of the configuration on `/readyz`. */
+  tellConfig(state: string): void {
+    this.#config.tell(state)
+  }
+
   /** Lets every worker drain and end. True where all of them ended cleanly. */
   async stop(reason: string): Promise<boolean> {
     this.#isStopping = true
@@ -90,10 +112,11 @@ export class Supervisor {
       if (slot.worker === null) slot.state = "ended"
       else this.#send(slot.worker, { kind: "stop", reason })
     }
+    const stopMs = this.#config.current.timeouts.shutdown_grace_ms + this.#options.closeMsMax
     const timer = setTimeout(() => {
-      this.#options.log.error({ stop_ms: this.#options.stopMsMax }, "workers did not end in time and are killed")
+      this.log.error({ stop_ms: stopMs }, "workers did not end in time and are killed")
       for (const { worker } of this.#slots) worker?.process.kill("SIGKILL")
-    }, this.#options.stopMsMax)
+    }, stopMs)
     this.#checkEnd()
     await this.#allEnded.promise
     clearTimeout(timer)
@@ -112,7 +135,7 @@ export class Supervisor {
     worker.once("exit", (code, signal) => exited.resolve(signal ?? `code ${code}`))
     worker.once("disconnect", () => closed.resolve())
     worker.on("error", (error) => {
-      this.#options.log.error({ err: error, worker: slot.number }, "the channel to a worker failed")
+      this.log.error({ err: error, worker: slot.number }, "the channel to a worker failed")
       // Never started: neither event will come.
       if (worker.process.pid === undefined) this.#ended(slot, worker, "not started by the system")
     })
@@ -123,6 +146,7 @@ export class Supervisor {
     if (message.kind === "ready") this.#welcome(slot, worker)
     else if (message.kind === "figures") this.#metrics.told(worker.id, message.figures, message.id)
     else if (message.kind === "last figures") this.#metrics.told(worker.id, message.figures, null)
+    else if (message.kind === "reconfigured") this.#config.told(worker.id, message.id, message.failure)
     else if (message.kind === "page wanted") this.#sendPage(worker, message.id)
     else if (message.kind === "not started") slot.refusal = message.message
     else this.#hearListening(slot, worker, message)
@@ -130,22 +154,25 @@ export class Supervisor {
 
   #welcome(slot: Slot, worker: Worker): void {
     if (this.#isStopping) this.#send(worker, { kind: "stop", reason: "stopping already" })
-    else this.#send(worker, { kind: "start", worker: slot.number, config: this.#options.config })
+    else this.#send(worker, { kind: "start", worker: slot.number, config: this.#config.startWith(worker.id) })
   }
 
   #hearListening(slot: Slot, worker: Worker, message: Listening): void {
     slot.state = "listening"
     slot.hasListened = true
-    this.#metrics.joined(worker.id, (question) => this.#send(worker, question))
-    this.#first.resolve({ url: message.url, version: message.version, firstRun: message.firstRun })
-    this.#options.log.info({ worker: slot.number, pid: worker.process.pid }, "worker listens")
+    const send = (question: ToWorker) => this.#send(worker, question)
+    this.#metrics.joined(worker.id, send)
+    this.#config.joined(worker.id, send)
+    const { url, adminUrl, metricsUrl, version, firstRun } = message
+    this.#first.resolve({ url, adminUrl, metricsUrl, version, firstRun })
+    this.log.info({ worker: slot.number, pid: worker.process.pid }, "worker listens")
   }
 
   #sendPage(worker: Worker, id: number): void {
     this.#metrics.page().then(
       (text) => this.#send(worker, { kind: "page", id, text }),
       (error) => {
-        this.#options.log.error({ err: error }, "the metrics of the workers could not be put together")
+        this.log.error({ err: error }, "the metrics of the workers could not be put together")
         this.#send(worker, { kind: "no page", id })
       },
     )
@@ -153,6 +180,7 @@ export class Supervisor {
 
   #ended(slot: Slot, worker: Worker, end: string): void {
     this.#metrics.left(worker.id)
+    this.#config.left(worker.id)
     slot.worker = null
     if (this.#isStopping) this.#endedInStop(slot, end)
     else if (!slot.hasListened && (slot.refusal !== null || slot.number === 1)) {
@@ -166,7 +194,7 @@ export class Supervisor {
     slot.diedYoung = hasDiedYoung(performance.now() - slot.startedMs) ? slot.diedYoung : 0
     const delayMs = restartDelayMs(slot.diedYoung++)
     this.#deaths.inc()
-    this.#options.log.error({ ...told, restart_ms: delayMs }, "a worker ended; it is started again")
+    this.log.error({ ...told, restart_ms: delayMs }, "a worker ended; it is started again")
     slot.state = "waiting"
     slot.timer = setTimeout(() => this.#fork(slot), delayMs)
   }
@@ -175,7 +203,7 @@ export class Supervisor {
     slot.state = "ended"
     if (end !== "code 0") {
       this.#isClean = false
-      this.#options.log.warn({ worker: slot.number, end }, "a worker did not end cleanly")
+      this.log.warn({ worker: slot.number, end }, "a worker did not end cleanly")
     }
     this.#checkEnd()
   }
@@ -187,7 +215,7 @@ export class Supervisor {
   #send(worker: Worker, message: ToWorker): void {
     worker.send(message, (error) => {
       // A worker that is ending hears nothing more; its end is told by its events.
-      if (error !== null) this.#options.log.debug({ err: error, kind: message.kind }, "a worker did not hear")
+      if (error !== null) this.log.debug({ err: error, kind: message.kind }, "a worker did not hear")
     })
   }
 

@@ -11,6 +11,13 @@ import type { Listening, ToSupervisor, ToWorker } from "./worker-messages.ts"
 const PAGE_MS_MAX = 3_000
 const LAST_FIGURES_MS_MAX = 1_000
 
+/** What of a worker follows the supervisor's configuration. */
+export type Configurable = {
+  /** @throws Error where it cannot; the one before stays in force then */
+  reconfigure(config: Config): Promise<void>
+  tellConfig(state: string): void
+}
+
 export type Start = { readonly worker: number; readonly config: Config }
 
 /** Lives as long as its process. */
@@ -21,6 +28,8 @@ export class WorkerLink {
   readonly stopped: Promise<string>
   readonly #pages = new Map<number, (page: string | null) => void>()
   #registry: Registry | null = null
+  #configurable: Configurable | null = null
+  #reconfigured: Promise<void> = Promise.resolve()
   #onFault: (fault: unknown) => void = () => undefined
   #nextId = 1
 
@@ -32,6 +41,8 @@ export class WorkerLink {
     process.on("message", (message: ToWorker) => {
       if (message.kind === "start") start.resolve(message)
       else if (message.kind === "stop") stop.resolve(message.reason)
+      else if (message.kind === "reconfigure") this.#reconfigure(message.id, message.config)
+      else if (message.kind === "config state") this.#configurable?.tellConfig(message.state)
       else if (message.kind === "collect") this.#answer(message.id).catch((fault) => this.#onFault(fault))
       else this.#pages.get(message.id)?.(message.kind === "page" ? message.text : null)
     })
@@ -42,9 +53,14 @@ export class WorkerLink {
     send({ kind: "ready" })
   }
 
-  /** From here on the supervisor is answered with this registry's figures. */
-  listening(told: Listening, registry: Registry, onFault: (fault: unknown) => void): void {
-    this.#registry = registry
+  /** From here on the supervisor is answered with this registry's figures, and its configuration is followed. */
+  listening(
+    told: Listening,
+    app: Configurable & { readonly registry: Registry },
+    onFault: (fault: unknown) => void,
+  ): void {
+    this.#registry = app.registry
+    this.#configurable = app
     this.#onFault = onFault
     send({ kind: "listening", ...told })
   }
@@ -84,6 +100,17 @@ export class WorkerLink {
     send({ kind: "last figures", figures }, resolve)
     await promise
     clearTimeout(timer)
+  }
+
+  /** One after the other, so that the last one sent is the one in force. */
+  #reconfigure(id: number, config: Config): void {
+    const answer = (failure: string | null) => send({ kind: "reconfigured", id, failure })
+    this.#reconfigured = this.#reconfigured
+      .then(() => this.#configurable?.reconfigure(config))
+      .then(
+        () => answer(null),
+        (error: unknown) => answer(error instanceof Error ? error.message : String(error)),
+      )
   }
 
   async #answer(id: number): Promise<void> {

@@ -5,11 +5,11 @@
 import type { App } from "../app.ts"
 
 export function greeting(
-  app: Pick<App, "url" | "firstRun" | "version">,
+  app: Pick<App, "url" | "adminUrl" | "metricsUrl" | "firstRun" | "version">,
   on: { isSandbox: boolean; providers: readonly string[] },
 ): string {
   const { firstRun, url } = app
-  const listening = `Tallygate ${app.version} listens on ${url}\n${providerLine(on)}`
+  const listening = `Tallygate ${app.version} listens on ${url}\n${ownListeners(app)}${providerLine(on)}`
   if (firstRun.kind === "done before") return listening
   const key = firstRun.virtualKey
   const model = on.isSandbox ? "sandbox/echo" : "MODEL"
@@ -32,6 +32,11 @@ Any OpenAI SDK, unchanged:
   export OPENAI_BASE_URL=${url}/v1 OPENAI_API_KEY=${key}
 
 `
+}
+
+function ownListeners({ adminUrl, metricsUrl }: Pick<App, "adminUrl" | "metricsUrl">): string {
+  const admin = adminUrl === null ? "" : `The admin API and the dashboard are on ${adminUrl}.\n`
+  return metricsUrl === null ? admin : `${admin}The metrics are on ${metricsUrl}/metrics.\n`
 }
 
 function providerLine({ isSandbox, providers }: { isSandbox: boolean; providers: readonly string[] }): string {

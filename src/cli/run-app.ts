@@ -1,4 +1,6 @@
 /** Starts the app, lets it serve until it is asked to end or cannot go on, and closes it. */
+
+import type { ConfigReload } from "../app/reload.ts"
 import { StartError } from "../app/start-error.ts"
 import { type App, type AppOptions, startApp } from "../app.ts"
 
@@ -8,10 +10,15 @@ export type AppWatch = {
   readonly onListening: (app: App) => void
   /** A start that failed for a reason that the operator can mend. */
   readonly onRefused: (message: string) => void
+  /** Loads the configuration again for the app; a worker follows its supervisor instead. */
+  readonly reload?: ConfigReload
 }
 
 /** Resolves with the exit code when everything is closed. */
-export async function runApp(options: AppOptions, { asked, onListening, onRefused }: AppWatch): Promise<number> {
+export async function runApp(
+  options: AppOptions,
+  { asked, onListening, onRefused, reload }: AppWatch,
+): Promise<number> {
   let app: App
   try {
     app = await startApp(options)
@@ -21,6 +28,7 @@ export async function runApp(options: AppOptions, { asked, onListening, onRefuse
     return 1
   }
   onListening(app)
+  reload?.follow(app)
   const end = await Promise.race([
     asked.then((reason) => ({ isAsked: true, reason })),
     app.failed.then((reason) => ({ isAsked: false, reason })),
@@ -31,6 +39,7 @@ export async function runApp(options: AppOptions, { asked, onListening, onRefuse
       { reason: end.reason },
       "ending, since the app cannot go on; what is not in the ledger stays in the journal",
     )
+  await reload?.stop()
   const isClean = await app.close()
   return end.isAsked && isClean ? 0 : 1
 }

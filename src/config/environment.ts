@@ -19,6 +19,9 @@ const OVERRIDES: readonly (readonly [variable: string, path: readonly [string] |
   ["DATABASE_URL", ["database_url"]],
   ["REDIS_URL", ["redis_url"]],
   ["TALLYGATE_ADMIN_KEY", ["admin_key"]],
+  ["TALLYGATE_ENCRYPTION_KEY", ["encryption_key"]],
+  ["TALLYGATE_ENCRYPTION_KEY_FILE", ["encryption_key_file"]],
+  ["TALLYGATE_ENCRYPTION_KEY_PREVIOUS", ["encryption_key_previous"]],
 ]
 
 export type Overrides = {

@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from "node:fs"
 import { dirname, isAbsolute, relative, resolve, sep } from "node:path"
+import { encryptionKeyFileInstead, resolveEncryptionKeyFile } from "./encryption-key-file.ts"
 import {
   applyOverrides,
   environmentProblem,
@@ -12,11 +13,13 @@ import {
   readOverrides,
 } from "./environment.ts"
 import type { Environment } from "./interpolate.ts"
-import type { ConfigProblem } from "./problem.ts"
+import { expiredCertificates, listenerProblems, listenersOf, resolveListeners } from "./listeners.ts"
+import { type ConfigProblem, describeFound } from "./problem.ts"
+import { accountProblems } from "./provider-accounts.ts"
 import { findUnknownProviders, isOwnAddress, noteConfig, resolveConfig } from "./resolve.ts"
 import { type Config, type ConfigFile, configSchema } from "./schema.ts"
 import type { KeyPath } from "./schema-paths.ts"
-import { schemaProblems } from "./schema-problems.ts"
+import { schemaProblems, valueAt } from "./schema-problems.ts"
 import { workersInstead } from "./workers.ts"
 import { readYaml, type YamlSource } from "./yaml-source.ts"
 
@@ -43,6 +46,11 @@ export type LoadResult =
     }
   | { readonly kind: "invalid"; readonly problems: readonly ConfigProblem[] }
 
+/** Where the configuration is read from, as an absolute path, whether or not there is a file. */
+export function configPath({ path, env, cwd }: LoadOptions): string {
+  return resolve(cwd, path ?? (env.TALLYGATE_CONFIG || DEFAULT_FILE))
+}
+
 /** Reads and checks the configuration. Throws only where the file system fails in a way that is no operator's mistake. */
 export function loadConfig({ path, env, cwd }: LoadOptions): LoadResult {
   const opened = openFile(path ?? (env.TALLYGATE_CONFIG || undefined), cwd)
@@ -67,11 +75,13 @@ function complete(
   { path, env, cwd }: { path: string | null; env: Environment; cwd: string },
 ): LoadResult {
   const folder = path === null ? cwd : dirname(path)
-  const isOwn = (url: string) => isOwnAddress(url, file.listen)
+  const isOwn = (url: string) => listenersOf(file).some(({ at }) => isOwnAddress(url, at))
   const builtIn = readBuiltInProviders(env, Object.keys(file.providers), isOwn)
   const config = resolveConfig(file, builtIn.providers, {
     dataDir: env.TALLYGATE_DATA ? resolve(cwd, file.data_dir) : resolve(folder, file.data_dir),
     priceFiles: file.prices.files.map((name) => resolve(folder, name)),
+    listening: resolveListeners(file, folder),
+    encryptionKey: resolveEncryptionKeyFile(file, { env, cwd, folder }),
   })
 
   const problems: ConfigProblem[] = [...builtIn.problems]
@@ -83,18 +93,27 @@ function complete(
   for (const { route, expected } of findUnknownProviders(config)) {
     refuse(["models", route, "provider"], config.models[route]?.provider, expected)
   }
+  for (const { at, found, expected } of accountProblems(file, config)) refuse(at, found, expected)
   config.prices.files.forEach((priceFile, index) => {
     if (isFile(priceFile)) return
     refuse(["prices", "files", index], file.prices.files[index], "a file that exists (relative to this file's folder)")
   })
-  const instead = workersInstead(config)
-  if (instead !== null) {
-    const variable = overridingVariable("workers", env)
-    if (variable === null) refuse(["workers"], file.workers, instead)
-    else problems.push(environmentProblem(variable, String(file.workers), instead))
+  for (const { path: at, expected } of listenerProblems(config)) refuse(at, valueAt(yaml.data, at), expected)
+  const instead = { workers: workersInstead(config), encryption_key_file: encryptionKeyFileInstead(config) }
+  for (const key of ["workers", "encryption_key_file"] as const) {
+    const expected = instead[key]
+    if (expected === null) continue
+    const variable = overridingVariable(key, env)
+    if (variable === null) refuse([key], file[key], expected)
+    else problems.push(environmentProblem(variable, describeFound([key], file[key]), expected))
   }
   if (problems.length > 0) return invalid(problems)
-  return { kind: "loaded", config, path, notes: [...builtIn.notes, ...noteConfig(config, file.sandbox)] }
+  return {
+    kind: "loaded",
+    config,
+    path,
+    notes: [...builtIn.notes, ...noteConfig(config, file.sandbox), ...expiredCertificates(config, Date.now())],
+  }
 }
 
 /** In the order of the file; what stands at no line comes last. */

@@ -3,20 +3,24 @@ import { HIDDEN, showUrl } from "./problem.ts"
 import type { Config } from "./schema.ts"
 
 export function redactConfig(config: Config): Config {
-  const { admin_key, database_url, redis_url } = config
+  const { admin_key, encryption_key, encryption_key_previous, database_url, redis_url, oidc } = config
   const providers = Object.entries(config.providers).map(([name, provider]) => [
     name,
     {
       ...provider,
       ...(provider.api_key === undefined ? {} : { api_key: HIDDEN }),
+      accounts: provider.accounts.map((account) => ({ ...account, api_key: HIDDEN })),
       headers: Object.fromEntries(Object.keys(provider.headers).map((header) => [header, HIDDEN])),
     },
   ])
   return {
     ...config,
     ...(admin_key === undefined ? {} : { admin_key: HIDDEN }),
+    ...(encryption_key === undefined ? {} : { encryption_key: HIDDEN }),
+    ...(encryption_key_previous === undefined ? {} : { encryption_key_previous: HIDDEN }),
     ...(database_url === undefined ? {} : { database_url: showUrl(database_url) }),
     ...(redis_url === undefined ? {} : { redis_url: showUrl(redis_url) }),
+    ...(oidc?.client_secret === undefined ? {} : { oidc: { ...oidc, client_secret: HIDDEN } }),
     providers: Object.fromEntries(providers),
   }
 }

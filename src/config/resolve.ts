@@ -3,9 +3,11 @@
  * decide. Routes of the file come before built-in ones; everything that can be seen to have no effect is noted.
  */
 import { matchesGlob } from "../platform/glob.ts"
+import { SANDBOX_PROVIDER } from "../providers/provider-rules.ts"
 import type { BuiltInProvider } from "./environment.ts"
 import { keyVariableOf } from "./known-providers.ts"
-import { type Config, type ConfigFile, type ProviderConfig, type ProviderEntry, SANDBOX_PROVIDER } from "./schema.ts"
+import { DEFAULT_ACCOUNT } from "./provider-accounts.ts"
+import type { Config, ConfigFile, ProviderConfig, ProviderEntry } from "./schema.ts"
 import { nearest } from "./schema-paths.ts"
 
 const ADMIN_KEY_SHORT = 16
@@ -14,7 +16,12 @@ const ADMIN_KEY_SHORT = 16
 export function resolveConfig(
   file: ConfigFile,
   builtIn: readonly BuiltInProvider[],
-  paths: { readonly dataDir: string; readonly priceFiles: readonly string[] },
+  paths: {
+    readonly dataDir: string
+    readonly priceFiles: readonly string[]
+    readonly listening: Pick<ConfigFile, "listen" | "listeners">
+    readonly encryptionKey: Pick<ConfigFile, "encryption_key_file">
+  },
 ): Config {
   const providers: [string, ProviderConfig][] = [
     ...Object.entries(file.providers),
@@ -23,6 +30,8 @@ export function resolveConfig(
   const names = providers.map(([name]) => name)
   return deepFreeze({
     ...file,
+    ...paths.listening,
+    ...paths.encryptionKey,
     data_dir: paths.dataDir,
     prices: { files: [...paths.priceFiles] },
     sandbox: isSandboxOn(file, names),
@@ -35,6 +44,7 @@ function resolveProvider(name: string, entry: ProviderEntry, all: ConfigFile["ti
   const own = entry.timeouts
   return {
     ...entry,
+    account: entry.account ?? DEFAULT_ACCOUNT,
     priced_as: entry.priced_as ?? name,
     timeouts: {
       connect_ms: own.connect_ms ?? all.connect_ms,
@@ -117,7 +127,8 @@ export function isOwnAddress(url: string, listen: Config["listen"]): boolean {
   const { protocol, hostname, port } = new URL(url)
   const host = hostname.replace(/^\[|\]$/g, "")
   const isHere = host === listen.host || host === "localhost" || host === "::1" || /^127\./.test(host)
-  return protocol === "http:" && isHere && Number(port === "" ? 80 : port) === listen.port
+  const [own, usualPort] = listen.tls === undefined ? ["http:", 80] : ["https:", 443]
+  return protocol === own && isHere && Number(port === "" ? usualPort : port) === listen.port
 }
 
 function deepFreeze<T>(value: T): T {

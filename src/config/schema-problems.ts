@@ -34,7 +34,8 @@ function problemsOf(issue: z.core.$ZodIssue, source: YamlSource): ConfigProblem[
   return [source.problemAt(path, valueAt(source.data, path), issue.message)]
 }
 
-function valueAt(data: unknown, path: KeyPath): unknown {
+/** What the file's data holds at a path; undefined where nothing stands there. */
+export function valueAt(data: unknown, path: KeyPath): unknown {
   let value = data
   for (const step of path) {
     if (typeof value !== "object" || value === null) return undefined

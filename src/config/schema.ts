@@ -5,29 +5,34 @@
  */
 import { z } from "zod"
 import { isExactModel } from "../platform/glob.ts"
+import { ENCRYPTION_KEY_EXPECTED, readEncryptionKey } from "../platform/secret-box.ts"
+import {
+  ACCOUNT_NAME_RULES,
+  BASE_URL_RULES,
+  CREDENTIAL_RULES,
+  HEADER_NAME_RULES,
+  HEADER_VALUE_RULES,
+  LABEL_RULES,
+  MODEL_PATTERN_RULES,
+  PROVIDER_NAME_RULES,
+  type Rule,
+  withoutSlash,
+} from "../providers/provider-rules.ts"
+import { declaredOrganizations } from "./declared.ts"
+import { oidc, sessions } from "./login.ts"
 
 /** Where keys whose value must never be printed stand; `headers` may carry credentials too, so all its values count. */
-export const SECRET_KEYS: ReadonlySet<string> = new Set(["api_key", "admin_key", "headers"])
-
-/** The provider that answers without an account. It is built in, so a file cannot redefine it. */
-export const SANDBOX_PROVIDER = "sandbox"
+export const SECRET_KEYS: ReadonlySet<string> = new Set([
+  "api_key",
+  "admin_key",
+  "encryption_key",
+  "encryption_key_previous",
+  "client_secret",
+  "headers",
+])
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-
-const HOP_BY_HOP_HEADERS = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-])
-/** Set by the proxy itself for each call; a configured value would break framing, routing or the credential. */
-const OWN_HEADERS = new Set(["authorization", "content-length", "expect", "host"])
 
 function wholeNumber(min: number, max: number, unit: string) {
   const error = `a whole number${unit === "" ? "" : ` of ${unit}`} from ${min} to ${max}`
@@ -42,6 +47,15 @@ function text(pattern: RegExp, error: string) {
   return z.string({ error }).regex(pattern, { error })
 }
 
+/** The first rule that does not hold speaks. */
+function ruled(rules: readonly Rule[]) {
+  const error = rules[0]?.expected ?? "text"
+  return rules.reduce(
+    (schema, { holds, expected }) => schema.refine(holds, { error: expected, abort: true }),
+    z.string({ error }),
+  )
+}
+
 function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
   return z.enum(values, { error: `one of ${values.join(", ")}` })
 }
@@ -51,9 +65,13 @@ function section<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, { error: "a mapping of keys to values" })
 }
 
-/** Credentials travel in a header: a stray space or line break is a copying mistake and would fail only later. */
 function secret() {
-  return text(/^[\x21-\x7e]{1,4096}$/, "a key without spaces or line breaks, in quotes if it is a number")
+  return ruled(CREDENTIAL_RULES)
+}
+
+function encryptionKey() {
+  const error = ENCRYPTION_KEY_EXPECTED
+  return z.string({ error }).refine((text) => readEncryptionKey(text) !== null, { error })
 }
 
 function connectionUrl(protocols: readonly string[]) {
@@ -61,26 +79,8 @@ function connectionUrl(protocols: readonly string[]) {
   return z.string({ error }).refine((url) => protocols.some((p) => url.startsWith(p)) && URL.canParse(url), { error })
 }
 
-const BASE_URL_EXPECTED = "an http or https URL without user, password, query or fragment"
-
-/** Whether calls can be addressed by appending a path to this URL. */
-function isBaseUrl(value: string): boolean {
-  if (!/^https?:\/\/[^\s?#@\\]+$/.test(value) || !URL.canParse(value)) return false
-  const url = new URL(value)
-  return url.username === "" && url.password === "" && url.search === "" && url.hash === ""
-}
-
 /** A provider's base URL; a trailing slash is dropped, because paths are appended to it. */
-export const baseUrlSchema = z
-  .string({ error: BASE_URL_EXPECTED })
-  .refine(isBaseUrl, { error: BASE_URL_EXPECTED })
-  .overwrite((url) => url.replace(/\/+$/, ""))
-
-const headerName = text(/^[a-z0-9!#$%&'*+.^_`|~-]+$/, "a header name in lower case").refine(
-  (name) => !HOP_BY_HOP_HEADERS.has(name) && !OWN_HEADERS.has(name),
-  { error: "a header that the proxy does not set itself (not authorization, host, content-length or hop-by-hop)" },
-)
-const headerValue = text(/^[\t\x20-\x7e]*$/, "one line of plain text")
+export const baseUrlSchema = ruled(BASE_URL_RULES).overwrite(withoutSlash)
 
 const connectMs = milliseconds(1, HOUR_MS).describe("Longest wait for a connection to a provider, in milliseconds.")
 const firstByteMs = milliseconds(1, DAY_MS).describe("Longest wait for the first byte of an answer, in milliseconds.")
@@ -95,27 +95,16 @@ const providerTimeouts = section({
   drain_ms: drainMs.optional(),
 })
 
-const label = text(/^[\x20-\x7e]{0,128}$/, "plain text of at most 128 characters")
+const label = ruled(LABEL_RULES)
 
-/** First segments of the server's own paths: a provider of that name could not be reached at `/{provider}/…`. */
-const OWN_PATHS = new Set([
-  "admin",
-  "dashboard",
-  "docs",
-  "healthz",
-  "metrics",
-  "openapi.json",
-  "readyz",
-  "upload",
-  "v1",
-  "v1beta",
-])
-
-const providerName = text(/^[a-z0-9][a-z0-9._-]{0,63}$/, "a name of lower-case letters, digits, '.', '_' and '-'")
-  .refine((name) => name !== SANDBOX_PROVIDER, {
-    error: "another name: the sandbox is built in and switched by the key sandbox",
-  })
-  .refine((name) => !OWN_PATHS.has(name), { error: "another name: this one is a path of the server itself" })
+const accountSchema = section({
+  name: ruled(ACCOUNT_NAME_RULES).describe("The account's name on usage records and in limits."),
+  api_key: secret().describe("The account's credential."),
+  weight: wholeNumber(1, 1_000, "")
+    .default(1)
+    .describe("Its share of the virtual keys, relative to the provider's other accounts."),
+  region: label.optional().describe("The account's region, where it differs from the provider's."),
+})
 
 export const providerSchema = section({
   dialect: oneOf(["openai", "anthropic", "google"]).describe(
@@ -127,13 +116,18 @@ export const providerSchema = section({
     .default("account")
     .describe("Whose credential goes upstream: account is api_key, caller the one beside x-tallygate-key."),
   region: label.default("").describe("Written on usage records and used for regional prices."),
-  account: label.default("default").describe("Tells several accounts at one provider apart on usage records."),
+  account: label.optional().describe("The name of the account that api_key belongs to; unset is default."),
+  accounts: z
+    .array(accountSchema, { error: "a list of accounts" })
+    .max(1_000, { error: "at most 1000 accounts" })
+    .default([])
+    .describe("Several accounts at the provider, beside api_key or in its place; each virtual key keeps to one."),
   priced_as: label
     .min(1, { error: "the name of a provider in the price book" })
     .optional()
     .describe("The provider whose prices apply, as the price book names it; unset is the entry's own name."),
   headers: z
-    .record(headerName, headerValue, { error: "a mapping of header names to texts" })
+    .record(ruled(HEADER_NAME_RULES), ruled(HEADER_VALUE_RULES), { error: "a mapping of header names to texts" })
     .default({})
     .describe("Further headers for each upstream call, names in lower case."),
   include_usage: z
@@ -146,21 +140,36 @@ export const providerSchema = section({
 const modelName = text(/^[^\s*]{1,256}$/, "a model name without spaces or *")
 
 const routeSchema = section({
-  match: text(/^[^\s?[\]{}]{1,256}$/, "a model name, or a pattern in which only * is special").describe(
+  match: ruled(MODEL_PATTERN_RULES).describe(
     "The requested model: a name, or a pattern in which * is any run of characters.",
   ),
   provider: z.string({ error: "the name of a provider" }).describe("The provider's name."),
   model: modelName.optional().describe("The model's name at the provider, where it differs; not together with *."),
+  account: label.optional().describe("The account that all its calls go to; unset is each virtual key's own."),
 }).refine((route) => route.model === undefined || isExactModel(route.match), {
   path: ["model"],
   error: "no upstream name, because match has a * and would send many models to one",
 })
 
-const listen = section({
-  host: text(/^[A-Za-z0-9.:_-]{1,253}$/, "a host name or an IP address")
-    .default("127.0.0.1")
-    .describe("Address to listen on; 0.0.0.0 for all of them."),
-  port: wholeNumber(0, 65_535, "").default(8787).describe("TCP port; 0 takes a free one."),
+const filePath = text(/^[^\0]{1,4096}$/, "the path of a file")
+
+const host = text(/^[A-Za-z0-9.:_-]{1,253}$/, "a host name or an IP address")
+  .default("127.0.0.1")
+  .describe("Address to listen on; 0.0.0.0 for all of them.")
+const port = wholeNumber(0, 65_535, "").describe("TCP port; 0 takes a free one.")
+const tls = section({
+  cert_file: filePath.describe("The certificate, then those that vouch for it, in PEM; read again when it changes."),
+  key_file: filePath.describe("The certificate's private key, in PEM, without a passphrase."),
+})
+  .optional()
+  .describe("Speaks HTTPS, TLS 1.2 or newer, in place of HTTP.")
+
+const listen = section({ host, port: port.default(8787), tls })
+const ownListener = section({ host, port, tls }).optional()
+
+const listeners = section({
+  admin: ownListener.describe("Where the admin API, the dashboard and /openapi.json are served, and nowhere else."),
+  metrics: ownListener.describe("Where /metrics is served, without a key, and nowhere else."),
 })
 
 const timeouts = section({
@@ -248,6 +257,7 @@ const sandboxSwitch = z
 export const configSchema = z.strictObject(
   {
     listen: listen.prefault({}).describe("Where the proxy listens."),
+    listeners: listeners.prefault({}).describe("Listeners of their own for what operators use; none by default."),
     workers: wholeNumber(1, 64, "workers")
       .default(1)
       .describe("Processes that share the port; more than 1 needs redis_url and database_url."),
@@ -261,9 +271,24 @@ export const configSchema = z.strictObject(
       .optional()
       .describe("Redis 7 or Valkey, to share limits between proxies; unset counts in the process."),
     admin_key: secret().optional().describe("First admin key, for automation; unset makes one and shows it once."),
+    encryption_key: encryptionKey()
+      .optional()
+      .describe(
+        "Encrypts provider credentials made by API; unset makes one in data_dir, beside the embedded database only.",
+      ),
+    encryption_key_file: text(/^[^\0]{1,4096}$/, "the path of a file")
+      .optional()
+      .describe(
+        "A file with the encryption key, read where encryption_key is unset; a relative path starts at this file's folder.",
+      ),
+    encryption_key_previous: encryptionKey()
+      .optional()
+      .describe("The encryption key before the present one, which still decrypts while it is being replaced."),
+    sessions: sessions.prefault({}).describe("Log-ins of persons with a browser."),
+    oidc: oidc.describe("An identity provider for log-in by OpenID Connect; unset is none."),
     sandbox: sandboxSwitch,
     providers: z
-      .record(providerName, providerSchema, { error: "a mapping of provider names to providers" })
+      .record(ruled(PROVIDER_NAME_RULES), providerSchema, { error: "a mapping of provider names to providers" })
       .default({})
       .describe("Upstream providers by name; those with a key in the environment are on without an entry."),
     models: z
@@ -287,6 +312,9 @@ export const configSchema = z.strictObject(
     prices: prices.prefault({}).describe("The price book."),
     log: log.prefault({}).describe("The log, as JSON lines on standard output."),
     metrics: metrics.prefault({}).describe("The page /metrics."),
+    organizations: declaredOrganizations.describe(
+      "Organizations, projects and limits that `tallygate config apply` makes and keeps as they stand here.",
+    ),
     database_connections_max: wholeNumber(1, 1_000, "connections")
       .default(4)
       .describe(
@@ -309,13 +337,19 @@ export type ProviderEntry = z.output<typeof providerSchema>
 
 /** A provider with nothing left to look up: its time-outs are those for all, overlaid by its own. */
 export type ProviderConfig = Frozen<
-  Omit<ProviderEntry, "timeouts" | "priced_as"> & { timeouts: UpstreamTimeouts; priced_as: string }
+  Omit<ProviderEntry, "timeouts" | "priced_as" | "account"> & {
+    timeouts: UpstreamTimeouts
+    priced_as: string
+    account: string
+  }
 >
+export type DeclaredOrganization = Frozen<z.output<typeof declaredOrganizations>[number]>
+export type DeclaredLimit = DeclaredOrganization["limits"][number]
 export type RouteConfig = Frozen<z.output<typeof routeSchema>>
 
 /**
  * What the process runs with: the file, the environment's overrides and the built-in providers in one frozen value.
- * `sandbox` is decided, and `data_dir` and `prices.files` are absolute paths.
+ * `sandbox` is decided, and `data_dir`, `prices.files` and the files of TLS are absolute paths.
  */
 export type Config = Frozen<Omit<ConfigFile, "providers" | "models" | "sandbox">> & {
   readonly sandbox: boolean

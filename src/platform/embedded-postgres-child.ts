@@ -8,6 +8,7 @@ import { accessSync, constants, existsSync, mkdirSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { Worker } from "node:worker_threads"
 import type { PGlite } from "@electric-sql/pglite"
+import { removeAddress, writeAddress } from "./embedded-postgres-address.ts"
 import { ClusterError, type CommitSync, openCluster } from "./embedded-postgres-cluster.ts"
 import { type DataDirLock, lockDataDir } from "./embedded-postgres-lock.ts"
 import type { StartReport } from "./embedded-postgres-start-report.ts"
@@ -40,9 +41,12 @@ async function main(dataDir: string, sync: CommitSync): Promise<void> {
     onBackendLost: (cause) => backendLost(String(cause)),
   })
   const upkeep = startUpkeep(front, database)
-  report({ kind: "ready", url: `postgres://postgres:${password}@127.0.0.1:${front.port}/postgres` })
+  const url = `postgres://postgres:${password}@127.0.0.1:${front.port}/postgres`
+  writeAddress(dataDir, url)
+  report({ kind: "ready", url })
   await parentGone
   clearInterval(upkeep)
+  removeAddress(dataDir)
   await close(front, database, lock)
 }
 

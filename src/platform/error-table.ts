@@ -4,6 +4,8 @@
  */
 export const ERROR_TABLE = {
   invalid_api_key: { status: 401, type: "invalid_request_error" },
+  login_failed: { status: 401, type: "invalid_request_error" },
+  not_logged_in: { status: 401, type: "invalid_request_error" },
   invalid_json: { status: 400, type: "invalid_request_error" },
   invalid_request: { status: 400, type: "invalid_request_error" },
   unknown_field: { status: 400, type: "invalid_request_error" },
@@ -11,6 +13,10 @@ export const ERROR_TABLE = {
   not_found: { status: 404, type: "invalid_request_error" },
   route_not_found: { status: 404, type: "invalid_request_error" },
   route_not_metered: { status: 403, type: "permission_error" },
+  not_permitted: { status: 403, type: "permission_error" },
+  csrf_refused: { status: 403, type: "permission_error" },
+  too_many_attempts: { status: 429, type: "requests" },
+  too_many_streams: { status: 503, type: "api_error" },
   endpoint_not_allowed: { status: 403, type: "permission_error" },
   address_not_allowed: { status: 403, type: "permission_error" },
   conflicting_api_keys: { status: 400, type: "invalid_request_error" },
@@ -19,6 +25,8 @@ export const ERROR_TABLE = {
   provider_not_configured: { status: 404, type: "invalid_request_error" },
   object_not_found: { status: 404, type: "invalid_request_error" },
   object_not_permitted: { status: 403, type: "permission_error" },
+  encryption_key_missing: { status: 409, type: "invalid_request_error" },
+  provider_account_unavailable: { status: 503, type: "api_error" },
   object_store_unavailable: { status: 503, type: "api_error" },
   call_too_large: { status: 400, type: "invalid_request_error" },
   call_too_expensive: { status: 400, type: "invalid_request_error" },

@@ -1,20 +1,29 @@
 /**
- * The listener. Hot paths are served on Node's own request and response; everything else goes to a listener of its
+ * A listener, over TLS or not. Hot paths are served on Node's own request and response; everything else goes to a listener of its
  * own. It knows what is in flight, so that closing can refuse the new, wait for the running, and cut what is left.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https"
 import type { AddressInfo } from "node:net"
+import type { TlsIdentity } from "./tls-identity.ts"
 
-export type HttpServerOptions = {
-  /** True where `serveHot` answers this path. */
-  readonly isHot: (path: string) => boolean
+export type HotPaths = {
+  readonly has: (path: string) => boolean
   /** Resolves when the request is answered and everything about it is done, even after its caller left. */
-  readonly serveHot: (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
-  readonly serveOther: (request: IncomingMessage, response: ServerResponse) => unknown
+  readonly serve: (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
   /** Refuses a request that arrives on an open connection while the server drains. */
   readonly refuseDraining: (response: ServerResponse, path: string) => void
+}
+
+export type HttpServerOptions = {
+  /** Null where this listener has none of them. */
+  readonly hot: HotPaths | null
+  readonly serveOther: (request: IncomingMessage, response: ServerResponse) => unknown
   readonly onFault: (fault: unknown) => void
+  /** Longest wait for a request to arrive in full. */
   readonly requestBodyMs: number
+  /** Null for plain HTTP. */
+  readonly tls: TlsIdentity | null
 }
 
 const HEADERS_MS = 10_000
@@ -23,31 +32,38 @@ const KEEP_ALIVE_MS = 75_000
 const HEADER_BYTES_MAX = 16 * 1024
 /**
  * An answer that its caller does not read stops being written here. One more read of the upstream may stand behind it
- * (64 KiB), and what a hidden usage event needs: together at most 128 KiB per stream.
+ * (64 KiB), and what a hidden usage event needs: together at most 128 KiB per stream. Over TLS Node takes no such bound
+ * and its own is 64 KiB, so that it is 160 KiB there.
  */
 const BUFFERED_BYTES_MAX = 32 * 1024
 const POLL_MS = 20
 const LAST_ANSWERS_MS = 1_000
 
 export class HttpServer {
-  readonly #server: Server
+  readonly #server: Server | TlsServer
   readonly #options: HttpServerOptions
   #inFlight = 0
   #isDraining = false
 
   constructor(options: HttpServerOptions) {
     this.#options = options
-    this.#server = createServer(
-      {
-        headersTimeout: HEADERS_MS,
-        requestTimeout: options.requestBodyMs,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        maxHeaderSize: HEADER_BYTES_MAX,
-        highWaterMark: BUFFERED_BYTES_MAX,
-        noDelay: true,
-      },
-      (request, response) => this.#serve(request, response),
-    )
+    const bounds = {
+      headersTimeout: HEADERS_MS,
+      requestTimeout: options.requestBodyMs,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      maxHeaderSize: HEADER_BYTES_MAX,
+      highWaterMark: BUFFERED_BYTES_MAX,
+      noDelay: true,
+    }
+    const serve = (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response)
+    const { tls } = options
+    this.#server =
+      tls === null
+        ? createServer(bounds, serve)
+        : createTlsServer(
+            { ...bounds, ...secured(tls), ALPNProtocols: ["http/1.1"], handshakeTimeout: HEADERS_MS },
+            serve,
+          )
   }
 
   /** Calls of the hot paths that are not done yet. */
@@ -57,6 +73,16 @@ export class HttpServer {
 
   get isDraining(): boolean {
     return this.#isDraining
+  }
+
+  /** Connections that begin from now on are greeted with this certificate; those there are go on with theirs. */
+  renewTls(identity: TlsIdentity): void {
+    if ("setSecureContext" in this.#server) this.#server.setSecureContext(secured(identity))
+  }
+
+  /** Longest wait for a request to arrive in full, for those that begin to arrive from now on. */
+  limitRequestBody(requestBodyMs: number): void {
+    this.#server.requestTimeout = requestBodyMs
   }
 
   /** Listens; rejects where the port is taken. Returns the port, chosen by the system for port 0. */
@@ -95,23 +121,29 @@ export class HttpServer {
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const path = pathOf(request)
     if (this.#isDraining) response.setHeader("connection", "close")
-    if (!this.#options.isHot(path)) {
+    const { hot } = this.#options
+    if (hot === null || !hot.has(path)) {
       this.#options.serveOther(request, response)
       return
     }
     if (this.#isDraining) {
-      this.#options.refuseDraining(response, path)
+      hot.refuseDraining(response, path)
       return
     }
     this.#inFlight++
-    this.#options
-      .serveHot(request, response, path)
+    hot
+      .serve(request, response, path)
       .catch((fault: unknown) => {
         this.#options.onFault(fault)
         response.destroy()
       })
       .finally(() => this.#inFlight--)
   }
+}
+
+/** What both the first and every later certificate is served with: a new context forgets what the one before was told. */
+function secured({ cert, key }: TlsIdentity) {
+  return { cert, key, minVersion: "TLSv1.2" } as const
 }
 
 /** The path as it was sent, without its query; what does not begin with a slash (an absolute form) is no path of ours. */

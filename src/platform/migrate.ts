@@ -13,9 +13,11 @@ export class MigrationError extends Error {}
 export type MigrateOptions = {
   /** Version of the running program, kept with each migration so that an older one can name what it needs. */
   readonly codeVersion: string
+  /** Names of the only ones to apply, for a database that is to have an earlier schema; all by default. */
+  readonly only?: ReadonlySet<string>
 }
 
-type Migration = {
+export type Migration = {
   readonly name: string
   readonly text: string
   readonly checksum: string
@@ -43,13 +45,29 @@ export async function migrate(sql: Sql, directory: string, options: MigrateOptio
   refuseNewer([...known.values()], migrations)
   for (const migration of migrations) {
     const row = known.get(migration.name)
+    if (options.only?.has(migration.name) === false) continue
     if (row !== undefined) refuseChanged(migration, row)
     else if (await apply(sql, migration, migrations, options.codeVersion)) applied.push(migration.name)
   }
   return { applied }
 }
 
-async function readMigrations(directory: string): Promise<Migration[]> {
+/** Names of the migrations that `migrate` would apply, in order; changes nothing. @throws MigrationError as `migrate` does */
+export async function pendingMigrations(sql: Sql, directory: string): Promise<string[]> {
+  const migrations = await readMigrations(directory)
+  const [table] = await sql<{ name: string | null }[]>`SELECT to_regclass('schema_migrations')::text AS name`
+  const rows = table?.name == null ? [] : await appliedRows(sql)
+  refuseNewer(rows, migrations)
+  const known = new Map(rows.map((row) => [row.name, row]))
+  return migrations.flatMap((migration) => {
+    const row = known.get(migration.name)
+    if (row !== undefined) refuseChanged(migration, row)
+    return row === undefined ? [migration.name] : []
+  })
+}
+
+/** This program's migrations, in their order. @throws MigrationError where files are named wrongly */
+export async function readMigrations(directory: string): Promise<Migration[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith(".sql")).sort()
   const numbers = new Set<string>()
   for (const name of names) {

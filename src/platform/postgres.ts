@@ -9,6 +9,8 @@ import postgres from "postgres"
 /** Takes bigint parameters, single and in arrays; answers none (see above). */
 export type Sql = postgres.Sql<{ bigint: bigint }>
 export type Transaction = postgres.TransactionSql<{ bigint: bigint }>
+/** A piece of a statement, to be put into another one. */
+export type SqlFragment = postgres.PendingQuery<postgres.Row[]>
 
 const RECONNECT_SECONDS_MIN = 0.05
 const RECONNECT_SECONDS_MAX = 1

@@ -243,3 +243,54 @@ function isGone(pid: number): boolean {
     return true
   }
 }
+
+describe("the configuration of the workers", () => {
+  function configure(yaml: string): void {
+    writeFileSync(path.join(folder, "proxy.config.yaml"), yaml)
+  }
+
+  /** The largest body that the workers take, and what they say of the configuration; one answer for each there is. */
+  async function configs(): Promise<Set<string>> {
+    const answers = await Promise.all(Array.from({ length: 40 }, () => get("/config")))
+    return new Set(answers)
+  }
+
+  async function untilConfigs(...expected: string[]): Promise<void> {
+    await until(async () => {
+      const found = await configs()
+      return found.size === expected.length && expected.every((one) => found.has(one)) ? true : undefined
+    })
+  }
+
+  test("is loaded once on SIGHUP and taken by all of them, one that is started later included", async () => {
+    configure("body_bytes_max: 2048\n")
+    const { process: supervisor, output } = await start()
+    expect(await configs()).toEqual(new Set(["2048 current"]))
+    configure("body_bytes_max: 4096\nworkers: 2\nkey_cache_max: 7\n")
+    supervisor.kill("SIGHUP")
+    await untilConfigs("4096 at the next start: key_cache_max")
+    expect(await metric("tallygate_config_reload_success")).toBe(1)
+    process.kill(listeningPids()[0] ?? 0, "SIGKILL")
+    await listening(3)
+    expect(await configs()).toEqual(new Set(["4096 at the next start: key_cache_max"]))
+    expect(output()).toContain("takes effect at the next start: key_cache_max")
+  })
+
+  test("is kept by all where the file is wrong, or one of them cannot take it, and the reason is told", async () => {
+    configure("body_bytes_max: 2048\n")
+    const { process: supervisor, output } = await start()
+    configure("body_bytes_max: many\nsandbos: true\n")
+    supervisor.kill("SIGHUP")
+    await untilConfigs("2048 reload failed")
+    expect(await metric("tallygate_config_reload_success")).toBe(0)
+    expect(output()).toContain('proxy.config.yaml:1:17: body_bytes_max: found \\"many\\", expected a whole number')
+    expect(output()).toContain("proxy.config.yaml:2:1: sandbos: found an unknown key, expected the key sandbox")
+    configure("body_bytes_max: 4096\n")
+    await untilConfigs("4096 current")
+    expect(await metric("tallygate_config_reload_success")).toBe(1)
+    configure("body_bytes_max: 11111\n")
+    supervisor.kill("SIGHUP")
+    await untilConfigs("4096 reload failed")
+    expect(output()).toContain("worker 2 cannot take it")
+  })
+})

@@ -68,13 +68,17 @@ describe("the page of several workers", () => {
 
   test("adds what is there, and shows the worst of what is late or old or impaired", async () => {
     expect(await merged("tallygate_active_requests", 2, 3)).toBe("tallygate_active_requests 5")
-    expect(await merged("tallygate_ledger_journal_rows", 2, 3)).toBe("tallygate_ledger_journal_rows 5")
-    expect(await merged("tallygate_ledger_journal_bytes", 2, 3)).toBe("tallygate_ledger_journal_bytes 5")
-    expect(await merged("tallygate_ledger_backlog_age_seconds", 2, 3)).toBe("tallygate_ledger_backlog_age_seconds 3")
-    expect(await merged("tallygate_ledger_ingest_lag_seconds", 3, 2)).toBe("tallygate_ledger_ingest_lag_seconds 3")
-    expect(await merged("tallygate_ledger_is_impaired", 1, 0, 1)).toBe("tallygate_ledger_is_impaired 1")
-    expect(await merged("tallygate_ledger_quarantined_rows", 4, 4)).toBe("tallygate_ledger_quarantined_rows 4")
+    expect(await merged("tallygate_journal_rows", 2, 3)).toBe("tallygate_journal_rows 5")
+    expect(await merged("tallygate_journal_rows_max", 2, 3)).toBe("tallygate_journal_rows_max 5")
+    expect(await merged("tallygate_journal_bytes", 2, 3)).toBe("tallygate_journal_bytes 5")
+    expect(await merged("tallygate_journal_oldest_seconds", 2, 3)).toBe("tallygate_journal_oldest_seconds 3")
+    expect(await merged("tallygate_ingest_lag_seconds", 3, 2)).toBe("tallygate_ingest_lag_seconds 3")
+    expect(await merged("tallygate_quarantine_rows", 4, 4)).toBe("tallygate_quarantine_rows 4")
     expect(await merged("tallygate_store_up", 1, 0, 1)).toBe("tallygate_store_up 0")
+    expect(await merged("tallygate_config_reload_success", 1, 0, 1)).toBe("tallygate_config_reload_success 0")
+    expect(await merged("tallygate_config_last_reload_timestamp_seconds", 20, 10)).toBe(
+      "tallygate_config_last_reload_timestamp_seconds 10",
+    )
     expect(await merged("process_start_time_seconds", 20, 10)).toBe("process_start_time_seconds 10")
     expect(await merged("process_resident_memory_bytes", 2, 3)).toBe("process_resident_memory_bytes 5")
     expect(await merged("nodejs_eventloop_lag_p99_seconds", 2, 3)).toBe("nodejs_eventloop_lag_p99_seconds 3")

@@ -224,6 +224,7 @@ models:
       credential: "account",
       region: "",
       account: "default",
+      accounts: [],
       priced_as: "vllm",
       headers: {},
       include_usage: true,
@@ -262,6 +263,7 @@ models:
 admin_key: ${CANARY}-long-enough
 database_url: postgres://u:${CANARY}@db/l?password=${CANARY}
 redis_url: redis://:${CANARY}@cache:6379
+oidc: { issuer: "https://login.example.com", client_id: tallygate, client_secret: ${CANARY} }
 `
     const text = JSON.stringify(redactConfig(folder.loaded(yaml).config))
     expect(text).not.toContain(CANARY)

@@ -1,8 +1,9 @@
-import { readFileSync } from "node:fs"
+import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { documentedKeys } from "../../src/config/schema-paths.ts"
 import { type ConfigFolder, createConfigFolder } from "../support/config-folder.ts"
+import { selfSigned } from "../support/self-signed.ts"
 
 const SHIPPED = readFileSync(join(import.meta.dirname, "../../proxy.config.yaml"), "utf8")
 /** The file with its examples switched on: prose begins with ##, an example with a single #. */
@@ -30,7 +31,7 @@ function commentsByKey(source: string): Map<string, string> {
     const path = parents
       .map(({ name }) => name)
       .join(".")
-      .replace(".[]", "[]")
+      .replaceAll(".[]", "[]")
       .replace(/^providers\.[^.]+/, "providers.*")
     if (!comments.has(path)) comments.set(path, comment)
   }
@@ -46,7 +47,17 @@ describe("the shipped proxy.config.yaml", () => {
   })
 
   it("has examples that load when they are switched on", () => {
-    const env = { POSTGRES_PASSWORD: "p", ADMIN_KEY: "an-admin-key-for-automation", OPENAI_EU_API_KEY: "sk-eu" }
+    mkdirSync(join(folder.path, "tls"))
+    selfSigned(join(folder.path, "tls"))
+    const env = {
+      POSTGRES_PASSWORD: "p",
+      ADMIN_KEY: "an-admin-key-for-automation",
+      ENCRYPTION_KEY: "11".repeat(32),
+      FORMER_ENCRYPTION_KEY: "22".repeat(32),
+      OPENAI_EU_API_KEY: "sk-eu",
+      OIDC_CLIENT_SECRET: "s",
+      OPENAI_EU_SECOND_API_KEY: "sk-eu-2",
+    }
     const { config } = folder.loaded(WITH_EXAMPLES, env)
     expect(Object.keys(config.providers)).toEqual(["openai-eu", "vllm"])
     expect(config.models.map(({ match }) => match)).toEqual(["gpt-*", "fast"])
