@@ -1,24 +1,47 @@
 /**
- * The control plane: everything that is not a model call, on hono. `/admin/v1` takes a bearer admin key on every
- * route; `/healthz` and `/readyz` take none. One place renders every error, in the same shape as the data plane.
+ * The control plane: everything that is not a model call, on hono. `/admin/v1` takes an admin key or a session on every
+ * route, `/v1/keys` a virtual key or a session; `/auth` opens sessions, `/healthz` and `/readyz` take none. One place renders every error, in the same shape as the data plane.
  */
 import type { HttpBindings } from "@hono/node-server"
 import { OpenAPIHono } from "@hono/zod-openapi"
 import type { Context } from "hono"
 import { bodyLimit } from "hono/body-limit"
 import type { AdminIdentified } from "../identity/admin-key.ts"
+import type { Actor } from "../identity/audit.ts"
 import type { Directory } from "../identity/directory.ts"
 import type { Clock } from "../platform/clock.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
+import type { FindSheet } from "../reporting/token-classes.ts"
+import type { Access, Principal } from "./access.ts"
+import { adminKeyRoutes } from "./admin-key-routes.ts"
+import { auditRoutes } from "./audit-routes.ts"
+import { type LoginOptions, requireAdminKey, requirePrincipal } from "./authenticate.ts"
+import { dashboardRoutes } from "./dashboard-routes.ts"
+import { docsRoutes } from "./docs-routes.ts"
+import { importRoutes } from "./import-routes.ts"
 import { keyRoutes } from "./key-routes.ts"
 import { limitRoutes } from "./limit-routes.ts"
+import { memberRoutes } from "./member-routes.ts"
+import { oidcRoutes } from "./oidc-routes.ts"
+import { describeApi } from "./openapi.ts"
 import { operationRoutes, type Readiness } from "./operation-routes.ts"
-import { peopleRoutes } from "./people-routes.ts"
+import { organizationRoutes } from "./organization-routes.ts"
+import { ownKeyRoutes } from "./own-key-routes.ts"
+import { ownUsageRoutes } from "./own-usage-routes.ts"
+import { passwordRoutes } from "./password-routes.ts"
+import { projectRoutes } from "./project-routes.ts"
+import { providerRoutes } from "./provider-routes.ts"
+import type { ProviderOptions } from "./provider-view.ts"
+import { roleRoutes } from "./role-routes.ts"
+import { onlyServed, type Serves } from "./serves.ts"
+import { sessionRoutes } from "./session-routes.ts"
 import { usageRoutes } from "./usage-routes.ts"
+import { userRoutes } from "./user-routes.ts"
 
-const BODY_BYTES_MAX = 1024 * 1024
+/** A thousand imported users with long names fit. */
+const BODY_BYTES_MAX = 2 * 1024 * 1024
 
 export type AdminOptions = {
   readonly sql: Sql
@@ -29,25 +52,27 @@ export type AdminOptions = {
   readonly metricsPage: () => Promise<string>
   readonly version: string
   readonly mintId: (nowMs: number) => string
-  /** The organization that admin calls mean. */
+  /** The organization that admin calls mean which name none. */
   readonly organizationId: string
   readonly identifyAdmin: (text: string) => Promise<AdminIdentified>
   readonly readiness: () => Readiness
-  /** Whether only this machine can reach the listener; `/metrics` is open there and takes an admin key elsewhere. */
-  readonly isLoopback: boolean
+  readonly providers: ProviderOptions
+  /** Where the prices of records are looked up, for costs by token class. */
+  readonly findSheet: FindSheet
+  readonly login: LoginOptions
 }
 
-/** What every admin handler finds in its context. */
+/** What admin handlers find in their context: `principal` behind the log-in, `access` behind a route's `permit`. */
 export type AdminEnv = {
-  Bindings: HttpBindings
-  Variables: { requestId: string; admin: string }
+  Bindings: HttpBindings & { readonly serves?: Serves }
+  Variables: { requestId: string; principal: Principal; access: Access }
 }
 export type AdminApp = OpenAPIHono<AdminEnv>
 
 export function adminApp(options: AdminOptions): AdminApp {
   const app: AdminApp = new OpenAPIHono<AdminEnv>({
     defaultHook: (result) => {
-      if (!result.success) throw invalidRequest(result.error.issues)
+      if (!result.success) throw invalidRequest(result.error.issues, result.target)
     },
   })
   app.use(async (context, next) => {
@@ -56,40 +81,45 @@ export function adminApp(options: AdminOptions): AdminApp {
     context.header("x-request-id", requestId)
     await next()
   })
-  app.use("/admin/*", requireAdmin(options))
-  app.use("/admin/*", bodyLimit({ maxSize: BODY_BYTES_MAX, onError: bodyTooLarge }))
+  app.use(onlyServed)
+  app.use("/admin/*", requirePrincipal(options))
+  for (const path of ["/admin/*", "/auth/*"])
+    app.use(path, bodyLimit({ maxSize: BODY_BYTES_MAX, onError: bodyTooLarge }))
   app.onError((error, context) => renderError(options.log, error, context))
   app.notFound((context) => renderError(options.log, unknownRoute(context), context))
-  operationRoutes(app, options, requireAdmin(options))
+  operationRoutes(app, options, requireAdminKey(options))
+  sessionRoutes(app, options)
+  passwordRoutes(app, options)
+  oidcRoutes(app, options)
+  ownKeyRoutes(app, options)
+  organizationRoutes(app, options)
+  projectRoutes(app, options)
+  memberRoutes(app, options)
+  userRoutes(app, options, "person")
+  userRoutes(app, options, "service_account")
+  roleRoutes(app, options)
   keyRoutes(app, options)
   limitRoutes(app, options)
-  peopleRoutes(app, options)
+  adminKeyRoutes(app, options)
+  importRoutes(app, options)
+  auditRoutes(app, options)
+  providerRoutes(app, options)
   usageRoutes(app, options)
-  app.doc("/openapi.json", { openapi: "3.1.0", info: { title: "Tallygate admin API", version: options.version } })
+  ownUsageRoutes(app, options)
+  describeApi(app, options.version)
+  docsRoutes(app, options.version)
+  dashboardRoutes(app)
   return app
 }
 
-/** The address of the caller, for the audit log. */
-export function callerIp(context: Context<AdminEnv>): string {
-  return context.env.incoming?.socket.remoteAddress ?? ""
+/** Who acts, for the audit log. */
+export function actorOf(context: Context<AdminEnv>): Actor {
+  return { name: context.get("principal").name, ip: callerIp(context) }
 }
 
-function requireAdmin(options: AdminOptions) {
-  return async (context: Context<AdminEnv>, next: () => Promise<void>) => {
-    const presented = /^Bearer +(\S+) *$/i.exec(context.req.header("authorization") ?? "")?.[1]
-    const headers = [["www-authenticate", 'Bearer realm="tallygate admin"']] as const
-    if (presented === undefined) {
-      throw new ApiError("invalid_api_key", "The admin API takes `Authorization: Bearer` with an admin key.", {
-        headers,
-      })
-    }
-    const identified = await options.identifyAdmin(presented)
-    if (identified.kind === "refused") {
-      throw new ApiError("invalid_api_key", "This admin key is not valid or was revoked.", { headers })
-    }
-    context.set("admin", identified.name)
-    await next()
-  }
+/** The address of the caller's end of the connection. */
+export function callerIp(context: Context<AdminEnv>): string {
+  return context.env.incoming?.socket.remoteAddress ?? ""
 }
 
 type Issue = {
@@ -100,11 +130,13 @@ type Issue = {
 }
 
 /** The first issue decides the code; every issue stands in the message, each with the path it is about. */
-function invalidRequest(issues: readonly Issue[]): ApiError {
+export function invalidRequest(issues: readonly Issue[], target = "json"): ApiError {
   const unknown = issues.find((issue) => issue.code === "unrecognized_keys")
   const code: ErrorCode = unknown === undefined ? "invalid_request" : "unknown_field"
   const first = unknown ?? issues[0]
-  const param = unknown?.keys?.[0] ?? first?.path.join(".")
+  // A list in a query is one parameter.
+  const path = target === "query" ? first?.path.slice(0, 1) : first?.path
+  const param = unknown?.keys?.[0] ?? path?.join(".")
   const message = issues.map((issue) => `${issue.path.join(".") || "body"}: ${issue.message}`).join("; ")
   return new ApiError(code, `${message}. The fields are described in /openapi.json.`, param ? { param } : {})
 }

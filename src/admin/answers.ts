@@ -1,5 +1,6 @@
 /** What every admin route answers besides its own success: errors in one shape, pages in one form. */
 import { z } from "@hono/zod-openapi"
+import { ApiError } from "../platform/error-table.ts"
 
 export const errorAnswer = z
   .object({
@@ -20,9 +21,45 @@ export function answers<Status extends number, Schema extends z.ZodType>(
   return {
     ...success,
     400: failure("A field is wrong or unknown."),
-    401: failure("No valid admin key."),
-    404: failure("No such thing."),
+    401: failure("No valid admin key or session."),
+    403: failure("The caller's role does not include this."),
+    404: failure("No such thing, as far as the caller's role reaches."),
+    409: failure("It would collide with what is there."),
   }
+}
+
+/** A body of JSON as routes declare it. */
+export function jsonBody<Schema extends z.ZodType>(schema: Schema) {
+  return { required: true, content: { "application/json": { schema } } } as const
+}
+
+/** The id in a route's path. */
+export const idParams = z.object({ id: z.string().max(100) })
+
+/** An id in a body or query. */
+export const idInput = z.string().min(1).max(100)
+
+/** A name of something's own in the caller's systems, by which it is found again. */
+export const externalIdInput = z
+  .string()
+  .min(1)
+  .max(200)
+  .nullable()
+  .optional()
+  .openapi({ description: "Its id in your own systems, unique in its organization; null: none." })
+
+export const nameInput = z.string().trim().min(1).max(200)
+
+/** What is not there, or not for this caller. */
+export function missingThing(what: string, id: string, param = "id"): () => never {
+  return () => {
+    throw new ApiError("not_found", `There is no ${what} \`${id}\`.`, { param })
+  }
+}
+
+/** An instant as answers show it. */
+export function iso(date: Date | null): string | null {
+  return date?.toISOString() ?? null
 }
 
 export const PAGE_MAX = 1000

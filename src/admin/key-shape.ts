@@ -3,12 +3,11 @@ import { z } from "@hono/zod-openapi"
 import { ipRangeFault } from "../identity/ip-allow.ts"
 import { type KeyChanges, UNMETERED_POLICIES, type VirtualKeyRow } from "../identity/key-registry.ts"
 import { LIMITS_PER_SUBJECT_MAX } from "../identity/limit-registry.ts"
+import { externalIdInput, idInput, iso, nameInput } from "./answers.ts"
 import { capChanges, capMembers, capOutput, shownCaps } from "./cap-shape.ts"
 import { limitInput, limitOutput, shownLimit } from "./limit-shape.ts"
 
 const LIST_MAX = 1000
-
-const nameInput = z.string().trim().min(1).max(200)
 
 const modelGlob = z.string().min(1).max(256)
 
@@ -26,8 +25,21 @@ const ipRange = z
     if (message !== null) context.addIssue({ code: "custom", message })
   })
 
+/** As a call's own tags are bounded. */
+const tagInput = z
+  .string()
+  .min(1)
+  .refine((tag) => Buffer.byteLength(tag) <= 128 && !/[\p{Cc},]/u.test(tag), {
+    error: "must be at most 128 bytes, without commas and control characters",
+  })
+
 /** What a new key and a change of one have in common; null is what a key is where nobody said anything. */
 const changeableMembers = {
+  external_id: externalIdInput,
+  tags: z.array(tagInput).max(16).optional().openapi({ description: "Tags that every call of the key carries." }),
+  metadata: z.record(z.string().min(1).max(64), z.string().max(500)).optional().openapi({
+    description: "Your own words about the key, such as a ticket; they replace those before.",
+  }),
   allowed_models: z
     .array(modelGlob)
     .max(LIST_MAX)
@@ -53,8 +65,9 @@ const changeableMembers = {
 export const newKey = z
   .strictObject({
     name: nameInput,
-    project_id: z.string().max(100).optional(),
-    user_id: z.string().max(100).optional(),
+    organization_id: idInput.optional(),
+    project_id: idInput.optional(),
+    user_id: idInput.optional().openapi({ description: "The user or service account that the key is bound to." }),
     ...changeableMembers,
     limits: z.array(limitInput).max(LIMITS_PER_SUBJECT_MAX).optional(),
   })
@@ -69,6 +82,9 @@ export const keyChange = z
 export function keyChanges(input: z.output<typeof keyChange>): KeyChanges {
   return {
     name: input.name,
+    externalId: input.external_id,
+    tags: input.tags,
+    metadata: input.metadata,
     allowedModels: input.allowed_models,
     allowedEndpoints: input.allowed_endpoints,
     ipAllow: input.ip_allow,
@@ -86,6 +102,9 @@ export const keyOutput = z
     organization_id: z.string(),
     project_id: z.string(),
     user_id: z.string().nullable(),
+    external_id: z.string().nullable(),
+    tags: z.array(z.string()),
+    metadata: z.record(z.string(), z.string()),
     allowed_models: z.array(z.string()).nullable(),
     allowed_endpoints: z.array(z.string()).nullable(),
     ip_allow: z.array(z.string()).nullable(),
@@ -96,6 +115,10 @@ export const keyOutput = z
     revoked_at: z.string().nullable(),
     created_at: z.string(),
     last4: z.string(),
+    rotated_at: z.string().nullable(),
+    previous_valid_until: z.string().nullable().openapi({
+      description: "Until when the secret before the last rotation is accepted; null: none is.",
+    }),
     limits: z.array(limitOutput),
   })
   .openapi("VirtualKey")
@@ -108,12 +131,13 @@ export const createdKey = keyOutput
 export function shownKey(row: VirtualKeyRow): z.infer<typeof keyOutput> {
   // Shown in dollars.
   const { max_cost_nanos: _, ...members } = row
-  const iso = (date: Date | null) => date?.toISOString() ?? null
   return {
     ...members,
     ...shownCaps(row),
     expires_at: iso(row.expires_at),
     revoked_at: iso(row.revoked_at),
+    rotated_at: iso(row.rotated_at),
+    previous_valid_until: iso(row.previous_valid_until),
     created_at: row.created_at.toISOString(),
     limits: row.limits.map(shownLimit),
   }

@@ -1,19 +1,24 @@
-/** Limits on every scope: an organization's, a project's, a user's, a key's; create, list, change, delete. */
+/** Limits on every scope: an organization's, a project's, a user's, a key's, a provider account's; create, list, change, delete. */
 import { createRoute, z } from "@hono/zod-openapi"
-import type { Limit, LimitScope } from "../identity/limit.ts"
+import { accountSubject, readAccountSubject } from "../identity/account-limit.ts"
+import { LIMIT_EACH, type Limit, type LimitScope } from "../identity/limit.ts"
 import {
   changeLimit,
   createLimit,
   deleteLimit,
   LIMITS_PER_SUBJECT_MAX,
+  limitTarget,
   listLimits,
   readLimit,
 } from "../identity/limit-registry.ts"
 import type { LimitRow } from "../identity/limit-row.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { type AdminApp, type AdminOptions, callerIp } from "./admin-app.ts"
-import { answers, errorAnswer, nextAfter, pageOf, pageQuery } from "./answers.ts"
+import type { Sql } from "../platform/postgres.ts"
+import { type Access, permit } from "./access.ts"
+import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
+import { answers, idParams, jsonBody, missingThing, nextAfter, pageOf, pageQuery } from "./answers.ts"
 import { capInput, limitMembers, limitOutput, newLimit, readCap, shownLimit, storeFailureInput } from "./limit-shape.ts"
+import { isAccount } from "./provider-view.ts"
 
 /** The member of `scope` that names the subject → the scope. */
 const SCOPE_MEMBERS = {
@@ -21,13 +26,35 @@ const SCOPE_MEMBERS = {
   user_id: "user",
   project_id: "project",
   organization_id: "organization",
+  provider_account: "provider_account",
 } as const satisfies Record<string, LimitScope>
 type ScopeMember = keyof typeof SCOPE_MEMBERS
 const MEMBERS = Object.keys(SCOPE_MEMBERS) as ScopeMember[]
 
 const subjectId = z.string().min(1).max(100).optional()
-const scopeIds = { key_id: subjectId, user_id: subjectId, project_id: subjectId, organization_id: subjectId }
-const scopeObject = z.strictObject(scopeIds).openapi("LimitScope", { description: "Exactly one of the four." })
+const providerAccount = z
+  .string()
+  .max(200)
+  .regex(/^[^/]+\/.+$/, { error: "must be <provider>/<account>" })
+  .optional()
+const scopeIds = {
+  key_id: subjectId,
+  user_id: subjectId,
+  project_id: subjectId,
+  organization_id: subjectId,
+  provider_account: providerAccount,
+}
+const each = z
+  .enum(LIMIT_EACH)
+  .optional()
+  .openapi({
+    description:
+      "Of a provider account: whom the limit counts apart, each with the whole cap. Unset counts all calls on the account " +
+      "together, over all organizations.",
+  })
+const scopeObject = z
+  .strictObject({ ...scopeIds, each })
+  .openapi("LimitScope", { description: "Exactly one of the five, and `each` beside provider_account." })
 
 const newScopedLimit = z
   .strictObject({ scope: scopeObject, ...limitMembers })
@@ -39,8 +66,11 @@ const newScopedLimit = z
       context.addIssue({ code: "custom", path: ["scope"], message })
       return z.NEVER
     }
+    if (scope.each !== undefined && of.scope !== "provider_account") {
+      context.addIssue({ code: "custom", path: ["scope", "each"], message: "belongs to provider_account" })
+    }
     const limit = newLimit(members, context)
-    return limit === null ? z.NEVER : { of, limit }
+    return limit === null ? z.NEVER : { of: { ...of, each: scope.each ?? "" }, limit }
   })
 
 const limitChange = z
@@ -58,38 +88,37 @@ const limitsQuery = pageQuery.extend(scopeIds).transform((query, context) => {
 })
 
 const scopedLimit = limitOutput
-  .extend({ organization_id: z.string(), scope: z.object(scopeIds), created_at: z.string() })
+  .extend({
+    organization_id: z.string().openapi({ description: "'' for a limit on a provider account." }),
+    scope: z.object({ ...scopeIds, each }),
+    created_at: z.string(),
+  })
   .openapi("Limit")
-const params = z.object({ id: z.string().max(100) })
 
 export function limitRoutes(app: AdminApp, options: AdminOptions): void {
   createAndList(app, options)
   changeAndDelete(app, options)
 }
 
-function createAndList(app: AdminApp, { sql, organizationId, directory }: AdminOptions): void {
+function createAndList(app: AdminApp, { sql, directory, providers }: AdminOptions): void {
   const create = createRoute({
     method: "post",
     path: "/admin/v1/limits",
-    request: { body: { required: true, content: { "application/json": { schema: newScopedLimit } } } },
-    responses: {
-      ...answers(201, "The limit; it applies to the next call.", scopedLimit),
-      409: {
-        description: `The subject has ${LIMITS_PER_SUBJECT_MAX} limits already.`,
-        content: { "application/json": { schema: errorAnswer } },
-      },
-    },
+    middleware: permit("limits:write"),
+    request: { body: jsonBody(newScopedLimit) },
+    responses: answers(201, "The limit; it applies to the next call.", scopedLimit),
   })
   app.openapi(create, async (context) => {
     const { of, limit } = context.req.valid("json")
-    const actor = { name: context.get("admin"), ip: callerIp(context) }
-    const created = await createLimit(sql, actor, { organizationId, ...of }, limit)
-    if (created.kind === "missing") {
-      const message = `There is no ${of.scope} \`${of.subject}\` in this organization.`
-      throw new ApiError("not_found", message, { param: `scope.${of.scope}_id` })
-    }
+    const missing = missingThing(of.scope.replace("_", " "), shownSubject(of), `scope.${memberOf(of.scope)}`)
+    const target = (await limitTarget(sql, of)) ?? missing()
+    context.get("access").on(target, missing)
+    if (of.scope === "provider_account" && !(await isAccount(sql, providers, of.subject))) missing()
+    const organizationId = target.scope === "installation" ? "" : target.organizationId
+    const created = await createLimit(sql, actorOf(context), { organizationId, ...of }, limit)
+    if (created.kind === "missing") return missing()
     if (created.kind === "full") {
-      const message = `The ${of.scope} \`${of.subject}\` has ${LIMITS_PER_SUBJECT_MAX} limits already. Change or delete one.`
+      const message = `The ${of.scope.replace("_", " ")} \`${shownSubject(of)}\` has ${LIMITS_PER_SUBJECT_MAX} limits already. Change or delete one.`
       throw new ApiError("conflict", message, { param: "scope" })
     }
     await directory.changed()
@@ -99,49 +128,51 @@ function createAndList(app: AdminApp, { sql, organizationId, directory }: AdminO
   const list = createRoute({
     method: "get",
     path: "/admin/v1/limits",
+    middleware: permit("limits:read"),
     request: { query: limitsQuery },
     responses: answers(200, "A page of limits, of one scope where the query names it.", pageOf(scopedLimit)),
   })
   app.openapi(list, async (context) => {
     const { of, after, max } = context.req.valid("query")
-    const rows = await listLimits(sql, { organizationId, of, after, max })
+    const rows = await listLimits(sql, { visibility: context.get("access").visible(), of, after, max })
     return context.json({ data: rows.map(shown), next: nextAfter(rows, max) }, 200)
   })
 }
 
-function changeAndDelete(app: AdminApp, { sql, organizationId, directory }: AdminOptions): void {
+function changeAndDelete(app: AdminApp, { sql, directory }: AdminOptions): void {
   const change = createRoute({
     method: "patch",
     path: "/admin/v1/limits/{id}",
-    request: { params, body: { required: true, content: { "application/json": { schema: limitChange } } } },
+    middleware: permit("limits:write"),
+    request: { params: idParams, body: jsonBody(limitChange) },
     responses: answers(200, "The limit as it is now; what it has counted stays.", scopedLimit),
   })
   app.openapi(change, async (context) => {
     const { id } = context.req.valid("param")
     const wanted = context.req.valid("json")
-    const actor = { name: context.get("admin"), ip: callerIp(context) }
     // A limit's kind never changes, so the cap may be read by it before the transaction.
-    const { kind } = (await readLimit(sql, organizationId, id)) ?? missing(id)
+    const { kind } = await permittedLimit(sql, context.get("access"), id)
     const cap = wanted.cap === undefined ? null : readCap(kind, wanted.cap)
     if (typeof cap === "string") throw new ApiError("invalid_request", `cap: ${cap}.`, { param: "cap" })
     const onStoreFailure = wanted.on_store_failure ?? null
-    const row = await changeLimit(sql, actor, organizationId, id, { cap, onStoreFailure })
+    const row = await changeLimit(sql, actorOf(context), id, { cap, onStoreFailure })
     await directory.changed()
-    return context.json(shown(row ?? missing(id)), 200)
+    return context.json(shown(row ?? missing(id)()), 200)
   })
 
   const remove = createRoute({
     method: "delete",
     path: "/admin/v1/limits/{id}",
-    request: { params },
+    middleware: permit("limits:write"),
+    request: { params: idParams },
     responses: answers(200, "The limit as it stood; it applies to no further call.", scopedLimit),
   })
   app.openapi(remove, async (context) => {
     const { id } = context.req.valid("param")
-    const actor = { name: context.get("admin"), ip: callerIp(context) }
-    const row = await deleteLimit(sql, actor, organizationId, id)
+    await permittedLimit(sql, context.get("access"), id)
+    const row = await deleteLimit(sql, actorOf(context), id)
     await directory.changed()
-    return context.json(shown(row ?? missing(id)), 200)
+    return context.json(shown(row ?? missing(id)()), 200)
   })
 }
 
@@ -153,21 +184,42 @@ function subjectOf(
 ): Pick<Limit, "scope" | "subject"> | "several" | null {
   const named = MEMBERS.flatMap((member) => {
     const subject = ids[member]
-    return subject === undefined ? [] : [{ scope: SCOPE_MEMBERS[member], subject }]
+    if (subject === undefined) return []
+    return [{ scope: SCOPE_MEMBERS[member], subject: member === "provider_account" ? encodeAccount(subject) : subject }]
   })
   return named.length > 1 ? "several" : (named[0] ?? null)
 }
 
-function missing(id: string): never {
-  throw new ApiError("not_found", `There is no limit \`${id}\`.`, { param: "id" })
+/** The limit, where the caller may do what the route does to it; else 404 or 403. */
+async function permittedLimit(sql: Sql, access: Access, id: string): Promise<LimitRow> {
+  const row = (await readLimit(sql, id)) ?? missing(id)()
+  access.on((await limitTarget(sql, row)) ?? missing(id)(), missing(id))
+  return row
+}
+
+function memberOf(scope: LimitScope): ScopeMember {
+  return scope === "provider_account" ? scope : `${scope}_id`
+}
+
+function encodeAccount(named: string): string {
+  const slash = named.indexOf("/")
+  return accountSubject(named.slice(0, slash), named.slice(slash + 1))
+}
+
+function shownSubject({ scope, subject }: Pick<Limit, "scope" | "subject">): string {
+  return scope === "provider_account" ? readAccountSubject(subject).account : subject
+}
+
+function missing(id: string): () => never {
+  return missingThing("limit", id)
 }
 
 function shown(row: LimitRow): z.infer<typeof scopedLimit> {
-  const { organization_id, scope, subject, created_at } = row
+  const { organization_id, scope, each, created_at } = row
   return {
     ...shownLimit(row),
     organization_id,
-    scope: { [`${scope}_id`]: subject },
+    scope: { [memberOf(scope)]: shownSubject(row), ...(scope === "provider_account" ? { each } : {}) },
     created_at: created_at.toISOString(),
   }
 }

@@ -108,6 +108,11 @@ function windowFaults(input: z.output<typeof limitObject>): (readonly [member: s
   return faults
 }
 
+export const timeZoneInput = z
+  .string()
+  .max(64)
+  .refine(isTimeZone, { error: "must be an IANA time zone such as Europe/Berlin" })
+
 /** True for what windows can be computed in; an offset such as +01:00 knows no summer and is refused. */
 function isTimeZone(text: string): boolean {
   if (!/^[A-Za-z]/.test(text)) return false

@@ -5,6 +5,7 @@
 import type { MiddlewareHandler } from "hono"
 import { Registry } from "prom-client"
 import type { AdminApp, AdminEnv, AdminOptions } from "./admin-app.ts"
+import { servesOf } from "./serves.ts"
 
 export type Readiness = {
   readonly isReady: boolean
@@ -12,13 +13,19 @@ export type Readiness = {
   readonly parts: Readonly<Record<string, string>>
 }
 
-export function operationRoutes(app: AdminApp, options: AdminOptions, requireAdmin: MiddlewareHandler<AdminEnv>): void {
+export function operationRoutes(
+  app: AdminApp,
+  options: AdminOptions,
+  requirePrincipal: MiddlewareHandler<AdminEnv>,
+): void {
   app.get("/healthz", (context) => context.json({ status: "alive", version: options.version }))
   app.get("/readyz", (context) => {
     const { isReady, parts } = options.readiness()
     return context.json({ status: isReady ? "ready" : "not ready", ...parts }, isReady ? 200 : 503)
   })
-  if (!options.isLoopback) app.use("/metrics", requireAdmin)
+  app.use("/metrics", (context, next) =>
+    servesOf(context).metrics === "open" ? next() : requirePrincipal(context, next),
+  )
   app.get("/metrics", async (context) => {
     return context.body(await options.metricsPage(), 200, { "content-type": Registry.PROMETHEUS_CONTENT_TYPE })
   })

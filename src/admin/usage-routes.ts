@@ -1,107 +1,150 @@
-/** Who spent what: sums by dimension, and the single records behind them. */
+/**
+ * Who spent what: sums, sums over time, single records, exports, for admins and for key holders. Both ask the same
+ * questions of the same layer; whose usage an answer may contain is the door's.
+ */
+import { Readable } from "node:stream"
 import { createRoute, z } from "@hono/zod-openapi"
-import { ApiError } from "../platform/error-table.ts"
+import { exportRecords, exportReport, written } from "../reporting/export.ts"
+import { namesOf } from "../reporting/names.ts"
+import { FILTER_SHAPE, recordsQuestion, usageQuestion } from "../reporting/question.ts"
+import { recordCostLines } from "../reporting/record-cost.ts"
+import { CONTENT_TYPES, EXPORT_FORMATS } from "../reporting/table.ts"
 import { usageRecord, usageRecords } from "../reporting/usage-records.ts"
-import {
-  quarterAfter,
-  quarterBefore,
-  SUMMARY_DIMENSIONS,
-  type SummaryDimension,
-  usageSummary,
-} from "../reporting/usage-summary.ts"
+import { usageReport } from "../reporting/usage-report.ts"
+import { permit } from "./access.ts"
 import type { AdminApp, AdminOptions } from "./admin-app.ts"
-import { answers, nextAfter, PAGE_MAX, pageOf } from "./answers.ts"
+import { answers, idParams, missingThing, pageOf } from "./answers.ts"
+import { recordStream } from "./record-stream.ts"
+import { readQuery, type UsageDoor } from "./usage-door.ts"
+import { answered, seriesOutput, shownSeries, shownSummary, summaryOutput } from "./usage-shape.ts"
 
-const DAY_MS = 24 * 60 * 60_000
-const RANGE_MS_DEFAULT = 30 * DAY_MS
-const GROUPS_MAX = 2
+const ADMINS: UsageDoor = {
+  base: "/admin/v1/usage",
+  middleware: [permit("usage:read")],
+  scopeOf: (context) => context.get("access").visible(),
+}
 
-/** An empty value means the same as none, so that `?from=&to=` is answered. */
-const instant = z
-  .union([z.literal(""), z.iso.date(), z.iso.datetime({ offset: true })])
-  .optional()
-  .transform((text) => (text ? Date.parse(text) : null))
-  .openapi({ type: "string", description: "A date (midnight UTC) or an ISO 8601 instant." })
-
-const dimensions = Object.keys(SUMMARY_DIMENSIONS) as SummaryDimension[]
-const groupBy = z
-  .string()
-  .max(100)
-  .default("")
-  .transform((text, context): SummaryDimension[] => {
-    const names = text.split(",").filter((part) => part !== "")
-    const unknown = names.find((part) => !dimensions.includes(part as SummaryDimension))
-    if (unknown !== undefined || names.length > GROUPS_MAX) {
-      const message = `must be at most ${GROUPS_MAX} of ${dimensions.join(", ")}, separated by a comma`
-      context.addIssue({ code: "custom", message })
-      return z.NEVER
-    }
-    return names as SummaryDimension[]
-  })
-  .openapi({ type: "string", description: `At most ${GROUPS_MAX} of ${dimensions.join(", ")}.` })
-
-const sums = z.record(z.string(), z.union([z.string(), z.number()]).optional()).openapi("UsageSums")
-const summaryOutput = z
-  .object({ from: z.string(), to: z.string(), data: z.array(sums), totals: sums })
-  .openapi("UsageSummary")
 const recordOutput = z.record(z.string(), z.unknown()).openapi("UsageRecord")
+const seriesQuestion = usageQuestion.transform((question) => ({
+  ...question,
+  bucket: question.bucket ?? ("auto" as const),
+}))
+const recordsQuery = recordsQuestion.extend({ request_id: z.string().max(100).optional() })
+const exportQuery = z.looseObject({
+  format: z.enum(EXPORT_FORMATS).default("csv"),
+  view: z.enum(["summary", "series", "records"]).default("summary").openapi({
+    description: "What the other parameters are those of.",
+  }),
+  ...Object.fromEntries(Object.keys(FILTER_SHAPE).map((name) => [name, z.string().optional()])),
+})
 
-export function usageRoutes(app: AdminApp, options: AdminOptions): void {
-  const { organizationId, sql } = options
+export function usageRoutes(app: AdminApp, options: AdminOptions, door: UsageDoor = ADMINS): void {
+  sums(app, options, door)
+  records(app, options, door)
+  exports(app, options, door)
+  recordStream(app, options, door)
+}
+
+function sums(app: AdminApp, options: AdminOptions, { base, middleware, scopeOf }: UsageDoor): void {
+  const { sql, clock } = options
   const summary = createRoute({
     method: "get",
-    path: "/admin/v1/usage/summary",
-    request: { query: z.strictObject({ from: instant, to: instant, group_by: groupBy }) },
-    responses: answers(200, "Sums, widened to whole quarters of an hour as `from` and `to` say.", summaryOutput),
+    path: `${base}/summary`,
+    middleware,
+    request: { query: usageQuestion.omit({ bucket: true }) },
+    responses: answers(200, "Sums of what matches, by up to two dimensions.", summaryOutput),
   })
   app.openapi(summary, async (context) => {
-    const query = context.req.valid("query")
-    const { fromMs, toMs } = range(options, query.from, query.to)
-    const [from, to] = [quarterBefore(fromMs), quarterAfter(toMs)]
-    const found = await usageSummary(sql, { organizationId, fromMs: from, toMs: to, groupBy: query.group_by })
-    const data = found.data.map((row) => ({ ...row }))
-    const answer = { from: new Date(from).toISOString(), to: new Date(to).toISOString(), data, totals: found.totals }
-    return context.json(answer, 200)
+    const question = { ...context.req.valid("query"), bucket: undefined }
+    const report = answered(await usageReport(options, question, await scopeOf(context), clock.nowMs()))
+    return context.json(shownSummary(report, await namesOf(sql, report)), 200)
   })
 
-  const records = createRoute({
+  const series = createRoute({
     method: "get",
-    path: "/admin/v1/usage/records",
-    request: {
-      query: z.strictObject({
-        request_id: z.string().max(100).optional(),
-        from: instant,
-        to: instant,
-        key_id: z.string().max(100).optional(),
-        model: z.string().max(256).optional(),
-        after: z.string().max(100).optional(),
-        limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100),
-      }),
-    },
-    responses: answers(200, "Records, newest first.", pageOf(recordOutput)),
+    path: `${base}/series`,
+    middleware,
+    request: { query: seriesQuestion },
+    responses: answers(200, "The same over time, by the hour, day, week or month.", seriesOutput),
   })
-  app.openapi(records, async (context) => {
-    const query = context.req.valid("query")
-    if (query.request_id !== undefined) {
-      const record = await usageRecord(sql, organizationId, query.request_id)
-      return context.json({ data: record === null ? [] : [record], next: null }, 200)
-    }
-    const data = await usageRecords(sql, {
-      organizationId,
-      ...range(options, query.from, query.to),
-      keyId: query.key_id ?? null,
-      model: query.model ?? null,
-      after: query.after ?? null,
-      max: query.limit,
-    })
-    return context.json({ data, next: nextAfter(data, query.limit) }, 200)
+  app.openapi(series, async (context) => {
+    const question = context.req.valid("query")
+    const report = answered(await usageReport(options, question, await scopeOf(context), clock.nowMs()))
+    return context.json(shownSeries(report, await namesOf(sql, report)), 200)
   })
 }
 
-function range(options: AdminOptions, from: number | null, to: number | null): { fromMs: number; toMs: number } {
-  // Rows of the running millisecond belong to the answer.
-  const toMs = to ?? options.clock.nowMs() + 1
-  const fromMs = from ?? toMs - RANGE_MS_DEFAULT
-  if (fromMs >= toMs) throw new ApiError("invalid_request", "`from` must be before `to`.", { param: "from" })
-  return { fromMs, toMs }
+function records(
+  app: AdminApp,
+  { sql, clock, findSheet }: AdminOptions,
+  { base, middleware, scopeOf }: UsageDoor,
+): void {
+  const list = createRoute({
+    method: "get",
+    path: `${base}/records`,
+    middleware,
+    request: { query: recordsQuery },
+    responses: answers(200, "A page of single records, newest first unless told.", pageOf(recordOutput)),
+  })
+  app.openapi(list, async (context) => {
+    const { request_id: id, ...question } = context.req.valid("query")
+    const scope = await scopeOf(context)
+    if (id !== undefined) {
+      const record = await usageRecord(sql, id, scope)
+      return context.json({ data: record === null ? [] : [record], next: null }, 200)
+    }
+    const page = answered(await usageRecords(sql, question, scope, clock.nowMs()))
+    return context.json({ data: [...page.records], next: page.next }, 200)
+  })
+
+  const one = createRoute({
+    method: "get",
+    path: `${base}/records/{id}`,
+    middleware,
+    request: { params: idParams },
+    responses: answers(200, "The record of one call, by the x-request-id of its answer.", recordOutput),
+  })
+  app.openapi(one, async (context) => {
+    const { id } = context.req.valid("param")
+    const record = (await usageRecord(sql, id, await scopeOf(context))) ?? missingThing("record", id)()
+    return context.json({ ...record, cost_lines: recordCostLines(record, findSheet) }, 200)
+  })
+}
+
+function exports(app: AdminApp, options: AdminOptions, { base, middleware, scopeOf }: UsageDoor): void {
+  const { sql, clock } = options
+  const route = createRoute({
+    method: "get",
+    path: `${base}/export`,
+    middleware,
+    request: { query: exportQuery },
+    responses: {
+      200: { description: "The view as a file.", content: { "text/csv": { schema: z.string() } } },
+      400: answers(200, "", z.unknown())[400],
+    },
+  })
+  app.openapi(route, async (context) => {
+    const { format, view, ...rest } = context.req.valid("query")
+    const scope = await scopeOf(context)
+    const nowMs = clock.nowMs()
+    const found = answered(
+      view === "records"
+        ? await exportRecords(sql, readQuery(recordsQuestion, rest), scope, nowMs)
+        : await exportReport(
+            options,
+            readQuery(view === "series" ? seriesQuestion : usageQuestion, rest),
+            scope,
+            nowMs,
+          ),
+    )
+    const name = `tallygate-${view}-${new Date(found.asOfMs).toISOString().slice(0, 19).replaceAll(":", "-")}.${format}`
+    context.header("content-type", CONTENT_TYPES[format])
+    context.header("content-disposition", `attachment; filename="${name}"`)
+    return context.body(Readable.toWeb(Readable.from(bytesOf(written(format, found.table)))) as ReadableStream)
+  })
+}
+
+async function* bytesOf(pieces: AsyncIterable<string | Uint8Array>): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder()
+  for await (const piece of pieces) yield typeof piece === "string" ? encoder.encode(piece) : piece
 }

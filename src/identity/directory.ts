@@ -47,6 +47,8 @@ export type DirectoryOptions = {
   readonly keysMax: number
   /** How long an entry is trusted that Postgres does not confirm. */
   readonly unconfirmedMsMax: number
+  /** Told the version at every look, and waited for: for what else follows it. Never rejects. */
+  readonly onSeen?: (version: string) => Promise<void>
 }
 
 export class Directory {
@@ -54,6 +56,7 @@ export class Directory {
   readonly #clock: Clock
   readonly #log: Log
   readonly #unconfirmedMsMax: number
+  readonly #onSeen: DirectoryOptions["onSeen"]
   readonly #cache: LRUCache<string, Entry>
   readonly #users = new LRUCache<string, FoundUser>({ max: USERS_MAX })
   readonly #loading = new Map<string, Promise<Known>>()
@@ -73,6 +76,7 @@ export class Directory {
     this.#clock = options.clock
     this.#log = options.log
     this.#unconfirmedMsMax = options.unconfirmedMsMax
+    this.#onSeen = options.onSeen
     this.#cache = new LRUCache({ max: options.keysMax })
   }
 
@@ -152,6 +156,7 @@ export class Directory {
       if (turn > this.#lookAnswered) this.#see(turn, version, beganAtMs)
       if (!this.#isReachable) this.#log.info("directory reachable again")
       this.#isReachable = true
+      await this.#onSeen?.(version)
       return "seen"
     } catch (error) {
       // A look that the stop has cut off says nothing about Postgres.

@@ -9,12 +9,13 @@ export type FoundUser = {
   readonly limits: readonly Limit[]
 }
 
-/** The user of the organization with this id or, in whatever case, this e-mail address; null where there is none. */
+/** The enabled user of the organization with this id or, in whatever case, this e-mail address; null where there is none. */
 export async function findUser(sql: Sql, organizationId: string, text: string): Promise<FoundUser | null> {
   // Users without an e-mail address have the empty one, by which nobody is found.
   const [user] = await sql<{ id: string }[]>`
     SELECT id FROM users
-    WHERE organization_id = ${organizationId} AND (id = ${text} OR (email <> '' AND lower(email) = lower(${text})))
+    WHERE organization_id = ${organizationId} AND disabled_at IS NULL
+      AND (id = ${text} OR (email <> '' AND lower(email) = lower(${text})))
     ORDER BY id = ${text} DESC LIMIT 1`
   if (user === undefined) return null
   const rows = await sql<LimitRow[]>`

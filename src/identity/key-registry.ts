@@ -11,7 +11,11 @@ import { type CapRow, capRowOf, capsFrom } from "./cap-row.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
 import { insertLimit, type NewLimit } from "./limit-registry.ts"
 import type { LimitRow } from "./limit-row.ts"
+import { DEFAULT_PROJECT, insertMember } from "./project-registry.ts"
+import type { Visibility } from "./role.ts"
 import { mintVirtualKey, secretDigest } from "./secret.ts"
+import { unlessTaken } from "./unless-taken.ts"
+import { visibleRows } from "./visible-rows.ts"
 
 export const UNMETERED_POLICIES = ["allow", "deny"] as const
 export type UnmeteredPolicy = (typeof UNMETERED_POLICIES)[number]
@@ -19,6 +23,11 @@ export type UnmeteredPolicy = (typeof UNMETERED_POLICIES)[number]
 /** What an admin says of a key. Absent: unchanged, on a new key as `NEW_KEY` has it. Null: cleared. */
 export type KeyChanges = {
   readonly name?: string | undefined
+  readonly externalId?: string | null | undefined
+  /** Each call of the key carries them. */
+  readonly tags?: readonly string[] | undefined
+  /** The admin's own words; they stand on the key alone. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined
   readonly allowedModels?: readonly string[] | null | undefined
   readonly allowedEndpoints?: readonly string[] | null | undefined
   readonly ipAllow?: readonly string[] | null | undefined
@@ -48,6 +57,9 @@ export type VirtualKeyRow = CapRow & {
   readonly organization_id: string
   readonly project_id: string
   readonly user_id: string | null
+  readonly external_id: string | null
+  readonly tags: string[]
+  readonly metadata: Readonly<Record<string, string>>
   readonly allowed_models: string[] | null
   readonly allowed_endpoints: string[] | null
   readonly ip_allow: string[] | null
@@ -57,6 +69,9 @@ export type VirtualKeyRow = CapRow & {
   readonly revoked_at: Date | null
   readonly created_at: Date
   readonly last4: string
+  readonly rotated_at: Date | null
+  /** Until when the secret before the last rotation is accepted; null where none is. */
+  readonly previous_valid_until: Date | null
   /** Those of the key itself; the calls' other limits stand on its project, user and organization. */
   readonly limits: readonly KeyLimitRow[]
 }
@@ -64,13 +79,15 @@ export type VirtualKeyRow = CapRow & {
 export type CreatedKey =
   | { readonly kind: "created"; readonly secret: string; readonly row: VirtualKeyRow }
   | { readonly kind: "missing"; readonly what: "project" | "user"; readonly id: string }
+  /** Another key of the organization has that external id. */
+  | { readonly kind: "taken" }
 
 /** Creates a key and its limits in one transaction; the secret is returned here and nowhere else. */
 export async function createVirtualKey(sql: Sql, actor: Actor, wanted: NewVirtualKey): Promise<CreatedKey> {
-  return sql.begin((transaction) => insertVirtualKey(transaction, actor, wanted))
+  return unlessTaken(() => sql.begin((transaction) => insertVirtualKey(transaction, actor, wanted)))
 }
 
-/** The same inside a transaction of the caller's. */
+/** The same inside a transaction of the caller's. Rejects where the external id is taken. */
 export async function insertVirtualKey(
   transaction: Transaction,
   actor: Actor,
@@ -78,9 +95,13 @@ export async function insertVirtualKey(
 ): Promise<CreatedKey> {
   await raiseDirectoryVersion(transaction)
   const projectId = await findProject(transaction, wanted)
-  if (projectId === null) return { kind: "missing", what: "project", id: wanted.projectId ?? "default" }
-  if (wanted.userId !== null && !(await isUser(transaction, wanted.organizationId, wanted.userId))) {
-    return { kind: "missing", what: "user", id: wanted.userId }
+  if (projectId === null) return { kind: "missing", what: "project", id: wanted.projectId ?? DEFAULT_PROJECT }
+  if (wanted.userId !== null) {
+    if (!(await isUser(transaction, wanted.organizationId, wanted.userId))) {
+      return { kind: "missing", what: "user", id: wanted.userId }
+    }
+    const { organizationId: organization_id, userId } = wanted
+    await insertMember(transaction, actor, { id: projectId, organization_id, userId })
   }
   const id = namedId("key")
   const secret = mintVirtualKey(id)
@@ -104,10 +125,38 @@ export async function updateVirtualKey(
   actor: Actor,
   id: string,
   changes: KeyChanges,
-): Promise<VirtualKeyRow | null> {
-  return changeKey(sql, actor, { id, action: "key.change" }, async (transaction, before) => {
-    await writeChanges(transaction, id, before, changes)
+): Promise<VirtualKeyRow | { readonly kind: "taken" } | null> {
+  return unlessTaken(() =>
+    changeKey(sql, actor, { id, action: "key.change" }, async (transaction, before) => {
+      await writeChanges(transaction, id, before, changes)
+    }),
+  )
+}
+
+/**
+ * Gives the key a new secret, returned here and nowhere else. The old one works for another `overlapMs`; one that was
+ * older still stops at once. Null where there is no such key, `revoked` where it does not work any more.
+ */
+export async function rotateVirtualKey(
+  sql: Sql,
+  actor: Actor,
+  id: string,
+  { now, overlapMs }: { readonly now: Date; readonly overlapMs: number },
+): Promise<{ readonly secret: string; readonly row: VirtualKeyRow } | "revoked" | null> {
+  const secret = mintVirtualKey(id)
+  let isRevoked = false
+  const row = await changeKey(sql, actor, { id, action: "key.rotate" }, async (transaction, before) => {
+    isRevoked = before.revoked_at !== null
+    if (isRevoked) return
+    const until = overlapMs === 0 ? null : new Date(now.getTime() + overlapMs)
+    await transaction`
+      UPDATE virtual_keys SET
+        previous_secret_sha256 = ${until === null ? null : transaction`secret_sha256`}, previous_valid_until = ${until},
+        secret_sha256 = decode(${secretDigest(secret)}, 'hex'), last4 = ${secret.slice(-4)}, rotated_at = ${now}
+      WHERE id = ${id}`
   })
+  if (row === null) return null
+  return isRevoked ? "revoked" : { secret, row }
 }
 
 /** Revokes a key at once; revoking twice keeps the first instant. Null where there is no such key. */
@@ -123,10 +172,27 @@ export async function readKeyRow(sql: Sql | Transaction, id: string): Promise<Vi
   return row ?? null
 }
 
+export type KeysQuestion = {
+  readonly visibility: Visibility
+  /** Each null: of all. */
+  readonly organizationId: string | null
+  readonly projectId: string | null
+  readonly userId: string | null
+  readonly after: string
+  readonly max: number
+}
+
 /** A page of keys in order of their ids, at most `max`, after the id `after` ('' for the first page). */
-export async function listVirtualKeys(sql: Sql, after: string, max: number): Promise<readonly VirtualKeyRow[]> {
+export async function listVirtualKeys(sql: Sql, question: KeysQuestion): Promise<readonly VirtualKeyRow[]> {
+  const { visibility, organizationId, projectId, userId, after, max } = question
+  const inProjects = (ids: string[]) => sql`k.project_id = ANY (${ids}::text[])`
   return sql<VirtualKeyRow[]>`
-    ${keyColumns(sql)} WHERE k.id > ${after} ORDER BY k.id LIMIT ${max}`
+    ${keyColumns(sql)}
+    WHERE k.id > ${after} AND ${visibleRows(sql, visibility, sql`k.organization_id`, inProjects)}
+      ${organizationId === null ? sql`` : sql`AND k.organization_id = ${organizationId}`}
+      ${projectId === null ? sql`` : sql`AND k.project_id = ${projectId}`}
+      ${userId === null ? sql`` : sql`AND k.user_id = ${userId}`}
+    ORDER BY k.id LIMIT ${max}`
 }
 
 async function changeKey(
@@ -151,11 +217,23 @@ async function changeKey(
 type ChangeableRow = CapRow &
   Pick<
     VirtualKeyRow,
-    "name" | "allowed_models" | "allowed_endpoints" | "ip_allow" | "unmetered" | "attribute_users" | "expires_at"
+    | "name"
+    | "external_id"
+    | "tags"
+    | "metadata"
+    | "allowed_models"
+    | "allowed_endpoints"
+    | "ip_allow"
+    | "unmetered"
+    | "attribute_users"
+    | "expires_at"
   >
 
 /** Unless told otherwise, a key may do all that is accounted for, in nobody's name but its own. */
 const NEW_KEY: Omit<ChangeableRow, "name"> = {
+  external_id: null,
+  tags: [],
+  metadata: {},
   allowed_models: null,
   allowed_endpoints: null,
   ip_allow: null,
@@ -175,6 +253,9 @@ async function writeChanges(
   await transaction`
     UPDATE virtual_keys SET
       name = ${changes.name ?? before.name},
+      external_id = ${changes.externalId === undefined ? before.external_id : changes.externalId},
+      tags = ${[...(changes.tags ?? before.tags)]},
+      metadata = ${JSON.stringify(changes.metadata ?? before.metadata)}::text::jsonb,
       allowed_models = ${listOf(changes.allowedModels, before.allowed_models)},
       allowed_endpoints = ${listOf(changes.allowedEndpoints, before.allowed_endpoints)},
       ip_allow = ${listOf(changes.ipAllow, before.ip_allow)},
@@ -193,9 +274,9 @@ function listOf(given: readonly string[] | null | undefined, before: string[] | 
 
 function keyColumns(sql: Sql | Transaction) {
   return sql`
-    SELECT k.id, k.name, k.organization_id, k.project_id, k.user_id, k.allowed_models, k.allowed_endpoints, k.ip_allow,
+    SELECT k.id, k.name, k.organization_id, k.project_id, k.user_id, k.external_id, k.tags, k.metadata, k.allowed_models, k.allowed_endpoints, k.ip_allow,
            k.unmetered, k.attribute_users, k.max_output_tokens, k.max_input_tokens, k.max_cost_nanos, k.cap_policy,
-           k.expires_at, k.revoked_at, k.created_at, k.last4,
+           k.expires_at, k.revoked_at, k.created_at, k.last4, k.rotated_at, k.previous_valid_until,
            coalesce((SELECT jsonb_agg(jsonb_build_object('id', l.id, 'kind', l.kind, 'window', l."window", 'cap', l.cap::text,
                                                          'time_zone', l.time_zone, 'anchor_day', l.anchor_day,
                                                          'on_store_failure', l.on_store_failure)
@@ -208,7 +289,7 @@ async function findProject(transaction: Transaction, wanted: NewVirtualKey): Pro
   const [row] = await transaction<{ id: string }[]>`
     SELECT id FROM projects
     WHERE organization_id = ${wanted.organizationId}
-      AND (id = ${wanted.projectId} OR (${wanted.projectId}::text IS NULL AND name = 'default'))`
+      AND (id = ${wanted.projectId} OR (${wanted.projectId}::text IS NULL AND name = ${DEFAULT_PROJECT}))`
   return row?.id ?? null
 }
 

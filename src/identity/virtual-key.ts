@@ -10,6 +10,8 @@ export type VirtualKey = {
   readonly projectId: string
   /** '' where the key is not bound to a user. */
   readonly userId: string
+  /** Every call of the key carries them. */
+  readonly tags: readonly string[]
   /** Globs over the requested model name; null where every routed model is allowed. */
   readonly allowedModels: readonly string[] | null
   /** Globs over endpoint names ("chat.completions", "files.*"); null where every endpoint is allowed. */
@@ -24,6 +26,10 @@ export type VirtualKey = {
   readonly caps: CallCaps
   readonly expiresAtMs: number | null
   readonly revokedAtMs: number | null
+  /** Until when the secret that was presented is accepted, where a rotation has replaced it; null where none has. */
+  readonly replacedAtMs: number | null
+  /** What the key belongs to and that is disabled, the widest; null where nothing is. */
+  readonly disabled: "organization" | "project" | "user" | null
   /** Limits of the organization, project, user and key, in that order. */
   readonly limits: readonly Limit[]
 }
@@ -45,6 +51,13 @@ export function keyFault(key: VirtualKey, nowMs: number): string | null {
   }
   if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) {
     return `This virtual key (${key.id}) expired at ${iso(key.expiresAtMs)}. Ask an admin for a new one.`
+  }
+  if (key.replacedAtMs !== null && key.replacedAtMs <= nowMs) {
+    const at = iso(key.replacedAtMs)
+    return `This secret of the virtual key ${key.id} was replaced by a rotation and ended at ${at}. Use the new one.`
+  }
+  if (key.disabled !== null) {
+    return `The ${key.disabled} that this virtual key (${key.id}) belongs to is disabled. Ask an admin to enable it.`
   }
   return null
 }

@@ -5,7 +5,8 @@ import { crossedThresholds } from "../../src/alerts/thresholds.ts"
 import { defaultOrganization, install } from "../../src/identity/first-run.ts"
 import { createVirtualKey } from "../../src/identity/key-registry.ts"
 import { changeLimit, createLimit, deleteLimit } from "../../src/identity/limit-registry.ts"
-import { createProject, createUser } from "../../src/identity/registry.ts"
+import { createProject } from "../../src/identity/project-registry.ts"
+import { createUser } from "../../src/identity/user-registry.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { createDatabase } from "../support/real-postgres.ts"
@@ -29,7 +30,7 @@ beforeAll(async () => {
     { name: "t", ip: "" },
     { ...wanted, limits: [{ kind: "usd", window: "day", cap: 1_000_000_000n }] },
   )
-  if (created.kind !== "created") throw new Error(created.what)
+  if (created.kind !== "created") throw new Error(created.kind)
   keyId = created.row.id
   limitId = created.row.limits[0]?.id ?? ""
 })
@@ -74,10 +75,10 @@ test("each threshold is told once, whoever sees it first, and again in the next 
 
 test("limits of every scope are told with their subject, against the cap as it is now, and no longer when they are deleted", async () => {
   const actor = { name: "t", ip: "" }
-  const project = await createProject(sql, actor, { organizationId, name: "search" })
-  const user = await createUser(sql, actor, { organizationId, name: "Ada", email: "" })
-  if (project.kind !== "created" || user.kind !== "created") throw new Error("taken")
-  const subjects = { organization: organizationId, project: project.id, user: user.id } as const
+  const project = await createProject(sql, actor, organizationId, { name: "search" })
+  const user = await createUser(sql, actor, { organizationId, kind: "person", name: "Ada", projectIds: [] })
+  if (project.kind !== "done" || user.kind !== "done") throw new Error("taken")
+  const subjects = { organization: organizationId, project: project.row.id, user: user.row.id } as const
   lines.length = 0
   for (const scope of ["organization", "project", "user"] as const) {
     const of = { organizationId, scope, subject: subjects[scope] }
@@ -90,9 +91,9 @@ test("limits of every scope are told with their subject, against the cap as it i
       ON CONFLICT (organization_id, limit_id, subject, window_id) DO UPDATE SET settled = excluded.settled`
     await spend(490)
     expect(await watch().look()).toBe(0)
-    await changeLimit(sql, actor, organizationId, id, { cap: 600n, onStoreFailure: null })
+    await changeLimit(sql, actor, id, { cap: 600n, onStoreFailure: null })
     expect(await watch().look()).toBe(2)
-    await deleteLimit(sql, actor, organizationId, id)
+    await deleteLimit(sql, actor, id)
     await spend(600)
     expect(await watch().look()).toBe(0)
   }

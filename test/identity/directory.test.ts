@@ -68,7 +68,7 @@ async function createKey(expiresAt: Date | null = null) {
     limits: [],
   }
   const created = await createVirtualKey(sql, ACTOR, wanted)
-  if (created.kind !== "created") throw new Error(created.what)
+  if (created.kind !== "created") throw new Error(created.kind)
   return created
 }
 
@@ -221,7 +221,7 @@ describe("changes", () => {
       // Look-ups start at any moment around the change.
       const looking = both.flatMap((directory) => [directory.identify(secret), directory.poll()])
       const change = { cap, onStoreFailure: null }
-      const changing = changeLimit(sql, ACTOR, organizationId, created.row.id, change)
+      const changing = changeLimit(sql, ACTOR, created.row.id, change)
       const during = both.flatMap((directory) => [directory.poll(), directory.identify(secret)])
       await Promise.all([...looking, changing, ...during])
       await Promise.all(both.map((directory) => directory.poll()))

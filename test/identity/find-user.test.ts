@@ -4,8 +4,8 @@ import { defaultOrganization, firstRun, install } from "../../src/identity/first
 import { createVirtualKey, revokeVirtualKey } from "../../src/identity/key-registry.ts"
 import { createLimit } from "../../src/identity/limit-registry.ts"
 import { readVirtualKey, readVirtualKeyById } from "../../src/identity/read-virtual-key.ts"
-import { createUser } from "../../src/identity/registry.ts"
 import { secretDigest } from "../../src/identity/secret.ts"
+import { createUser } from "../../src/identity/user-registry.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { createDatabase } from "../support/real-postgres.ts"
@@ -24,9 +24,9 @@ beforeAll(async () => {
 afterAll(() => sql?.end())
 
 async function newUser(name: string, email: string): Promise<string> {
-  const made = await createUser(sql, ACTOR, { organizationId, name, email })
-  if (made.kind !== "created") throw new Error(made.kind)
-  return made.id
+  const made = await createUser(sql, ACTOR, { organizationId, kind: "person", name, email, projectIds: [] })
+  if (made.kind !== "done") throw new Error(made.kind)
+  return made.row.id
 }
 
 async function limit(scope: "organization" | "user", subject: string, cap: bigint): Promise<void> {

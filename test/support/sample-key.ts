@@ -9,6 +9,7 @@ export function sampleKey(given: Partial<VirtualKey> = {}): VirtualKey {
     organizationId: "org_1",
     projectId: "proj_1",
     userId: "",
+    tags: [],
     allowedModels: null,
     allowedEndpoints: null,
     ipAllow: null,
@@ -17,6 +18,8 @@ export function sampleKey(given: Partial<VirtualKey> = {}): VirtualKey {
     caps: NO_CAPS,
     expiresAtMs: null,
     revokedAtMs: null,
+    replacedAtMs: null,
+    disabled: null,
     limits: [],
     ...given,
   }

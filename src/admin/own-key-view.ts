@@ -1,0 +1,92 @@
+/** `GET /v1/key`: the virtual key that asks, what it may use, and where each limit on its calls stands. */
+import { createRoute, z } from "@hono/zod-openapi"
+import type { Limit } from "../identity/limit.ts"
+import { ApiError } from "../platform/error-table.ts"
+import { formatUsd, PICOS_PER_NANO } from "../pricing/money.ts"
+import { type LimitStanding, limitStandings } from "../reporting/limit-standings.ts"
+import type { AdminApp, AdminOptions } from "./admin-app.ts"
+import { answers } from "./answers.ts"
+import { holderOf } from "./own-key-routes.ts"
+
+const limitOutput = z.object({
+  id: z.string(),
+  scope: z.string().openapi({ description: "What the limit is on: several keys may share it." }),
+  kind: z.string(),
+  window: z.string(),
+  time_zone: z.string(),
+  cap: z.string(),
+  used: z
+    .string()
+    .nullable()
+    .openapi({ description: "null: a rate, or calls in flight, which the ledger does not count." }),
+  remaining: z.string().nullable(),
+  resets_at: z.string().nullable().openapi({ description: "null: the window does not end." }),
+})
+const keyOutput = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    organization_id: z.string(),
+    project_id: z.string(),
+    user_id: z.string().nullable(),
+    allowed_models: z.array(z.string()).nullable(),
+    allowed_endpoints: z.array(z.string()).nullable(),
+    expires_at: z.string().nullable(),
+    limits: z.array(limitOutput),
+  })
+  .openapi("PresentedKey")
+
+export function ownKeyView(app: AdminApp, options: AdminOptions): void {
+  const route = createRoute({
+    method: "get",
+    path: "/v1/key",
+    responses: answers(200, "Your key, and where its limits stand.", keyOutput),
+  })
+  app.openapi(route, async (context) => {
+    const { holder } = await holderOf(options, context)
+    if (holder.kind !== "key") {
+      const message = "You are logged in as a user, who may have several keys: they are at /v1/keys."
+      throw new ApiError("invalid_request", message)
+    }
+    const { id, name, organizationId, projectId, userId, allowedModels, allowedEndpoints, expiresAtMs, limits } =
+      holder.key
+    const standings = await limitStandings(options.sql, limits, options.clock.nowMs())
+    const body = {
+      id,
+      name,
+      organization_id: organizationId,
+      project_id: projectId,
+      user_id: userId === "" ? null : userId,
+      allowed_models: allowedModels === null ? null : [...allowedModels],
+      allowed_endpoints: allowedEndpoints === null ? null : [...allowedEndpoints],
+      expires_at: instant(expiresAtMs),
+      limits: standings.map(shownStanding),
+    }
+    return context.json(body, 200)
+  })
+}
+
+function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z.infer<typeof limitOutput> {
+  const { id, scope, kind, window, timeZone, cap } = limit
+  const amount = (value: bigint | null) => (value === null ? null : inUnit(kind, value))
+  return {
+    id,
+    scope,
+    kind,
+    window,
+    time_zone: timeZone,
+    cap: inUnit(kind, cap),
+    used: amount(used),
+    remaining: amount(remaining),
+    resets_at: instant(resetsAtMs),
+  }
+}
+
+/** Dollars of money, whole numbers of everything else. */
+function inUnit(kind: Limit["kind"], amount: bigint): string {
+  return kind === "usd" ? formatUsd(amount * PICOS_PER_NANO) : amount.toString()
+}
+
+function instant(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
+}
