@@ -1,29 +1,39 @@
 /** The command line: names the command, gives it the process, and turns what it returns into an exit code. */
 import cluster from "node:cluster"
-import { runConfigCheck } from "./cli/config-check.ts"
-import { HELP } from "./cli/help.ts"
-import { serve } from "./cli/serve.ts"
-import { runWorker } from "./cli/worker.ts"
+import { findCommand } from "./cli/commands.ts"
+import { helpText, listCommands } from "./cli/help.ts"
 import { version } from "./platform/version.ts"
 
 async function run(args: readonly string[]): Promise<number> {
-  const [command = "serve", ...rest] = args
-  const out = { stdout: process.stdout, stderr: process.stderr }
-  if (args.includes("--help") || args.includes("-h") || command === "help") {
-    process.stdout.write(HELP)
-    return 0
-  }
-  if (args.includes("--version") || args.includes("-v")) {
+  const [first = "serve", ...others] = args
+  if (["--version", "-v"].includes(first)) {
     process.stdout.write(`${version()}\n`)
     return 0
   }
+  if (["--help", "-h"].includes(first) || (first === "help" && others.length === 0)) {
+    process.stdout.write(helpText())
+    return 0
+  }
   // Not for a shell: what a supervisor starts.
-  if (command === "worker" && cluster.isWorker) return runWorker()
-  if (command === "serve" && rest.length === 0) return serve(process.env, process.cwd())
-  if (command === "config" && rest[0] === "check") return runConfigCheck(rest.slice(1), process.env, process.cwd(), out)
-  process.stderr.write(
-    `tallygate: there is no command \`${args.join(" ")}\`; \`tallygate --help\` lists those there are.\n`,
-  )
+  if (first === "worker" && cluster.isWorker) return (await import("./cli/worker.ts")).runWorker()
+  return dispatch(first === "help" ? [...others, "--help"] : [first, ...others])
+}
+
+async function dispatch(args: readonly string[]): Promise<number> {
+  const found = findCommand(args)
+  if (found.kind === "command") {
+    const runCommand = await found.command.load()
+    return runCommand(found.rest, process.env, process.cwd(), process)
+  }
+  if (found.kind === "group" && ["--help", "-h"].includes(args[1] ?? "")) {
+    process.stdout.write(listCommands(found.commands))
+    return 0
+  }
+  const there =
+    found.kind === "group"
+      ? `there are:\n\n${listCommands(found.commands)}`
+      : "`tallygate --help` lists those there are.\n"
+  process.stderr.write(`tallygate: there is no command \`${args.slice(0, 2).join(" ")}\`; ${there}`)
   return 2
 }
 

@@ -2,73 +2,45 @@
  * `tallygate config check`: what the configuration comes to once file, environment and defaults are put together, or
  * everything that is wrong with it. Credentials are never printed.
  */
-import { parseArgs } from "node:util"
 import type { Environment } from "../config/interpolate.ts"
-import { type Config, type ConfigProblem, formatProblem, loadConfig } from "../config/load.ts"
+import { listenersOf } from "../config/listeners.ts"
+import { type Config, type ConfigProblem, formatProblem, loadConfig, type ProviderConfig } from "../config/load.ts"
 import { redactConfig } from "../config/redact.ts"
+import { type CommandOutput, runCommand, toJson } from "./command.ts"
+import { alignColumns } from "./text-table.ts"
 
-/** Where a command prints; `process` itself fits. */
-export type CommandOutput = {
-  readonly stdout: { write(text: string): unknown }
-  readonly stderr: { write(text: string): unknown }
-}
+const SHAPE = {
+  name: "config check",
+  about: "Checks the configuration and prints what it comes to; credentials are hidden.",
+  options: {
+    file: {
+      type: "string",
+      value: "FILE",
+      text: "the file to check (default: TALLYGATE_CONFIG, else proxy.config.yaml)",
+    },
+  },
+  exits: "0 valid, 1 problems found",
+} as const
 
-const USAGE = `Usage: tallygate config check [--file FILE] [--json]
-
-Checks the configuration and prints what it comes to; credentials are hidden.
-
-  --file FILE  the file to check (default: TALLYGATE_CONFIG, else proxy.config.yaml)
-  --json       print the result as one JSON object
-  --help       print this text
-
-Exit code: 0 valid, 1 problems found, 2 wrong usage.
-`
-
-/** Runs the command with the arguments that follow `config check`; returns the exit code. */
-export function runConfigCheck(args: string[], env: Environment, cwd: string, out: CommandOutput): number {
-  const asked = readArguments(args)
-  if (asked.kind === "wrong") {
-    out.stderr.write(`tallygate config check: ${asked.reason}\n\n${USAGE}`)
-    return 2
-  }
-  if (asked.kind === "help") {
-    out.stdout.write(USAGE)
+/** Runs the command with the arguments that follow `config check`; resolves with the exit code. */
+export function runConfigCheck(
+  args: readonly string[],
+  env: Environment,
+  cwd: string,
+  out: CommandOutput,
+): Promise<number> {
+  return runCommand(SHAPE, args, out, ({ values, isJson }) => {
+    const result = loadConfig({ env, cwd, ...(values.file === undefined ? {} : { path: values.file }) })
+    if (result.kind === "invalid") {
+      if (isJson) out.stdout.write(toJson(result))
+      else out.stderr.write(describeProblems(result.problems))
+      return 1
+    }
+    const config = redactConfig(result.config)
+    if (isJson) out.stdout.write(toJson({ ...result, config }))
+    else out.stdout.write(describeConfig(config, result.path, result.notes))
     return 0
-  }
-  const result = loadConfig({ env, cwd, ...(asked.file === undefined ? {} : { path: asked.file }) })
-  if (result.kind === "invalid") {
-    if (asked.isJson) out.stdout.write(toJson(result))
-    else out.stderr.write(describeProblems(result.problems))
-    return 1
-  }
-  const config = redactConfig(result.config)
-  if (asked.isJson) out.stdout.write(toJson({ ...result, config }))
-  else out.stdout.write(describeConfig(config, result.path, result.notes))
-  return 0
-}
-
-type Arguments =
-  | { readonly kind: "check"; readonly file: string | undefined; readonly isJson: boolean }
-  | { readonly kind: "help" }
-  | { readonly kind: "wrong"; readonly reason: string }
-
-function readArguments(args: string[]): Arguments {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: { file: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" } },
-    })
-    if (values.help === true) return { kind: "help" }
-    if (values.file === "") return { kind: "wrong", reason: "--file needs the path of a file" }
-    return { kind: "check", file: values.file, isJson: values.json === true }
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    return { kind: "wrong", reason: error.message }
-  }
-}
-
-function toJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`
+  })
 }
 
 function describeProblems(problems: readonly ConfigProblem[]): string {
@@ -80,7 +52,10 @@ function describeConfig(config: Config, path: string | null, notes: readonly str
   const providers = Object.entries(config.providers)
   const facts = [
     ["file", path ?? "none; defaults and environment"],
-    ["listens on", `${config.listen.host}:${config.listen.port}${workersText(config.workers)}`],
+    ...listenersOf(config).map(({ name, at }, index) => [
+      index === 0 ? "listens on" : name,
+      `${at.tls === undefined ? "" : "https://"}${at.host}:${at.port}${index === 0 ? workersText(config.workers) : ""}`,
+    ]),
     ["data", config.data_dir],
     ["ledger", config.database_url ?? "embedded Postgres in the data folder"],
     ["limits", config.redis_url ?? "counted in the process"],
@@ -92,12 +67,7 @@ function describeConfig(config: Config, path: string | null, notes: readonly str
     [
       `Providers: ${providers.length === 0 ? "none" : ""}`.trim(),
       ...alignColumns(
-        providers.map(([name, { dialect, base_url, api_key }]) => [
-          name,
-          dialect,
-          base_url,
-          `key ${api_key ?? "none"}`,
-        ]),
+        providers.map(([name, provider]) => [name, provider.dialect, provider.base_url, credentialsText(provider)]),
       ),
     ],
     [
@@ -114,11 +84,12 @@ function describeConfig(config: Config, path: string | null, notes: readonly str
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`
 }
 
-function workersText(workers: number): string {
-  return workers === 1 ? "" : `, shared by ${workers} workers`
+function credentialsText({ api_key, accounts }: ProviderConfig): string {
+  const short = api_key === undefined && accounts.length > 0 ? [] : [`key ${api_key ?? "none"}`]
+  const listed = accounts.length === 0 ? [] : [`accounts ${accounts.map(({ name }) => name).join(" and ")}`]
+  return [...short, ...listed].join(", ")
 }
 
-function alignColumns(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
-  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd())
+function workersText(workers: number): string {
+  return workers === 1 ? "" : `, shared by ${workers} workers`
 }

@@ -1,13 +1,7 @@
-/** What `tallygate --help` prints. */
-export const HELP = `Tallygate, the OpenAI-compatible metering reverse proxy.
+/** What `tallygate --help` prints: every command of the table, and what the environment decides. */
+import { COMMANDS, type Command } from "./commands.ts"
 
-  tallygate [serve]        start the proxy (npm start)
-  tallygate config check   read the configuration and say what is in it, or what is wrong
-                           [--file F] [--json]
-  tallygate --version
-  tallygate --help
-
-Configuration: proxy.config.yaml in this folder, or the file that TALLYGATE_CONFIG names.
+const ENVIRONMENT = `Configuration: proxy.config.yaml in this folder, or the file that TALLYGATE_CONFIG names.
 The environment overrides it:
 
   PORT, HOST            where to listen (127.0.0.1:8787)
@@ -19,4 +13,27 @@ The environment overrides it:
   TALLYGATE_ADMIN_KEY   an admin key of your own, for automation
   OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, …
                         turn that provider on
+
+keys, users and usage ask a running Tallygate:
+
+  TALLYGATE_URL         where it listens (http://127.0.0.1:8787)
+  TALLYGATE_ADMIN_KEY   the admin key to ask with
 `
+
+/** The help of the whole command line. */
+export function helpText(): string {
+  return `Tallygate, the OpenAI-compatible metering reverse proxy.
+
+${listCommands(COMMANDS)}
+  tallygate COMMAND --help explains one; every command takes --json.
+  tallygate --version
+  tallygate alone is \`tallygate serve\` (npm start).
+
+${ENVIRONMENT}`
+}
+
+/** One line a command. */
+export function listCommands(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length))
+  return commands.map(({ name, summary }) => `  tallygate ${name.padEnd(width)}  ${summary}\n`).join("")
+}

@@ -21,31 +21,31 @@ afterEach(() => {
   folder.remove()
 })
 
-function check(args: string[], env: Record<string, string> = {}) {
+async function check(args: string[], env: Record<string, string> = {}) {
   const written = { stdout: "", stderr: "" }
   const sink = (name: "stdout" | "stderr") => ({
     write(text: string) {
       written[name] += text
     },
   })
-  const exitCode = runConfigCheck(args, env, folder.path, { stdout: sink("stdout"), stderr: sink("stderr") })
+  const exitCode = await runConfigCheck(args, env, folder.path, { stdout: sink("stdout"), stderr: sink("stderr") })
   return { exitCode, ...written }
 }
 
 describe("tallygate config check", () => {
   it.each([[["--nope"]], [["extra"]], [["--file"]], [["--file", ""]], [["--json=maybe"]]])(
     "answers %j with its usage and 2",
-    (args) => {
-      const { exitCode, stdout, stderr } = check(args)
+    async (args) => {
+      const { exitCode, stdout, stderr } = await check(args)
       expect(exitCode).toBe(2)
       expect(stdout).toBe("")
       expect(stderr).toContain("Usage: tallygate config check")
     },
   )
 
-  it("prints every problem, one line each, and answers 1", () => {
+  it("prints every problem, one line each, and answers 1", async () => {
     writeFileSync(join(folder.path, "proxy.config.yaml"), `sandbox: 3\nadmin_key: "${CANARY} x"\n`)
-    expect(check([])).toEqual({
+    expect(await check([])).toEqual({
       exitCode: 1,
       stdout: "",
       stderr: `proxy.config.yaml:1:10: sandbox: found 3, expected true, false or auto
@@ -55,8 +55,8 @@ proxy.config.yaml:2:12: admin_key: found ‹hidden›, expected a key without sp
     })
   })
 
-  it("gives problems to programs as JSON", () => {
-    const { exitCode, stdout, stderr } = check(["--json"], { PORT: "x" })
+  it("gives problems to programs as JSON", async () => {
+    const { exitCode, stdout, stderr } = await check(["--json"], { PORT: "x" })
     expect([exitCode, stderr]).toEqual([1, ""])
     expect(JSON.parse(stdout)).toEqual({
       kind: "invalid",
@@ -73,8 +73,8 @@ proxy.config.yaml:2:12: admin_key: found ‹hidden›, expected a key without sp
     })
   })
 
-  it("prints what a first run without a file comes to", () => {
-    expect(check([])).toEqual({
+  it("prints what a first run without a file comes to", async () => {
+    expect(await check([])).toEqual({
       exitCode: 0,
       stderr: "",
       stdout: `The configuration is valid.
@@ -96,9 +96,11 @@ Notes:
     })
   })
 
-  it("prints providers, models and stores without a secret", () => {
+  it("prints providers, models and stores without a secret", async () => {
     writeFileSync(join(folder.path, "other.yaml"), VALID)
-    const { exitCode, stdout } = check(["--file", "other.yaml"], { DATABASE_URL: `postgres://u:${CANARY}@db/ledger` })
+    const { exitCode, stdout } = await check(["--file", "other.yaml"], {
+      DATABASE_URL: `postgres://u:${CANARY}@db/ledger`,
+    })
     expect(exitCode).toBe(0)
     expect(stdout).not.toContain(CANARY)
     expect(stdout).toContain("ledger      postgres://u:‹hidden›@db/ledger\n")
@@ -112,19 +114,21 @@ Models, first match wins:
 `)
   })
 
-  it("says how many workers share the port, and refuses them without what they share", () => {
+  it("says how many workers share the port, and refuses them without what they share", async () => {
     const shared = { DATABASE_URL: "postgres://db/ledger", REDIS_URL: "redis://cache" }
-    expect(check([], { ...shared, WORKERS: "2" }).stdout).toContain("listens on  127.0.0.1:8787, shared by 2 workers\n")
-    const { exitCode, stderr } = check([], { WORKERS: "2" })
+    expect((await check([], { ...shared, WORKERS: "2" })).stdout).toContain(
+      "listens on  127.0.0.1:8787, shared by 2 workers\n",
+    )
+    const { exitCode, stderr } = await check([], { WORKERS: "2" })
     expect(exitCode).toBe(1)
     expect(stderr).toMatch(
       /^environment: WORKERS: found 2, expected 1, or REDIS_URL .*; and DATABASE_URL .*\n1 problem/,
     )
   })
 
-  it("gives the whole config to programs as JSON, without a secret", () => {
+  it("gives the whole config to programs as JSON, without a secret", async () => {
     writeFileSync(join(folder.path, "proxy.config.yaml"), VALID)
-    const { exitCode, stdout } = check(["--json"])
+    const { exitCode, stdout } = await check(["--json"])
     expect(exitCode).toBe(0)
     expect(stdout).not.toContain(CANARY)
     expect(JSON.parse(stdout)).toMatchObject({
@@ -134,8 +138,8 @@ Models, first match wins:
     })
   })
 
-  it("explains itself", () => {
-    const { exitCode, stdout } = check(["--help"])
+  it("explains itself", async () => {
+    const { exitCode, stdout } = await check(["--help"])
     expect(exitCode).toBe(0)
     expect(stdout).toContain("Exit code: 0 valid, 1 problems found, 2 wrong usage.")
   })

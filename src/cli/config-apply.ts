@@ -1,0 +1,131 @@
+/**
+ * `tallygate config apply`: brings the organizations, projects and limits of a running Tallygate to what the
+ * configuration declares, through its admin API. What is not declared stays as it is.
+ */
+import { z } from "zod"
+import type { DeclaredOrganization } from "../config/schema.ts"
+import { LIMIT_KINDS } from "../identity/limit.ts"
+import { AdminClient } from "./admin-client.ts"
+import { type Change, type Present, type PresentLimit, type PresentProject, planOf } from "./apply-plan.ts"
+import { type CommandRun, runCommand, toJson } from "./command.ts"
+import { readConfig } from "./read-config.ts"
+
+const SHAPE = {
+  name: "config apply",
+  about:
+    "Makes the organizations, projects and limits that the configuration declares, and changes those that differ, in the " +
+    "Tallygate at TALLYGATE_URL. What is not declared stays as it is.",
+  options: {
+    file: {
+      type: "string",
+      value: "FILE",
+      text: "the file to apply (default: TALLYGATE_CONFIG, else proxy.config.yaml)",
+    },
+    "dry-run": { type: "boolean", text: "show what would be done, and do nothing" },
+  },
+} as const
+
+const created = z.object({ id: z.string() })
+const organizationRow = created.extend({
+  external_id: z.string().nullable(),
+  name: z.string(),
+  time_zone: z.string(),
+})
+const projectRow = created.extend({
+  external_id: z.string().nullable(),
+  name: z.string(),
+  client: z.string(),
+  cost_center: z.string(),
+})
+const limitRow = created.extend({
+  kind: z.enum(LIMIT_KINDS),
+  window: z.string(),
+  cap: z.string(),
+  on_store_failure: z.string(),
+})
+
+/** Runs the command with the arguments that follow `config apply`; resolves with the exit code. */
+export const runConfigApply: CommandRun = (args, env, cwd, out) =>
+  runCommand(SHAPE, args, out, async ({ values, isJson }) => {
+    const { config } = readConfig(env, cwd, values.file)
+    const client = new AdminClient(env)
+    const isDryRun = values["dry-run"] === true
+    const changes: Change[] = []
+    const rows = await client.askAll(organizationRow, "/admin/v1/organizations", {})
+    for (const declared of config.organizations) {
+      const row = rows.find(({ external_id: id }) => id === declared.id) ?? null
+      const present = await presentOf(client, declared, row)
+      const plan = planOf(declared, present)
+      if (!isDryRun) await carryOut(client, plan, present)
+      changes.push(...plan)
+    }
+    if (isJson) out.stdout.write(toJson({ kind: isDryRun ? "planned" : "applied", changes }))
+    else out.stdout.write(described(changes, isDryRun))
+    return 0
+  })
+
+async function presentOf(
+  client: AdminClient,
+  declared: DeclaredOrganization,
+  organization: z.infer<typeof organizationRow> | null,
+): Promise<Present> {
+  if (organization === null) return { organization, organizationLimits: [], projects: new Map() }
+  const { id } = organization
+  const rows = await client.askAll(projectRow, "/admin/v1/projects", { organization_id: id })
+  const projects = new Map<string, PresentProject>()
+  for (const project of declared.projects) {
+    const row = rows.find(({ external_id }) => external_id === project.id)
+    if (row !== undefined) projects.set(project.id, { ...row, limits: await limitsOf(client, { project_id: row.id }) })
+  }
+  return { organization, organizationLimits: await limitsOf(client, { organization_id: id }), projects }
+}
+
+function limitsOf(client: AdminClient, scope: Readonly<Record<string, string>>): Promise<readonly PresentLimit[]> {
+  return client.askAll(limitRow, "/admin/v1/limits", scope)
+}
+
+/** Things are made before what stands on them, so their ids are known by then. */
+async function carryOut(client: AdminClient, plan: readonly Change[], present: Present): Promise<void> {
+  let organizationId = present.organization?.id ?? ""
+  const projectIds = new Map([...present.projects].map(([externalId, { id }]) => [externalId, id]))
+  for (const change of plan) {
+    const [ofOrganization, ofProject] = change.of
+    const members = Object.fromEntries(change.members.map(({ name, to }) => [name, to]))
+    if (change.what === "limit") {
+      const projectId = ofProject === undefined ? undefined : projectIds.get(ofProject)
+      const scope = projectId === undefined ? { organization_id: organizationId } : { project_id: projectId }
+      await sendLimit(client, change, members, scope)
+    } else if (change.act === "change") {
+      await client.ask(created, "PATCH", `/admin/v1/${change.what}s/${change.id}`, members)
+    } else if (ofProject === undefined) {
+      const body = { ...members, external_id: ofOrganization }
+      organizationId = (await client.ask(created, "POST", "/admin/v1/organizations", body)).id
+    } else {
+      const body = { ...members, external_id: ofProject, organization_id: organizationId }
+      projectIds.set(ofProject, (await client.ask(created, "POST", "/admin/v1/projects", body)).id)
+    }
+  }
+}
+
+async function sendLimit(
+  client: AdminClient,
+  { act, id }: Change,
+  { kind, window, ...members }: Readonly<Record<string, string>>,
+  scope: object,
+): Promise<void> {
+  if (act === "change") await client.ask(created, "PATCH", `/admin/v1/limits/${id}`, members)
+  else await client.ask(created, "POST", "/admin/v1/limits", { scope, kind, window, ...members })
+}
+
+function described(changes: readonly Change[], isDryRun: boolean): string {
+  const lines = changes.map(({ act, what, of, members }) => {
+    const told = members.flatMap(({ name, from, to }) => {
+      if (from === to) return [`${name} ${to}`]
+      return [from === null ? `${name}: ${to}` : `${name}: ${from} -> ${to}`]
+    })
+    return `${act === "create" ? "+" : "~"} ${what} ${of.join("/")}  ${told.join(", ")}\n`
+  })
+  const count = changes.length === 1 ? "1 change" : `${changes.length} changes`
+  if (changes.length === 0) return "Everything that is declared is there as it is declared.\n"
+  return `${lines.join("")}${count} ${isDryRun ? "to be made" : "made"}.\n`
+}

@@ -1,0 +1,245 @@
+/** `tallygate keys`, `users` and `usage` against a running Tallygate: what they do there, and what they say when they cannot. */
+import { createServer, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { freePort } from "../../src/app/free-port.ts"
+import { openPostgres } from "../../src/platform/postgres.ts"
+import { type FakeUpstream, startFakeUpstream } from "../support/fake-upstream.ts"
+import { ADMIN_KEY, openAiConfig, startTestApp, type TestApp } from "../support/test-app.ts"
+import { type Ran, tallygate } from "./run-command.ts"
+
+let upstream: FakeUpstream
+let app: TestApp
+
+beforeAll(async () => {
+  upstream = await startFakeUpstream()
+  app = await startTestApp(openAiConfig(upstream.baseUrl))
+})
+afterAll(async () => {
+  await app?.close()
+  await upstream?.stop()
+})
+
+function ask(words: string[], env: Record<string, string | undefined> = {}): Promise<Ran> {
+  return tallygate(words, { env: { TALLYGATE_URL: app.url, TALLYGATE_ADMIN_KEY: ADMIN_KEY, ...env } })
+}
+
+async function askJson(words: string[]) {
+  const { exitCode, stdout, stderr } = await ask([...words, "--json"])
+  expect([exitCode, stderr], words.join(" ") + stdout).toEqual([0, ""])
+  return JSON.parse(stdout)
+}
+
+async function call(key: string, model = "fast"): Promise<number> {
+  const response = await fetch(`${app.url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}` },
+    body: JSON.stringify({ model, messages: [{ role: "user", content: "count me" }] }),
+  })
+  await response.text()
+  return response.status
+}
+
+describe("a Tallygate that cannot be asked", () => {
+  test.each([
+    ["no admin key", { TALLYGATE_ADMIN_KEY: "" }, "TALLYGATE_ADMIN_KEY is not set. Put an admin key there"],
+    ["a key with a line break", { TALLYGATE_ADMIN_KEY: "can\nary" }, "holds a space or a line break"],
+    [
+      "a key that is not one",
+      { TALLYGATE_ADMIN_KEY: "canary-key-0123456789" },
+      "TALLYGATE_ADMIN_KEY is refused: This admin key",
+    ],
+    [
+      "no address",
+      { TALLYGATE_URL: "localhost:8787" },
+      "TALLYGATE_URL must be an address such as http://127.0.0.1:8787",
+    ],
+    ["an address with a password", { TALLYGATE_URL: "http://u:canary@h" }, "without user and query"],
+  ])("%s is told with the next step", async (_, env, reason) => {
+    const { exitCode, stdout, stderr } = await ask(["keys", "list"], env)
+    expect([exitCode, stdout]).toEqual([1, ""])
+    expect(stderr).toContain(reason)
+    expect(stderr).not.toContain("canary")
+  })
+
+  test("nothing that listens is told with how to start it", async () => {
+    const { exitCode, stderr } = await ask(["users", "list"], { TALLYGATE_URL: `http://127.0.0.1:${await freePort()}` })
+    expect(exitCode).toBe(1)
+    expect(stderr).toMatch(
+      /nothing answers at http:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\)\. Start Tallygate with `tallygate serve`/,
+    )
+  })
+
+  test("something else that listens there is not taken for one, and is not followed elsewhere with the key", async () => {
+    const seen: string[] = []
+    const other: Server = createServer(({ url = "" }, response) => {
+      seen.push(url)
+      if (url.includes("/users")) response.writeHead(307, { location: "/elsewhere" }).end()
+      else response.writeHead(url.includes("/keys") ? 200 : 502).end("<html>")
+    })
+    await new Promise<void>((resolve) => void other.listen(0, "127.0.0.1", resolve))
+    const TALLYGATE_URL = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+    try {
+      expect((await ask(["keys", "list"], { TALLYGATE_URL })).stderr).toContain("is it a Tallygate?")
+      expect((await ask(["usage"], { TALLYGATE_URL })).stderr).toContain("answers 502; is it a Tallygate?")
+      expect((await ask(["users", "list"], { TALLYGATE_URL })).exitCode).toBe(1)
+      expect(seen).not.toContain("/elsewhere")
+    } finally {
+      other.close()
+    }
+  })
+
+  test("what the admin API refuses is told in its own words, as JSON to programs", async () => {
+    const { exitCode, stdout } = await ask(["keys", "revoke", "key_nowhere", "--json"])
+    expect([exitCode, JSON.parse(stdout)]).toEqual([1, { kind: "failed", reason: "There is no key `key_nowhere`." }])
+    const wrong = await ask(["keys", "create", "x", "--limit", "usd:month:0.0000000001"])
+    expect([wrong.exitCode, wrong.stdout]).toEqual([1, ""])
+    expect(wrong.stderr).toContain("limits.0.cap: must have at most 9 decimals")
+  })
+})
+
+describe("tallygate keys", () => {
+  test.each([["usd:month"], ["usd:month:-1"], ["usd=month=1"], ["usd:month:1e3"]])(
+    "a limit %s is wrong usage",
+    async (limit) => {
+      const { exitCode, stderr } = await ask(["keys", "create", "x", "--limit", limit])
+      expect(exitCode).toBe(2)
+      expect(stderr).toContain("--limit takes KIND:WINDOW:CAP such as usd:month:200.00")
+    },
+  )
+
+  test("a key is made with what was said of it, works, and its secret is shown that once", async () => {
+    const { body: user } = await app.admin("POST", "/admin/v1/users", { name: "Ada" })
+    const words = ["keys", "create", "search team", "--user", user.id, "--model", "fast", "--model", "gpt-*"]
+    words.push("--limit", "usd:month:200.10", "--limit", "requests:minute:600", "--tag", "eu", "--ip", "127.0.0.0/8")
+    words.push("--max-cost", "0.50", "--endpoint", "chat.completions", "--expires", "2099-01-01")
+    const made = await askJson(words)
+    expect(made).toMatchObject({
+      name: "search team",
+      user_id: user.id,
+      allowed_models: ["fast", "gpt-*"],
+      allowed_endpoints: ["chat.completions"],
+      ip_allow: ["127.0.0.0/8"],
+      tags: ["eu"],
+      max_cost_usd: "0.5",
+      expires_at: "2099-01-01T00:00:00.000Z",
+      limits: [
+        { kind: "usd", window: "month", cap: "200.1" },
+        { kind: "requests", window: "minute", cap: "600" },
+      ],
+    })
+    expect(await call(made.key)).toBe(200)
+    expect(await call(made.key, "o3")).toBe(403)
+    const listed = await ask(["keys", "list", "--user", user.id])
+    expect(listed.stdout).toContain(made.id)
+    expect(listed.stdout).toContain("until 2099-01-01T00:00:00.000Z  usd:month:200.1 requests:minute:600")
+    expect(listed.stdout).not.toContain(made.key)
+    expect((await askJson(["keys", "list"])).data.length).toBeGreaterThanOrEqual(1)
+    expect((await ask(["keys", "list", "--user", "user_none"])).stdout).toBe("There is no key.\n")
+  })
+
+  test("the lines to paste are printed with the key", async () => {
+    const { exitCode, stdout } = await ask(["keys", "create", "pasted"])
+    expect(exitCode).toBe(0)
+    const [, key = ""] = /^Virtual key {3}(\S+)$/m.exec(stdout) ?? []
+    expect(stdout).toContain(`export OPENAI_BASE_URL=${app.url}/v1 OPENAI_API_KEY=${key}\n`)
+    expect(await call(key)).toBe(200)
+  })
+
+  test("a rotated key works by its new secret, and by the old one for as long as was said", async () => {
+    const { id, key: first } = await app.createKey()
+    const atOnce = await ask(["keys", "rotate", id])
+    const [, second = ""] = /^Virtual key {3}(\S+)$/m.exec(atOnce.stdout) ?? []
+    expect(atOnce.stdout).toMatch(/\nThe old secret is refused from now on\.\n$/)
+    expect([await call(first), await call(second)]).toEqual([401, 200])
+    const later = await ask(["keys", "rotate", id, "--overlap", "1h"])
+    const [, third = ""] = /^Virtual key {3}(\S+)$/m.exec(later.stdout) ?? []
+    expect(later.stdout).toMatch(/\nThe old secret works until \d{4}-\S+Z\.\n$/)
+    expect([await call(second), await call(third)]).toEqual([200, 200])
+    const { exitCode, stderr } = await ask(["keys", "rotate", id, "--overlap", "3 days"])
+    expect(exitCode).toBe(2)
+    expect(stderr).toContain("--overlap takes a time span such as 30m, 12h, 7d or 4w")
+  })
+
+  test("a revoked key is refused, and is listed as revoked", async () => {
+    const { id, key } = await app.createKey({ name: "leaked" })
+    expect(await ask(["keys", "revoke", id])).toMatchObject({ exitCode: 0, stdout: `Key ${id} (leaked) is revoked.\n` })
+    expect(await call(key)).toBe(401)
+    const { data } = await askJson(["keys", "list"])
+    expect(data.find((one: { id: string }) => one.id === id).revoked_at).toEqual(expect.any(String))
+    expect((await ask(["keys", "list"])).stdout).toMatch(new RegExp(`${id} +leaked .* revoked `))
+  })
+})
+
+describe("tallygate users", () => {
+  test("a user is made, disabled, which stops the user's keys, and enabled again", async () => {
+    const made = await askJson(["users", "create", "Jo", "--email", "jo@example.com", "--external-id", "hr-7"])
+    expect(made).toMatchObject({ name: "Jo", email: "jo@example.com", external_id: "hr-7", disabled_at: null })
+    const { key } = await app.createKey({ user_id: made.id })
+    expect(await call(key)).toBe(200)
+    expect((await ask(["users", "disable", made.id])).stdout).toBe(`User ${made.id} (Jo) is disabled.\n`)
+    expect(await call(key)).toBe(401)
+    expect((await ask(["users", "list"])).stdout).toMatch(
+      new RegExp(`${made.id} +Jo +jo@example\\.com +hr-7 +disabled since`),
+    )
+    expect((await ask(["users", "enable", made.id])).stdout).toBe(`User ${made.id} (Jo) is enabled.\n`)
+    expect(await call(key)).toBe(200)
+    const again = await ask(["users", "create", "Jo", "--email", "jo@example.com"])
+    expect(again.exitCode).toBe(1)
+    expect(again.stderr).toContain("already")
+  })
+
+  test("a list of more than a page is whole", async () => {
+    const { length: before } = (await askJson(["users", "list"])).data
+    const sql = openPostgres(app.databaseUrl, { max: 1, applicationName: "test" })
+    await sql`
+      INSERT INTO users (id, organization_id, name)
+      SELECT 'user_many_' || n, (SELECT id FROM organizations), 'one of many' FROM generate_series(1, 1001) AS n`
+    await sql.end()
+    expect((await askJson(["users", "list"])).data).toHaveLength(before + 1_001)
+  })
+})
+
+describe("tallygate usage", () => {
+  test.each([
+    [["--since", "yesterday"], "--since takes a time span such as 12h, 7d or 4w, a date"],
+    [["--until", "2026-02-30"], "--until takes a date such as 2026-03-13"],
+    [["--json", "--csv"], "--json and --csv exclude one another"],
+  ])("%j is wrong usage", async (words, reason) => {
+    const { exitCode, stderr } = await ask(["usage", ...words])
+    expect(exitCode).toBe(2)
+    expect(stderr).toContain(reason)
+  })
+
+  test("rows and totals are the ledger's, as a table, JSON and CSV", async () => {
+    const before = Number((await askJson(["usage"])).totals.records)
+    const { key, id } = await app.createKey({ name: "counted" })
+    for (const model of ["fast", "fast", "gpt-4o"]) expect(await call(key, model)).toBe(200)
+    await app.records(before + 3)
+    const found = await askJson(["usage", "--by", "key,model", "--since", "7d"])
+    const own = found.data.filter((row: { key: string }) => row.key === id)
+    expect(own).toHaveLength(2)
+    const ledger = (await app.admin("GET", "/admin/v1/usage/summary?group_by=key,model")).body
+    expect(found.totals).toEqual(ledger.totals)
+
+    const [head, ...rows] = (await ask(["usage", "--by", "key,model", "--csv"])).stdout.trim().split("\r\n")
+    expect(head).toMatch(/^key,model,records,/)
+    expect(head?.split(",").toSorted()).toEqual(["key", "model", ...Object.keys(found.totals)].toSorted())
+    const fast = own.find((row: { records: string }) => row.records === "2")
+    expect(rows).toContainEqual(expect.stringMatching(new RegExp(`^${id},${fast.model},2,.*${fast.cost_usd}`)))
+
+    const table = (await ask(["usage", "--by", "key,model"])).stdout.trimEnd().split("\n")
+    expect(table[0]).toMatch(/^\S+Z until \S+Z$/)
+    expect(table[1]).toMatch(
+      /^ {2}key +model +calls +unpriced +input +cache read +cache 5m +cache 1h +output +cost in USD$/,
+    )
+    expect(table.at(-1)).toMatch(new RegExp(`^ {2}total .* ${String(ledger.totals.cost_usd).replace(".", "\\.")}$`))
+    expect((await ask(["usage", "--csv"])).stdout.trim().split("\r\n")).toHaveLength(2)
+  })
+
+  test("a dimension that there is not is refused by the admin API with those that there are", async () => {
+    const { exitCode, stderr } = await ask(["usage", "--by", "colour"])
+    expect(exitCode).toBe(1)
+    expect(stderr).toContain("model")
+  })
+})

@@ -1,0 +1,128 @@
+/**
+ * Every command line of docs/cli.md, as it stands there, against a running Tallygate and an installation of its own. What
+ * a reader puts in (ids, an address of a Postgres, a folder of recordings) is all that is put in here.
+ */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import path from "node:path"
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
+import { COMMANDS } from "../../src/cli/commands.ts"
+import { newEncryptionKey } from "../../src/platform/secret-box.ts"
+import { createDatabase } from "../support/real-postgres.ts"
+import { PROJECT, run } from "../support/tallygate-process.ts"
+import { ADMIN_KEY, startTestApp, type TestApp } from "../support/test-app.ts"
+import { tallygate } from "./run-command.ts"
+
+type Line = { readonly text: string; readonly words: readonly string[]; readonly exitCode: number }
+
+const page = readFileSync(path.join(PROJECT, "docs/cli.md"), "utf8")
+const lines = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = ""]) =>
+  block.trim().split("\n").map(readLine),
+)
+
+let app: TestApp
+let folder: string
+let ids: Record<string, string>
+
+beforeAll(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), "tallygate-cli-page-"))
+  cpSync(path.join(PROJECT, "test/fixtures/verify/agreeing"), path.join(folder, "recorded"), { recursive: true })
+  app = await startTestApp("sandbox: true")
+  const project = (await app.admin("POST", "/admin/v1/projects", { name: "search" })).body.id
+  ids = { "key_…": (await app.createKey()).id, "user_…": "", "proj_…": project }
+  ids["user_…"] = (await app.admin("POST", "/admin/v1/users", { name: "Ada" })).body.id
+})
+afterAll(async () => {
+  await app?.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** Words as a shell reads them, as far as the page needs one: double quotes, and a comment at the end. */
+function readLine(text: string): Line {
+  const [command = "", comment = ""] = text.split(/ +# /)
+  const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "")
+  return { text, words, exitCode: Number(/^exit code (\d)/.exec(comment)?.[1] ?? 0) }
+}
+
+/** What a reader puts in the place of the page's. */
+async function filledIn(word: string): Promise<string> {
+  if (word === "postgres://…") return createDatabase(inject("postgresUrl"))
+  if (word === "…") return newEncryptionKey()
+  return ids[word] ?? word
+}
+
+/** What is moved is the embedded database: it is there, and the reader has given no other one. */
+async function makeEmbedded(env: Record<string, string | undefined>): Promise<void> {
+  env.DATABASE_URL = undefined
+  expect((await tallygate(["migrate"], { env, cwd: folder })).exitCode).toBe(0)
+}
+
+test("there are lines, and every command has one", () => {
+  for (const { name } of COMMANDS) {
+    expect(
+      lines.some(({ text }) => `${text} `.includes(`tallygate ${name} `)),
+      name,
+    ).toBe(true)
+  }
+})
+
+/** Two starts of the embedded database on a busy machine. */
+const MOVE_MS_MAX = 120_000
+
+describe("each line does what the page says", () => {
+  const isOfMain = ({ words }: Line) => words.includes("serve") || words.includes("help")
+  const doesIt = async (line: Line) => {
+    const words = await Promise.all(line.words.map(filledIn))
+    const env: Record<string, string | undefined> = {
+      DATABASE_URL: app.databaseUrl,
+      TALLYGATE_URL: app.url,
+      TALLYGATE_ADMIN_KEY: ADMIN_KEY,
+      PORT: "0",
+    }
+    const at = words.indexOf("tallygate")
+    for (const assignment of words.slice(0, at)) {
+      const equals = assignment.indexOf("=")
+      env[assignment.slice(0, equals)] = await filledIn(assignment.slice(equals + 1))
+    }
+    if (words.includes("move")) await makeEmbedded(env)
+    const { exitCode, stdout, stderr } = await tallygate(words.slice(at + 1), { env, cwd: folder })
+    expect(exitCode, stdout + stderr).toBe(line.exitCode)
+    expect(stdout + stderr).not.toBe("")
+    if (words.includes("--json")) expect(() => JSON.parse(stdout)).not.toThrow()
+  }
+  test.each(lines.filter((line) => !isOfMain(line)))("$text", doesIt, MOVE_MS_MAX)
+
+  test.each(lines.filter(({ words }) => words.includes("help")))("$text", async ({ words }) => {
+    const { code, output } = await run([process.execPath, "src/main.ts", ...words.slice(1)])
+    expect(code).toBe(0)
+    expect(output).toContain(`tallygate ${words.slice(2).join(" ")}`)
+  })
+
+  test("serve tells of its start as JSON, and ends well on SIGTERM", async () => {
+    expect(lines.some(({ text }) => text === "tallygate serve --json")).toBe(true)
+    const env = {
+      PATH: process.env.PATH ?? "",
+      PORT: "0",
+      TALLYGATE_DATA: path.join(folder, "served"),
+      DATABASE_URL: await createDatabase(inject("postgresUrl")),
+    }
+    const child = spawn(process.execPath, [path.join(PROJECT, "src/main.ts"), "serve", "--json"], { cwd: folder, env })
+    const exited = once(child, "exit")
+    let [told, said] = ["", ""]
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text
+    })
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      told += text
+      if (told.endsWith("}\n")) child.kill("SIGTERM")
+    })
+    expect(await exited, said).toEqual([0, null])
+    expect(JSON.parse(told)).toMatchObject({
+      kind: "listening",
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      first_run: { virtual_key: expect.stringMatching(/^tg_/), admin_key: expect.any(String) },
+    })
+  })
+})
