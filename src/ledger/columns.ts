@@ -105,6 +105,7 @@ export const ROLLUP_KEY: Readonly<Record<string, string>> = {
   outcome: "outcome",
   stream: "stream",
   usage_source: "usage_source",
+  price_row: "price_row",
 }
 
 /** The rollup's sums: each column and the aggregate that makes it of the records of one key. */
@@ -137,8 +138,17 @@ export const HISTOGRAM_BOUNDS_MS: readonly number[] = [
   120_000, 300_000, 600_000,
 ]
 
+/** A histogram's bins, numbered as the elements of its array are: from 1. */
+export const HISTOGRAM_BINS: readonly number[] = [0, ...HISTOGRAM_BOUNDS_MS].map((_, index) => index + 1)
+
 /** Histogram columns of the rollup and the record's column that each counts; null values are not counted. */
 export const ROLLUP_HISTOGRAMS: Readonly<Record<string, keyof UsageRecord>> = {
   duration_histogram: "duration_ms",
   ttft_histogram: "ttft_ms",
+}
+
+/** SQL that counts the values of a column in each bin of its histogram, first bin first. */
+export function histogramCounts(column: string): string[] {
+  const bounds = `ARRAY[${HISTOGRAM_BOUNDS_MS.join(",")}]::bigint[]`
+  return HISTOGRAM_BINS.map((bin) => `count(*) FILTER (WHERE width_bucket(${column}, ${bounds}) = ${bin - 1})`)
 }

@@ -82,6 +82,14 @@ export async function ensureMonths(sql: Sql, months: readonly Month[]): Promise<
   })
 }
 
+/** Partitions that a record of this month or the next one would miss at `nowMs`. */
+export async function missingPartitions(sql: Sql, nowMs: number): Promise<string[]> {
+  const thisMonth = monthOf(nowMs)
+  const nextMonth = thisMonth === null ? null : monthOf(Date.parse(thisMonth.to))
+  const months = [thisMonth, nextMonth].filter((month) => month !== null)
+  return (await missingMonths(sql, months)).map(({ table }) => table)
+}
+
 async function missingMonths(sql: Pick<Sql, "unsafe">, months: readonly Month[]): Promise<Month[]> {
   const rows = await sql.unsafe<{ name: string }[]>(
     `SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid

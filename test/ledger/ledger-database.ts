@@ -1,16 +1,14 @@
 /** An empty ledger for tests: on the run's Postgres server, or on the embedded one. */
-import { readFile } from "node:fs/promises"
 import path from "node:path"
+import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 
 export const MIGRATIONS = path.join(import.meta.dirname, "../../migrations")
 
-/** Opens the database at this url and makes the ledger's tables in it. */
+/** Opens the database at this url and makes its tables. */
 export async function openLedger(url: string): Promise<Sql> {
   const sql = openPostgres(url, { max: 3, applicationName: "test" })
-  for (const name of ["0002_ledger.sql", "0005_proxy_instances.sql"]) {
-    await sql.unsafe(await readFile(path.join(MIGRATIONS, name), "utf8"))
-  }
+  await migrate(sql, MIGRATIONS, { codeVersion: "test" })
   return sql
 }
 

@@ -1,5 +1,10 @@
-/** Once for the whole run: one real Postgres server; each test file makes databases of its own on it. Redis is brought. */
+/**
+ * Once for the whole run: one real Postgres server; each test file makes databases of its own on it. The other programs
+ * that tests start are brought.
+ */
 import type { TestProject } from "vitest/node"
+import { findNginxBinary } from "./nginx-binary.ts"
+import { findPrometheusBinaries } from "./prometheus-binaries.ts"
 import { startRealPostgres } from "./real-postgres.ts"
 import { findRedisBinary } from "./redis-binaries.ts"
 
@@ -13,6 +18,8 @@ declare module "vitest" {
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   // Before test files start servers of their own, two at once: apt-get lets only one in.
   findRedisBinary()
+  findPrometheusBinaries()
+  findNginxBinary()
   const server = await startRealPostgres()
   project.provide("postgresUrl", server.url)
   return () => server.stop()

@@ -52,6 +52,11 @@ export class ProxyFleet {
     this.#ports = parts.ports
   }
 
+  /** What every process of it runs with, for commands beside them. */
+  get env(): Readonly<Record<string, string>> {
+    return this.#env
+  }
+
   url(place: number): string {
     return `http://127.0.0.1:${this.#ports[place]}`
   }

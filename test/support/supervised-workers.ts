@@ -7,20 +7,29 @@ import { existsSync } from "node:fs"
 import { createServer, type ServerResponse } from "node:http"
 import { setTimeout as wait } from "node:timers/promises"
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
+import { ConfigReload } from "../../src/app/reload.ts"
 import { type Start, serveLinked, type WorkerLink } from "../../src/app/worker-link.ts"
 import { askedToEnd } from "../../src/cli/signals.ts"
 import { superviseWorkers } from "../../src/cli/supervise-workers.ts"
-import { formatProblem, loadConfig } from "../../src/config/load.ts"
+import { configPath, formatProblem, loadConfig } from "../../src/config/load.ts"
 
 /** While this file exists no worker can start. */
 const OBSTACLE = process.env.TEST_OBSTACLE ?? ""
 
+/** A configuration with this value is taken by the first worker and by no other. */
+const HARD_TO_TAKE = 11_111
+
 async function supervise(): Promise<number> {
-  const loaded = loadConfig({ env: process.env, cwd: process.env.TALLYGATE_DATA ?? "" })
+  const place = { env: process.env, cwd: process.env.TALLYGATE_DATA ?? "" }
+  const loaded = loadConfig(place)
   if (loaded.kind === "invalid") throw new Error(loaded.problems.map(formatProblem).join("\n"))
+  const reload = new ConfigReload({ file: configPath(place), load: () => loadConfig(place), running: loaded.config })
+  process.on("SIGHUP", () => reload.ask("SIGHUP"))
+  await reload.start()
   return superviseWorkers(
     loaded.config,
     {
+      reload,
       asked: askedToEnd(),
       onListening: ({ url }) => void process.stdout.write(`listens on ${url}\n`),
       onRefused: (message) => void process.stderr.write(`did not start: ${message}\n`),
@@ -34,6 +43,14 @@ async function work(link: WorkerLink, { config }: Start, end: Promise<string>): 
     link.notStarted("an obstacle is in the way")
     return 1
   }
+  let [taken, configState] = [config, ""]
+  const reconfigure = async (next: Start["config"]) => {
+    if (next.body_bytes_max === HARD_TO_TAKE && cluster.worker?.id === 2) throw new Error("worker 2 cannot take it")
+    taken = next
+  }
+  const tellConfig = (state: string) => {
+    configState = state
+  }
   const registry = new Registry()
   const figures = countedIn(registry)
   let exitCode = 0
@@ -43,6 +60,7 @@ async function work(link: WorkerLink, { config }: Start, end: Promise<string>): 
       figures.count()
       response.end(String(process.pid))
     },
+    "/config": (response) => response.end(`${taken.body_bytes_max} ${configState}`),
     "/slow": (response) => wait(800).then(() => response.end("done")),
     "/metrics": (response) => link.metricsPage().then((page) => response.end(page)),
     "/end-uncleanly": (response) => {
@@ -64,9 +82,10 @@ async function work(link: WorkerLink, { config }: Start, end: Promise<string>): 
     link.notStarted(failure)
     return 1
   }
+  const addresses = { url: `http://${host}:${port}`, adminUrl: null, metricsUrl: null }
   link.listening(
-    { url: `http://${host}:${port}`, version: "0", firstRun: { kind: "done before" } },
-    registry,
+    { ...addresses, version: "0", firstRun: { kind: "done before" } },
+    { registry, reconfigure, tellConfig },
     (fault) => {
       throw fault
     },

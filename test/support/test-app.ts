@@ -81,7 +81,7 @@ export async function startTestApp(
   const logged: string[] = []
   const log = pino({ level: "trace" }, { write: (line: string) => void logged.push(line) })
   const app = await startApp({ config: loaded.config, version: "0.0.0-test", log })
-  const admin = adminClient(app.url)
+  const admin = adminClient(app.adminUrl ?? app.url)
   return {
     app,
     url: app.url,
