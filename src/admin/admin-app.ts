@@ -25,6 +25,7 @@ import { keyRoutes } from "./key-routes.ts"
 import { limitRoutes } from "./limit-routes.ts"
 import { memberRoutes } from "./member-routes.ts"
 import { oidcRoutes } from "./oidc-routes.ts"
+import { openAiUsageRoutes } from "./openai-usage-routes.ts"
 import { describeApi } from "./openapi.ts"
 import { operationRoutes, type Readiness } from "./operation-routes.ts"
 import { organizationRoutes } from "./organization-routes.ts"
@@ -106,6 +107,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   providerRoutes(app, options)
   usageRoutes(app, options)
   ownUsageRoutes(app, options)
+  openAiUsageRoutes(app, options)
   describeApi(app, options.version)
   docsRoutes(app, options.version)
   dashboardRoutes(app)

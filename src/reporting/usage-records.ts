@@ -1,54 +1,135 @@
-/** Single usage records: one by its request id, or a page of the newest. */
-import type { Sql } from "../platform/postgres.ts"
+/** Single usage records: one by its id, or a page of them in the order of time, found through the primary key. */
+import type { Sql, Transaction } from "../platform/postgres.ts"
+import { filterConditions, scopeConditions } from "./conditions.ts"
+import { askedOrganizations } from "./organizations.ts"
+import type { RecordsQuestion } from "./question.ts"
+import { type Refused, refused } from "./refused.ts"
+import type { Scope } from "./scope.ts"
+import { inSnapshot } from "./snapshot.ts"
+import { SqlText } from "./sql-text.ts"
+import type { TimeRange } from "./time-range.ts"
+import { rangeOf } from "./usage-report.ts"
 
-/** A record as JSON, column by column; money as decimal strings, so that no reader rounds it. */
-export type ShownRecord = Readonly<Record<string, unknown>> & { readonly id: string }
+/**
+ * A record as JSON, column by column, with the present names of what its ids stand for and whom its project's cost goes
+ * to. Money as decimal strings, so that no reader rounds it.
+ */
+export type ShownRecord = Readonly<Record<string, unknown>> & { readonly id: string; readonly time: string }
 
-export type RecordsQuestion = {
-  readonly organizationId: string
+export type RecordsPage = {
+  readonly kind: "page"
+  readonly asOfMs: number
+  readonly timeZone: string
   readonly fromMs: number
   readonly toMs: number
-  readonly keyId: string | null
-  readonly model: string | null
-  /** Id of the last record of the page before; null for the first page. */
-  readonly after: string | null
-  readonly max: number
+  readonly records: readonly ShownRecord[]
+  /** What to ask for as `after`; null on the last page. */
+  readonly next: string | null
 }
 
-const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i
+/** Where a page begins: behind this record. */
+type Place = { readonly time: string; readonly id: string }
 
-/** The record with this id; null where there is none (yet: records arrive a fraction of a second after the answer). */
-export async function usageRecord(sql: Sql, organizationId: string, id: string): Promise<ShownRecord | null> {
-  if (!UUID_V7.test(id)) return null
-  // The time is in the id, so the primary key finds the row in its one partition.
-  const [row] = await sql<{ record: ShownRecord }[]>`
-    SELECT ${shown(sql)} FROM usage_records r
-    WHERE organization_id = ${organizationId} AND time = ${new Date(timeOf(id))} AND id = ${id}`
+export type RecordsSelection = {
+  readonly filter: RecordsQuestion
+  readonly scope: Scope
+  readonly organizationIds: readonly string[]
+  readonly range: TimeRange
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const PLACE = /^(\d{4}-\d{2}-\d{2}T[\d:.]+(?:Z|[+-]\d{2}:?\d{2}))_([0-9a-f-]{36})$/i
+
+/** The record with this id; null where there is none (yet: records arrive a fraction of a second after the answer), or none visible. */
+export async function usageRecord(sql: Sql, id: string, scope: Scope): Promise<ShownRecord | null> {
+  if (!UUID.test(id)) return null
+  const text = new SqlText()
+  const conditions = [`r.id = ${text.text(id)}::uuid`, ...scopeConditions(text, scope, "r")]
+  const [row] = await text.run<{ record: ShownRecord }>(
+    sql,
+    `WITH page AS (SELECT r.* FROM usage_records r WHERE ${conditions.join(" AND ")} LIMIT 1) ${SHOWN_PAGE}`,
+  )
   return row?.record ?? null
 }
 
-/** Records of a time range, newest first. */
-export async function usageRecords(sql: Sql, question: RecordsQuestion): Promise<ShownRecord[]> {
-  const { after } = question
-  if (after !== null && !UUID_V7.test(after)) return []
-  const rows = await sql<{ record: ShownRecord }[]>`
-    SELECT ${shown(sql)} FROM usage_records r
-    WHERE organization_id = ${question.organizationId}
-      AND time >= ${new Date(question.fromMs)} AND time < ${new Date(question.toMs)}
-      ${question.keyId === null ? sql`` : sql`AND key_id = ${question.keyId}`}
-      ${question.model === null ? sql`` : sql`AND model_served = ${question.model}`}
-      ${after === null ? sql`` : sql`AND (time, id) < (${new Date(timeOf(after))}, ${after}::uuid)`}
-    ORDER BY time DESC, id DESC LIMIT ${question.max}`
-  return rows.map((row) => row.record)
+/** A page of the records that match; `nowMs` is the present, epoch milliseconds. */
+export async function usageRecords(
+  sql: Sql,
+  question: RecordsQuestion,
+  scope: Scope,
+  nowMs: number,
+): Promise<RecordsPage | Refused> {
+  const after = question.after === undefined ? null : placeOf(question.after)
+  if (after === "unreadable") return refused("after", "give the `next` of the page before, unchanged")
+  return inSnapshot(sql, async (transaction, asOfMs) => {
+    const organizations = await askedOrganizations(transaction, question, scope)
+    const found = await rangeOf(transaction, question, organizations, nowMs, true)
+    if ("kind" in found) return found
+    const { range, timeZone } = found
+    const organizationIds = organizations.map(({ id }) => id)
+    const selection = { filter: question, scope, organizationIds, range }
+    const records = await readPage(transaction, selection, after, question.limit)
+    const next = nextOf(records, question.limit)
+    return { kind: "page", asOfMs, timeZone, fromMs: range.fromMs, toMs: range.toMs, records, next }
+  })
 }
 
-function shown(sql: Sql) {
-  return sql`
-    to_jsonb(r) - 'journal_id' - 'journal_seq' || jsonb_build_object(
-      'cost_usd', trim_scale(r.cost_usd)::text, 'provider_cost_usd', trim_scale(r.provider_cost_usd)::text) AS record`
+/** Records behind a place, at most `max`. With `asOfMs`, none that the ledger took in later. */
+export async function readPage(
+  sql: Sql | Transaction,
+  selection: RecordsSelection,
+  after: Place | null,
+  max: number,
+  asOfMs?: number,
+): Promise<ShownRecord[]> {
+  const { filter, scope, organizationIds, range } = selection
+  const text = new SqlText()
+  const [than, order] = filter.order === "newest" ? ["<", "r.time DESC, r.id DESC"] : [">", "r.time, r.id"]
+  const conditions = [
+    "r.organization_id = o.id",
+    `r.time >= ${text.instant(range.fromMs)}`,
+    `r.time < ${text.instant(range.toMs)}`,
+    ...(after === null ? [] : behind(text, after, than)),
+    ...(asOfMs === undefined ? [] : [`r.ingested_at <= ${text.instant(asOfMs)}`]),
+    ...filterConditions(text, filter, "records", "r"),
+    ...scopeConditions(text, scope, "r"),
+  ]
+  // For each organization its first records in this order, since only within one does the key hold the order.
+  const rows = await text.run<{ record: ShownRecord }>(
+    sql,
+    `WITH page AS (
+       SELECT r.* FROM unnest(${text.texts(organizationIds)}) AS o (id) CROSS JOIN LATERAL (
+         SELECT r.* FROM usage_records r WHERE ${conditions.join(" AND ")} ORDER BY ${order} LIMIT ${max}) r
+       ORDER BY ${order} LIMIT ${max})
+     ${SHOWN_PAGE} ORDER BY ${order}`,
+  )
+  return rows.map(({ record }) => record)
 }
 
-/** The first 48 bits of a UUIDv7 are milliseconds since 1970 (RFC 9562). */
-function timeOf(id: string): number {
-  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+/** The time alone as well: it is what partitions are left out by. */
+function behind(text: SqlText, { time, id }: Place, than: string): string[] {
+  const at = `${text.text(time)}::timestamptz`
+  return [`r.time ${than}= ${at}`, `(r.time, r.id) ${than} (${at}, ${text.text(id)}::uuid)`]
 }
+
+/** The place behind the last of these records, as text; null where fewer than `max` came, so that there are no more. */
+export function nextOf(records: readonly ShownRecord[], max: number): string | null {
+  const last = records.at(-1)
+  return last === undefined || records.length < max ? null : `${last.time}_${last.id}`
+}
+
+export function placeOf(text: string): Place | "unreadable" {
+  const [, time, id] = PLACE.exec(text) ?? []
+  return time === undefined || id === undefined || Number.isNaN(Date.parse(time)) ? "unreadable" : { time, id }
+}
+
+const SHOWN_PAGE = `SELECT to_jsonb(r) - 'journal_id' - 'journal_seq' || jsonb_build_object(
+    'time', to_char(r.time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'cost_usd', trim_scale(r.cost_usd)::text, 'provider_cost_usd', trim_scale(r.provider_cost_usd)::text,
+    'organization', o.name, 'project', p.name, 'client', coalesce(p.client, ''),
+    'cost_center', coalesce(p.cost_center, ''), 'user', u.name, 'key', k.name) AS record
+  FROM page r
+  LEFT JOIN organizations o ON o.id = r.organization_id
+  LEFT JOIN projects p ON p.id = r.project_id
+  LEFT JOIN users u ON u.id = r.user_id
+  LEFT JOIN virtual_keys k ON k.id = r.key_id`

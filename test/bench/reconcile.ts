@@ -60,8 +60,8 @@ async function readRecorded(target: Target, since: Date): Promise<Figures> {
   if (target.admin === null) throw new Error(`${target.name} keeps no records`)
   const quarterMs = 900_000
   const from = new Date(Math.floor(since.getTime() / quarterMs) * quarterMs).toISOString()
-  const to = new Date((Math.floor(Date.now() / quarterMs) + 1) * quarterMs).toISOString()
-  const query = new URLSearchParams({ from, to, group_by: "model" })
+  const until = new Date((Math.floor(Date.now() / quarterMs) + 1) * quarterMs).toISOString()
+  const query = new URLSearchParams({ from, until, group_by: "model" })
   const response = await fetch(`${target.admin.origin}/admin/v1/usage/summary?${query}`, {
     headers: { authorization: `Bearer ${target.admin.key}` },
   })

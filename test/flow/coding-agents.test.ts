@@ -69,7 +69,7 @@ function run(block: string, program: string): Promise<string> {
 
 function recordOf(endpoint: string) {
   return until(async () => {
-    const { data } = (await app.admin("GET", `/admin/v1/usage/records?limit=100&key_id=${key.id}`)).body
+    const { data } = (await app.admin("GET", `/admin/v1/usage/records?limit=100&key=${key.id}`)).body
     return data.find((record) => record.endpoint === endpoint)
   })
 }

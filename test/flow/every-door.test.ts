@@ -41,7 +41,7 @@ async function recordOf(act: () => Promise<unknown>) {
 }
 
 async function recordsNow() {
-  return (await app.admin("GET", `/admin/v1/usage/records?limit=1000&key_id=${keyId}`)).body.data
+  return (await app.admin("GET", `/admin/v1/usage/records?limit=1000&key=${keyId}`)).body.data
 }
 
 describe("OpenAI's SDK", () => {

@@ -56,7 +56,7 @@ async function call({ key }: { key: string }, text = body(), url = app.url) {
 /** The records of these keys, as soon as there are `count` of them. */
 function recordsOf(keys: readonly { id: string }[], count: number) {
   return until(async () => {
-    const pages = keys.map(({ id }) => app.admin("GET", `/admin/v1/usage/records?limit=1000&key_id=${id}`))
+    const pages = keys.map(({ id }) => app.admin("GET", `/admin/v1/usage/records?limit=1000&key=${id}`))
     const records = (await Promise.all(pages)).flatMap((page) => page.body.data)
     return records.length >= count ? records : undefined
   })

@@ -104,7 +104,7 @@ describe.each([
       await breakIt()
       await until(async () => linesLogged(app, linesBefore).find((line) => line.startsWith("directory unreachable")))
       await untilCalls(load, 200, performance.now())
-      expect(await figure(app.url, "tallygate_ledger_backlog_rows")).toBeGreaterThanOrEqual(200)
+      expect(await figure(app.url, "tallygate_journal_backlog_rows")).toBeGreaterThanOrEqual(200)
       const ready = await fetch(`${app.url}/readyz`)
       expect([ready.status, await ready.json()]).toMatchObject([200, { status: "ready", journal: "writable" }])
       await mendIt()

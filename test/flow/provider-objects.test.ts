@@ -31,7 +31,7 @@ const upload = (sdk: OpenAI, bytes: Buffer) =>
   toFile(bytes, "a.jsonl").then((file) => sdk.files.create({ file, purpose: "batch" }))
 
 async function recordsOf(keyId: string) {
-  return (await app.admin("GET", `/admin/v1/usage/records?limit=1000&key_id=${keyId}`)).body.data
+  return (await app.admin("GET", `/admin/v1/usage/records?limit=1000&key=${keyId}`)).body.data
 }
 
 function request(key: string, method: string, path: string, body?: object) {

@@ -80,7 +80,7 @@ const script = (text: string) => printedBy(process.execPath, "--input-type=modul
 /** The records of this test's key, as soon as there are `count`; oldest first. */
 async function records(count: number): Promise<readonly UsageRecord[]> {
   const made = await until(async () => {
-    const { data } = (await app.admin("GET", `/admin/v1/usage/records?key_id=${keyId}`)).body
+    const { data } = (await app.admin("GET", `/admin/v1/usage/records?key=${keyId}`)).body
     return data.length >= count ? data : undefined
   })
   expect(made).toHaveLength(count)

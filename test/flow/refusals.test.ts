@@ -37,7 +37,7 @@ async function post(bearer: string | null, text: string, path = CHAT) {
 /** The records of one key, as soon as there are `count` of them. */
 function recordsOf(keyId: string, count: number) {
   return until(async () => {
-    const { data } = (await app.admin("GET", `/admin/v1/usage/records?limit=1000&key_id=${keyId}`)).body
+    const { data } = (await app.admin("GET", `/admin/v1/usage/records?limit=1000&key=${keyId}`)).body
     return data.length >= count ? data : undefined
   })
 }

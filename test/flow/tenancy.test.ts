@@ -181,7 +181,7 @@ async function startTenants(providerObjects = "{}") {
   const addKey = async (project: { organizationId: string; projectId: string }) => {
     const wanted = { name: "tenant", ...project, userId: null, unmetered: "allow", limits: [] } as const
     const created = await createVirtualKey(sql, { name: "test", ip: "" }, wanted)
-    if (created.kind !== "created") throw new Error(`no ${created.what}`)
+    if (created.kind !== "created") throw new Error(`no ${created.kind}`)
     return created.secret
   }
   const [home] = await sql<{ id: string }[]>`SELECT id FROM organizations WHERE is_default`

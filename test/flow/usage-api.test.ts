@@ -1,3 +1,4 @@
+import OpenAI from "openai"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type FakeUpstream, startFakeUpstream } from "../support/fake-upstream.ts"
 import { ADMIN_KEY, openAiConfig, startTestApp, type TestApp, until } from "../support/test-app.ts"
@@ -106,6 +107,25 @@ describe("an admin", () => {
       expect(String.fromCharCode(...xlsx.slice(0, 2))).toBe("PK")
     },
   )
+})
+
+describe("OpenAI's own SDK", () => {
+  test("reads usage and costs with an admin key, and nothing with a virtual one", async () => {
+    const options = { baseURL: `${app.url}/v1`, apiKey: ADMIN_KEY, adminAPIKey: ADMIN_KEY, maxRetries: 0 }
+    const { usage } = new OpenAI(options).admin.organization
+    const start_time = Math.floor(Date.now() / 1_000) - 86_400
+    const completions = await usage.completions({ start_time, group_by: ["model", "api_key_id"] })
+    expect(completions.object).toBe("page")
+    const results = completions.data.flatMap((bucket) => bucket.results) as unknown as Row[]
+    const ofOwn = results.filter(({ api_key_id: id }) => id === own.id)
+    expect(ofOwn.map(({ num_model_requests: count }) => count)).toEqual([2])
+    const costs = await usage.costs({ start_time })
+    const total = costs.data.flatMap((bucket) => bucket.results as unknown as { amount: { value: number } }[])
+    const { body } = await ask(ADMIN_KEY, "/admin/v1/usage/summary?range=7d")
+    expect(total.reduce((sum, { amount }) => sum + amount.value, 0)).toBeCloseTo(Number(body.totals.cost_usd), 9)
+    const asCaller = new OpenAI({ ...options, apiKey: own.key, adminAPIKey: own.key }).admin.organization.usage
+    await expect(asCaller.completions({ start_time })).rejects.toMatchObject({ status: 401 })
+  })
 })
 
 describe("a key holder", () => {

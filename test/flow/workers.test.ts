@@ -133,6 +133,38 @@ test("a limit holds across the workers", async () => {
   expect(statuses.filter((one) => one === 429)).toHaveLength(50)
 }, 120_000)
 
+test("a changed configuration is in force in both, and its figure stands once in their sum", async () => {
+  const file = env.TALLYGATE_CONFIG ?? ""
+  const statuses = () =>
+    Promise.all(
+      Array.from({ length: 40 }, async () => {
+        const response = await call("gpt-4o-mini-far-too-long-a-name-for-a-kilobyte".padEnd(2_000, "x"), false)
+        await response.text()
+        return response.status
+      }),
+    )
+  expect(new Set(await statuses())).toEqual(new Set([200]))
+  const before = readFileSync(file, "utf8")
+  await writeFile(file, `${before}\nbody_bytes_max: 1024\n`)
+  running.process.kill("SIGHUP")
+  await until(async () => ((await statuses()).every((status) => status === 413) ? true : undefined))
+  expect(await metrics()).toMatch(/^tallygate_config_reload_success 1$/m)
+  const state = async () => {
+    const ready = await fetch(`${running.url}/readyz`, { headers: { connection: "close" } })
+    return ((await ready.json()) as { config: string }).config
+  }
+  await writeFile(file, "models: none")
+  running.process.kill("SIGHUP")
+  await until(async () => {
+    const states = await Promise.all(Array.from({ length: 20 }, state))
+    return states.every((one) => one === "reload failed") ? true : undefined
+  })
+  expect(await metrics()).toMatch(/^tallygate_config_reload_success 0$/m)
+  await writeFile(file, before)
+  running.process.kill("SIGHUP")
+  await until(async () => ((await statuses()).every((status) => status === 200) ? true : undefined))
+})
+
 test("a killed worker is started again, and no counter goes backwards", async () => {
   const before = await requestsTotal()
   const [killed = 0] = listeningPids()
