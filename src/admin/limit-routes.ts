@@ -97,7 +97,7 @@ const scopedLimit = limitOutput
 
 export function limitRoutes(app: AdminApp, options: AdminOptions): void {
   createAndList(app, options)
-  changeAndDelete(app, options)
+  showAndChange(app, options)
 }
 
 function createAndList(app: AdminApp, { sql, directory, providers }: AdminOptions): void {
@@ -139,7 +139,19 @@ function createAndList(app: AdminApp, { sql, directory, providers }: AdminOption
   })
 }
 
-function changeAndDelete(app: AdminApp, { sql, directory }: AdminOptions): void {
+function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
+  const show = createRoute({
+    method: "get",
+    path: "/admin/v1/limits/{id}",
+    middleware: permit("limits:read"),
+    request: { params: idParams },
+    responses: answers(200, "The limit.", scopedLimit),
+  })
+  app.openapi(show, async (context) => {
+    const { id } = context.req.valid("param")
+    return context.json(shown(await permittedLimit(sql, context.get("access"), id)), 200)
+  })
+
   const change = createRoute({
     method: "patch",
     path: "/admin/v1/limits/{id}",

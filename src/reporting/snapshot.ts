@@ -4,6 +4,9 @@
  */
 import type { Sql, Transaction } from "../platform/postgres.ts"
 
+/** What one step of a report may hold in memory before it goes to disk; the default is 4 MB. */
+const WORK_MEM = "32MB"
+
 /** A report that takes longer is given up: it would only take the place of others. */
 const STATEMENT_MS_MAX = 30_000
 
@@ -15,7 +18,8 @@ export function inSnapshot<Result>(
   const result = sql.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY", async (transaction) => {
     // Compiling a statement takes longer than running it: reports differ, and none is run a thousand times.
     const [row] = await transaction<{ now: Date }[]>`
-      SELECT now() AS now, set_config('jit', 'off', true), set_config('statement_timeout', ${String(STATEMENT_MS_MAX)}, true)`
+      SELECT now() AS now, set_config('jit', 'off', true), set_config('work_mem', ${WORK_MEM}, true),
+        set_config('statement_timeout', ${String(STATEMENT_MS_MAX)}, true)`
     return read(transaction, row?.now.getTime() ?? 0)
   })
   return result as Promise<Result>

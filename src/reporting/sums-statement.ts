@@ -52,9 +52,11 @@ export function sumsStatement(text: SqlText, question: SumsQuestion, source: Sum
     source.kind === "pieces"
       ? pieceBranches(text, question, source.pieces)
       : [recordsBranch(text, question, source.organizationIds)]
+  const [only = "", ...others] = branches
+  const added = `  SELECT ${group}, b, ${summed}
+  FROM (${branches.join("\n    UNION ALL\n")}) u GROUP BY ${group}, b`
   return `WITH cells AS MATERIALIZED (
-  SELECT ${group}, b, ${summed}
-  FROM (${branches.join("\n    UNION ALL\n")}) u GROUP BY ${group}, b
+${others.length === 0 ? only : added}
 ), ranked AS (
   ${ranking(text, question.places, keys)}
 ), placed AS (

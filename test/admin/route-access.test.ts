@@ -127,6 +127,7 @@ const CASES: Record<string, Case> = {
     cap: 5,
   })),
   "GET /admin/v1/limits": list,
+  "GET /admin/v1/limits/:id": inPath("key", "project"),
   "PATCH /admin/v1/limits/:id": { ...inPath("key", "project", () => ({ cap: 6 })) },
   "DELETE /admin/v1/limits/:id": { ...inPath("key", "project") },
   "POST /admin/v1/admin-keys": named("project", ({ project }) => ({

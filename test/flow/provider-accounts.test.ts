@@ -134,7 +134,7 @@ describe("a provider by API", () => {
     [{ headers: { Host: "x" } }, "headers.Host", ""],
     [{ headers: { host: "x" } }, "headers.host", ""],
     [{ headers: { "x-a": "two\nlines" } }, "headers.x-a", "one line"],
-    [{ models: ["gpt-[45]"] }, "models", "only * is special"],
+    [{ models: ["gpt-[45]"] }, "models.0", "only * is special"],
     [{ api_key: CANARIES.added }, "api_key", ""],
   ])("is refused with %j, and nothing of it is repeated that could be secret", async (wrong, param, text) => {
     const wanted = { name: "extra", dialect: "openai", base_url: `${provider.origin}/v1`, ...wrong }
