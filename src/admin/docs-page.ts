@@ -40,11 +40,11 @@ const DEPTH_MAX = 3
 
 /** The whole page; `styleNonce` is that of the content policy. */
 export function docsPage(api: ApiDescription, styleNonce: string): Html {
-  const sections = Map.groupBy(
-    Object.entries(api.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
-    ),
-    ({ path }) => sectionOf(path),
+  const routes = Object.entries(api.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
+  )
+  const sections = [...Map.groupBy(routes, ({ path }) => sectionOf(path))].sort(
+    ([one], [other]) => placeOf(one) - placeOf(other),
   )
   return html`<!doctype html>
 <html lang="en">
@@ -57,12 +57,12 @@ export function docsPage(api: ApiDescription, styleNonce: string): Html {
 <body>
 <header><h1>${api.info.title}</h1><p>Version ${api.info.version} · <a href="/openapi.json">openapi.json</a></p></header>
 <nav aria-label="Sections"><ul>
-${[...sections.keys()].map((name) => html`<li><a href="#${name}">${titleOf(name)}</a></li>`)}
+${sections.map(([title]) => html`<li><a href="#${anchorOf(title)}">${title}</a></li>`)}
 </ul></nav>
 <main>
-<p>${api.info.description ?? ""}</p>
-${[...sections].map(
-  ([name, routes]) => html`<section id="${name}"><h2>${titleOf(name)}</h2>
+<p>${prose(api.info.description ?? "")}</p>
+${sections.map(
+  ([title, routes]) => html`<section id="${anchorOf(title)}"><h2>${title}</h2>
 ${routes.map(({ path, method, operation }) => route(api, path, method, operation))}</section>`,
 )}
 </main>
@@ -82,7 +82,7 @@ function route(api: ApiDescription, path: string, method: string, operation: Ope
   )
   const body = operation.requestBody?.content?.["application/json"]?.schema
   const answer = success?.content?.["application/json"]?.schema
-  const id = `${method}-${path}`.replace(/[^\w-]+/g, "-")
+  const id = anchorOf(`${method}-${path}`)
   return html`<article id="${id}">
 <h3><a href="#${id}"><span class="method">${method}</span> <code>${path}</code></a></h3>
 <p>${success?.description ?? ""}</p>
@@ -145,14 +145,41 @@ function note(schema: Schema | undefined, description = schema?.description): st
   return `${description ?? ""}${preset}`.trim()
 }
 
-/** The first segment after the API's own: what routes are about. */
+/** Sections of the page in their order, and what the paths of each begin with. */
+const SECTIONS: readonly (readonly [title: string, path: RegExp])[] = [
+  ["Organizations", /^\/admin\/v1\/organizations/],
+  ["Projects", /^\/admin\/v1\/projects/],
+  ["Users", /^\/admin\/v1\/users/],
+  ["Service accounts", /^\/admin\/v1\/service-accounts/],
+  ["Virtual keys", /^\/admin\/v1\/keys/],
+  ["Limits", /^\/admin\/v1\/limits/],
+  ["Usage", /^\/admin\/v1\/usage/],
+  ["Providers", /^\/admin\/v1\/providers/],
+  ["Admin keys", /^\/admin\/v1\/admin-keys/],
+  ["Audit log", /^\/admin\/v1\/audit/],
+  ["Log-in", /^\/auth\//],
+  ["Key holders", /^\/v1\/(?:keys?|usage)/],
+  ["OpenAI's usage API", /^\/v1\/organization/],
+]
+const OTHER_SECTION = "Other"
+
 function sectionOf(path: string): string {
-  return path.replace(/^\/(?:admin\/v1|v1)\//, "").split("/")[0] ?? path
+  return SECTIONS.find(([, pattern]) => pattern.test(path))?.[0] ?? OTHER_SECTION
 }
 
-function titleOf(section: string): string {
-  const words = section.replaceAll("-", " ")
-  return words.charAt(0).toUpperCase() + words.slice(1)
+function placeOf(section: string): number {
+  const place = SECTIONS.findIndex(([title]) => title === section)
+  return place < 0 ? SECTIONS.length : place
+}
+
+/** An id that a link can name. */
+function anchorOf(text: string): string {
+  return text.replace(/[^\w-]+/g, "-")
+}
+
+/** Text in which backticks mark code. */
+function prose(text: string): Html[] {
+  return text.split("`").map((part, index) => (index % 2 === 1 ? html`<code>${part}</code>` : html`${part}`))
 }
 
 const STYLE = `
