@@ -21,7 +21,7 @@ const UNIQUE_VIOLATION = "23505"
 export async function install(sql: Sql): Promise<void> {
   try {
     await sql.begin(async (transaction) => {
-      const found = await transaction`SELECT 1 FROM organizations LIMIT 1`
+      const found = await transaction`SELECT 1 FROM organizations WHERE is_default`
       if (found.length > 0) return
       const organizationId = namedId("org")
       await transaction`INSERT INTO organizations (id, name, is_default) VALUES (${organizationId}, 'default', true)`
