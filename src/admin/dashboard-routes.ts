@@ -9,7 +9,7 @@ import type { Context } from "hono"
 import { ApiError } from "../platform/error-table.ts"
 import type { AdminApp, AdminEnv } from "./admin-app.ts"
 
-const BUNDLE_FOLDER = path.join(import.meta.dirname, "../dashboard/dist")
+const BUNDLE_FOLDER = path.join(import.meta.dirname, "../../.dashboard")
 /** A file of the bundle, in its root or among its assets; no other path can be asked for. */
 const FILE = /^(?:assets\/)?[\w-]+(?:\.[\w-]+)+$/
 const CONTENT_TYPES: Readonly<Record<string, string>> = {

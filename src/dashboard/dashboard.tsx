@@ -1,0 +1,58 @@
+/** Which page an address means, and whether somebody is logged in to see it. */
+import { useQuery } from "@tanstack/react-query"
+import { Redirect, Route, Router, Switch } from "wouter"
+import { type Session, sessionQuery } from "./api/session.ts"
+import { homeOf } from "./frame/places.ts"
+import { Shell } from "./frame/shell.tsx"
+import { KeysPage } from "./pages/keys.tsx"
+import { MyKeysPage } from "./pages/my-keys.tsx"
+import { NotFound } from "./pages/not-found.tsx"
+import { OverviewPage } from "./pages/overview.tsx"
+import { ProjectsPage } from "./pages/projects.tsx"
+import { RequestsPage } from "./pages/requests.tsx"
+import { SignIn } from "./pages/sign-in.tsx"
+import { UsagePage } from "./pages/usage.tsx"
+import { Failure } from "./ui/card.tsx"
+import { useTheme } from "./ui/theme.ts"
+
+export function Dashboard() {
+  // Follows the system also while nobody is logged in.
+  useTheme()
+  const { data: session, error, refetch, isPending } = useQuery(sessionQuery)
+  if (isPending) return null
+  if (error !== null && session === undefined) {
+    return (
+      <main className="mx-auto max-w-prose p-8">
+        <Failure error={error} what="Your session" retry={() => void refetch()} />
+      </main>
+    )
+  }
+  return <Router base="/dashboard">{session == null ? <SignIn /> : <Pages session={session} />}</Router>
+}
+
+function Pages({ session }: { session: Session }) {
+  return (
+    <Shell session={session}>
+      <Switch>
+        <Route path="/">
+          <Redirect to={homeOf(session)} replace />
+        </Route>
+        <Route path="/overview" component={OverviewPage} />
+        <Route path="/usage">
+          <UsagePage realm="admin" />
+        </Route>
+        <Route path="/requests/:id?">{({ id }) => <RequestsPage realm="admin" id={id ?? null} />}</Route>
+        <Route path="/keys/:id?">{({ id }) => <KeysPage id={id ?? null} />}</Route>
+        <Route path="/projects/:id?">{({ id }) => <ProjectsPage id={id ?? null} />}</Route>
+        <Route path="/my/usage">
+          <UsagePage realm="own" />
+        </Route>
+        <Route path="/my/requests/:id?">{({ id }) => <RequestsPage realm="own" id={id ?? null} />}</Route>
+        <Route path="/my/keys/:id?">{({ id }) => <MyKeysPage id={id ?? null} />}</Route>
+        <Route>
+          <NotFound />
+        </Route>
+      </Switch>
+    </Shell>
+  )
+}

@@ -1,0 +1,23 @@
+/** The pages that pictures and the matrix go through, by name and address. */
+
+export type ShownPage = { readonly name: string; readonly address: string; readonly realm: "admin" | "own" }
+
+/** `recordId` is a request to look at, `ownRecordId` one of the key holder's. */
+export function shownPages(recordId: string): readonly ShownPage[] {
+  const admin = (name: string, address: string): ShownPage => ({ name, address, realm: "admin" })
+  return [
+    admin("overview", "/overview"),
+    admin("usage", "/usage?by=key"),
+    admin("usage-tokens-by-class", "/usage?by=token_class&measure=tokens"),
+    admin("requests", "/requests?outcome=error,ok"),
+    admin("request", `/requests/${recordId}`),
+    admin("keys", "/keys"),
+    admin("create-key", "/keys/new"),
+    admin("projects", "/projects"),
+    { name: "my-usage", address: "/my/usage", realm: "own" },
+    { name: "my-keys", address: "/my/keys", realm: "own" },
+  ]
+}
+
+export const WIDTHS = { desktop: 1440, tablet: 820, phone: 390, "small-phone": 320 } as const
+export const THEMES = ["light", "dark"] as const
