@@ -18,8 +18,7 @@ import { deployText, PROJECT } from "./deploy-files.ts"
 type Instruction = readonly [name: string, rest: string]
 
 const instructions = instructionsOf(deployText("Dockerfile"))
-const lastFrom = instructions.findLastIndex(([name]) => name === "FROM")
-const [firstStage, image] = [instructions.slice(0, lastFrom), instructions.slice(lastFrom)]
+const [packages = [], dashboard = [], image = []] = stagesOf(instructions)
 const dependencies: Record<string, string> = JSON.parse(
   readFileSync(path.join(PROJECT, "package.json"), "utf8"),
 ).dependencies
@@ -34,6 +33,11 @@ function instructionsOf(text: string): Instruction[] {
       const [, name = "", rest = ""] = /^([A-Z]+) +(.*)$/.exec(line) ?? []
       return [name, rest.replace(/ +/g, " ").trim()]
     })
+}
+
+function stagesOf(all: readonly Instruction[]): Instruction[][] {
+  const starts = all.flatMap(([name], index) => (name === "FROM" ? [index] : []))
+  return starts.map((start, index) => all.slice(start, starts[index + 1]))
 }
 
 function all(stage: readonly Instruction[], name: string): string[] {
@@ -63,15 +67,16 @@ function environment(): Record<string, string> {
 }
 
 describe("the Dockerfile", () => {
-  test("has the runtime that package.json pins, in both stages", () => {
+  test("has the runtime that package.json pins, in every stage", () => {
     expect(all(instructions, "FROM")).toEqual([
       `node:${dependencies.node}-bookworm-slim AS packages`,
+      `node:${dependencies.node}-bookworm-slim AS dashboard`,
       `node:${dependencies.node}-bookworm-slim`,
     ])
   })
 
   test("copies what exists, and its ignore file lets all of that through and nothing else", () => {
-    const wanted = [...copies(firstStage), ...copies(image)].map(({ from }) => from)
+    const wanted = [packages, dashboard, image].flatMap(copies).map(({ from }) => from)
     for (const from of wanted) expect(existsSync(path.join(PROJECT, from)), from).toBe(true)
     const ignore = deployText("Dockerfile.dockerignore")
       .split("\n")
@@ -85,7 +90,16 @@ describe("the Dockerfile", () => {
     const removed = all(image, "RUN").join(" ")
     for (const name of ["node_modules", "npm", "npx", "corepack", "yarn"]) expect(removed).toContain(name)
     expect(removed).not.toMatch(/apt-get|npm (ci|install)|curl|wget/)
-    expect(all(firstStage, "RUN")).toEqual([expect.stringMatching(/^npm ci --omit=dev --ignore-scripts /)])
+    expect(all(packages, "RUN")).toEqual([expect.stringMatching(/^npm ci --omit=dev --ignore-scripts /)])
+  })
+
+  test("has the dashboard, built by the program that builds it everywhere", () => {
+    const [install, build] = all(dashboard, "RUN")
+    expect(install).toMatch(/^npm ci --ignore-scripts /)
+    expect(build).toBe("node src/dashboard/build.ts")
+    const { scripts } = JSON.parse(readFileSync(path.join(PROJECT, "package.json"), "utf8"))
+    expect(scripts["dashboard:build"]).toContain("src/dashboard/build.ts")
+    expect(all(image, "COPY")).toContain("--from=dashboard /app/.dashboard ./.dashboard")
   })
 
   test("has one volume, the data folder, and ends by the signal that drains", () => {
