@@ -1,13 +1,13 @@
 /**
- * Keeps `usage_day` up to date: once a minute it folds the days of each organization that are over and not folded as
- * they should be now, oldest first. Any number of processes may run it; each day is folded by one of them. While it does
+ * Keeps `usage_day` up to date: once a minute it folds the days of each organization, in its own zone and in UTC, that are
+ * over and not folded as they should be now, oldest first. Any number of processes may run it; each day is folded by one of them. While it does
  * not run, or a day cannot be folded, reports read the rollup instead: slower, and no less exact.
  */
 import { windowAt } from "../admission/window.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
-import { type FoldedDay, foldDay } from "./usage-day.ts"
+import { type FoldedDay, foldDay, foldedZones, forgetOtherZones } from "./usage-day.ts"
 
 const EVERY_MS = 60_000
 /** A day that has ended waits this long for records on their way; what comes later has it folded again. */
@@ -49,16 +49,20 @@ export class UsageDayJob {
     let folded = 0
     const failures: unknown[] = []
     const endedByMs = this.#clock.nowMs() - GRACE_MS
-    for (const { id, time_zone: timeZone, first_bucket: first } of await organizations(this.#sql, endedByMs)) {
-      for (const day of await this.#due(id, timeZone, first.getTime(), endedByMs)) {
-        if (this.#isStopped) return folded
-        try {
-          if (!(await foldDay(this.#sql, id, timeZone, day))) break
-          folded++
-        } catch (error) {
-          failures.push(error)
+    for (const { id, time_zone: ownTimeZone, first_bucket: first } of await organizations(this.#sql, endedByMs)) {
+      const timeZones = foldedZones(ownTimeZone)
+      for (const timeZone of timeZones) {
+        for (const day of await this.#due(id, timeZone, first.getTime(), endedByMs)) {
+          if (this.#isStopped) return folded
+          try {
+            if (!(await foldDay(this.#sql, id, timeZone, day))) break
+            folded++
+          } catch (error) {
+            failures.push(error)
+          }
         }
       }
+      await forgetOtherZones(this.#sql, id, timeZones)
     }
     if (failures.length > 0) throw failures[0]
     return folded
@@ -115,16 +119,23 @@ function unfoldedDays(
   }
 }
 
-/** Organizations with usage of which a day may be due: the newest fold is a day old, one is marked, or of another zone. */
+/**
+ * Organizations with usage of which a day may be due: in one of their zones the newest fold is a day old, one is marked or
+ * stale, or there are folds in a zone that they have left.
+ */
 function organizations(sql: Sql, endedByMs: number): Promise<Organization[]> {
   return sql<Organization[]>`
     SELECT o.id, o.time_zone, first.bucket AS first_bucket
     FROM organizations o CROSS JOIN LATERAL (
       SELECT bucket FROM usage_rollups r WHERE r.organization_id = o.id ORDER BY bucket LIMIT 1) first
-    WHERE NOT EXISTS (
+    WHERE EXISTS (
+        SELECT 1 FROM unnest(ARRAY[o.time_zone, 'UTC']) AS z (time_zone) WHERE NOT EXISTS (
+          SELECT 1 FROM usage_day_fold f
+          WHERE f.organization_id = o.id AND f.time_zone = z.time_zone
+            AND f.ends_at > ${new Date(endedByMs)}::timestamptz - interval '23 hours'))
+      OR EXISTS (
         SELECT 1 FROM usage_day_fold f
-        WHERE f.organization_id = o.id AND f.ends_at > ${new Date(endedByMs)}::timestamptz - interval '23 hours')
-      OR EXISTS (SELECT 1 FROM usage_day_fold f WHERE f.organization_id = o.id AND f.time_zone <> o.time_zone)
+        WHERE f.organization_id = o.id AND (f.is_stale OR f.time_zone NOT IN (o.time_zone, 'UTC')))
       OR EXISTS (
         SELECT 1 FROM usage_day_dirty d JOIN usage_day_fold f USING (organization_id)
         WHERE d.organization_id = o.id AND d.bucket >= f.starts_at AND d.bucket < f.ends_at)
@@ -135,7 +146,7 @@ function cleanFolds(sql: Sql, organizationId: string, timeZone: string): Promise
   return sql<{ from: number; to: number }[]>`
     SELECT (extract(epoch FROM starts_at) * 1000)::float8 AS "from", (extract(epoch FROM ends_at) * 1000)::float8 AS "to"
     FROM usage_day_fold f
-    WHERE organization_id = ${organizationId} AND time_zone = ${timeZone} AND NOT EXISTS (
+    WHERE organization_id = ${organizationId} AND time_zone = ${timeZone} AND NOT is_stale AND NOT EXISTS (
       SELECT 1 FROM usage_day_dirty d
       WHERE d.organization_id = f.organization_id AND d.bucket >= f.starts_at AND d.bucket < f.ends_at)`
 }

@@ -1,7 +1,8 @@
 /**
- * Folds a day of an organization from the 15-minute rollup into `usage_day`. A fold takes the marks of the day's buckets
- * away and reads the rollup afterwards: ingest statements lock the same marks, so what they bring is either in the sums
- * or marks the day again. A fold says from when to when it goes, so that readers compare moments and never zone names.
+ * Folds a day of an organization from the 15-minute rollup into `usage_day`, in the organization's own zone or in UTC. A
+ * fold takes the marks of the day's buckets away and reads the rollup afterwards: ingest statements lock the same marks,
+ * so what they bring is either in the sums or marks the day again. There is one mark for both zones, so whoever takes it
+ * away calls the other zone's fold over it stale. A fold says from when to when it goes: readers compare moments.
  */
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { HISTOGRAM_BINS, ROLLUP_HISTOGRAMS, ROLLUP_KEY, ROLLUP_SUMS } from "./columns.ts"
@@ -31,16 +32,62 @@ export const SERIES_KEY: readonly string[] = Object.keys(ROLLUP_KEY).filter((nam
 /** Sums with a fraction. The others are whole and fit in 63 bits for a day, or the fold fails and the day stays unfolded. */
 const WIDER: ReadonlySet<string> = new Set(["units", "cost_usd"])
 
+/** In which zones an organization's days are folded: its own, and the one that organizations of several zones share. */
+export function foldedZones(ownTimeZone: string): string[] {
+  return [...new Set([ownTimeZone, "UTC"])]
+}
+
 const OF_THE_DAY = "organization_id = $1::text AND bucket >= $2::text::timestamptz AND bucket < $3::text::timestamptz"
 
 const FOLD_TEXT = foldStatement()
 const SERIES_TEXT = seriesStatement()
 
 /**
- * Folds the day unless its fold is there and clean. Folds of other boundaries that overlap it go, as after a change of
- * the organization's zone. False where another process is folding for the organization: it will get there itself.
+ * Folds the day of this zone unless its fold is there and clean. Folds of the same zone and other boundaries that overlap
+ * it go. False where another process is folding for the organization: it will get there itself.
  */
 export async function foldDay(sql: Sql, organizationId: string, timeZone: string, day: FoldedDay): Promise<boolean> {
+  return whileAlone(sql, organizationId, async (transaction) => {
+    const [from, to] = [new Date(day.startsAtMs), new Date(day.endsAtMs)]
+    const wasMarked = await takeMarks(transaction, organizationId, timeZone, from, to)
+    if (!wasMarked && (await isFolded(transaction, organizationId, timeZone, from, to))) return
+    await transaction`
+      WITH gone AS (
+        DELETE FROM usage_day_fold
+        WHERE organization_id = ${organizationId} AND time_zone = ${timeZone} AND starts_at < ${to} AND ends_at > ${from}
+        RETURNING starts_at)
+      DELETE FROM usage_day u USING gone
+      WHERE u.organization_id = ${organizationId} AND u.time_zone = ${timeZone} AND u.starts_at = gone.starts_at`
+    const range = [organizationId, from.toISOString(), to.toISOString()]
+    await transaction.unsafe(SERIES_TEXT, range)
+    await transaction.unsafe(FOLD_TEXT, [...range, timeZone])
+    await transaction`
+      INSERT INTO usage_day_fold (organization_id, starts_at, ends_at, day, time_zone)
+      VALUES (${organizationId}, ${from}, ${to}, ${day.date}, ${timeZone})`
+  })
+}
+
+/** Takes away what was folded in zones other than these, such as one that the organization has left. */
+export async function forgetOtherZones(sql: Sql, organizationId: string, timeZones: readonly string[]): Promise<void> {
+  await whileAlone(
+    sql,
+    organizationId,
+    (transaction) => transaction`
+      WITH gone AS (
+        DELETE FROM usage_day_fold
+        WHERE organization_id = ${organizationId} AND time_zone <> ALL (${[...timeZones]})
+        RETURNING time_zone, starts_at)
+      DELETE FROM usage_day u USING gone
+      WHERE u.organization_id = ${organizationId} AND u.time_zone = gone.time_zone AND u.starts_at = gone.starts_at`,
+  )
+}
+
+/** Only one process at a time folds for an organization; false, and nothing done, where another one does. */
+async function whileAlone(
+  sql: Sql,
+  organizationId: string,
+  act: (transaction: Transaction) => PromiseLike<unknown>,
+): Promise<boolean> {
   await sql`INSERT INTO usage_day_job (organization_id) VALUES (${organizationId}) ON CONFLICT DO NOTHING`
   return sql.begin(async (transaction) => {
     // Compiling the statement takes longer than adding up a day. A fold that a crash takes away is made once more.
@@ -48,29 +95,32 @@ export async function foldDay(sql: Sql, organizationId: string, timeZone: string
     const locked = await transaction`
       SELECT 1 FROM usage_day_job WHERE organization_id = ${organizationId} FOR UPDATE SKIP LOCKED`
     if (locked.length === 0) return false
-    const [from, to] = [new Date(day.startsAtMs), new Date(day.endsAtMs)]
-    // Locked in the order in which ingest statements lock them, so that none waits for another in a circle.
-    const marks = await transaction`
-      WITH marked AS (
-        SELECT bucket FROM usage_day_dirty
-        WHERE organization_id = ${organizationId} AND bucket >= ${from} AND bucket < ${to} ORDER BY bucket FOR UPDATE)
-      DELETE FROM usage_day_dirty d USING marked
-      WHERE d.organization_id = ${organizationId} AND d.bucket = marked.bucket RETURNING 1`
-    if (marks.length === 0 && (await isFolded(transaction, organizationId, timeZone, from, to))) return true
-    await transaction`
-      WITH gone AS (
-        DELETE FROM usage_day_fold WHERE organization_id = ${organizationId} AND starts_at < ${to} AND ends_at > ${from}
-        RETURNING starts_at)
-      DELETE FROM usage_day u USING gone
-      WHERE u.organization_id = ${organizationId} AND u.starts_at = gone.starts_at`
-    const range = [organizationId, from.toISOString(), to.toISOString()]
-    await transaction.unsafe(SERIES_TEXT, range)
-    await transaction.unsafe(FOLD_TEXT, range)
-    await transaction`
-      INSERT INTO usage_day_fold (organization_id, starts_at, ends_at, day, time_zone)
-      VALUES (${organizationId}, ${from}, ${to}, ${day.date}, ${timeZone})`
+    await act(transaction)
     return true
   })
+}
+
+/** Whether there were any. They are locked in the order of ingest statements, so that none waits for another in a circle. */
+async function takeMarks(
+  transaction: Transaction,
+  organizationId: string,
+  timeZone: string,
+  from: Date,
+  to: Date,
+): Promise<boolean> {
+  const taken = await transaction`
+    WITH marked AS (
+      SELECT bucket FROM usage_day_dirty
+      WHERE organization_id = ${organizationId} AND bucket >= ${from} AND bucket < ${to} ORDER BY bucket FOR UPDATE
+    ), taken AS (
+      DELETE FROM usage_day_dirty d USING marked
+      WHERE d.organization_id = ${organizationId} AND d.bucket = marked.bucket RETURNING d.bucket
+    ), outdated AS (
+      UPDATE usage_day_fold f SET is_stale = true FROM taken
+      WHERE f.organization_id = ${organizationId} AND f.time_zone <> ${timeZone} AND NOT f.is_stale
+        AND taken.bucket >= f.starts_at AND taken.bucket < f.ends_at)
+    SELECT 1 FROM taken LIMIT 1`
+  return taken.length > 0
 }
 
 async function isFolded(
@@ -82,7 +132,8 @@ async function isFolded(
 ): Promise<boolean> {
   const rows = await transaction`
     SELECT 1 FROM usage_day_fold
-    WHERE organization_id = ${organizationId} AND time_zone = ${timeZone} AND starts_at = ${from} AND ends_at = ${to}`
+    WHERE organization_id = ${organizationId} AND time_zone = ${timeZone} AND starts_at = ${from} AND ends_at = ${to}
+      AND NOT is_stale`
   return rows.length === 1
 }
 
@@ -100,9 +151,9 @@ function foldStatement(): string {
     names.map((_, index) => `nullif(sum(r.${histogram}[${index + 1}]), 0)::bigint`),
   )
   const sums = DAY_SUMS.map((name) => (WIDER.has(name) ? `sum(r.${name})` : `sum(r.${name})::bigint`))
-  return `INSERT INTO usage_day (organization_id, starts_at, series_id,
+  return `INSERT INTO usage_day (organization_id, starts_at, time_zone, series_id,
     ${[...DAY_SUMS, ...bins.flatMap(([, names]) => names)].join(", ")})
-  SELECT $1::text, $2::text::timestamptz, s.id,
+  SELECT $1::text, $2::text::timestamptz, $4::text, s.id,
     ${[...sums, ...binSums].join(",\n    ")}
   FROM usage_rollups r JOIN usage_series s USING (${SERIES_KEY.join(", ")})
   WHERE r.${OF_THE_DAY.replaceAll(" AND ", " AND r.")}

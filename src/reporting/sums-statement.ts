@@ -8,6 +8,7 @@ import { DAY_BINS } from "../ledger/usage-day.ts"
 import { columnOf, filterConditions, type Source, scopeConditions } from "./conditions.ts"
 import type { DimensionName } from "./dimensions.ts"
 import { binColumns, LATENCIES, MEASURES, TOKEN_MEASURES } from "./measures.ts"
+import { listedPieces, type PieceRows, spelledPiece, TIME_OF } from "./piece-rows.ts"
 import type { Piece } from "./pieces.ts"
 import type { ORDERS, UsageFilter } from "./question.ts"
 import type { Scope } from "./scope.ts"
@@ -102,41 +103,12 @@ function pieceBranches(text: SqlText, question: SumsQuestion, all: readonly Piec
     const pieces = all.filter((piece) => piece.table === table)
     if (pieces.length === 0) return table === "usage_rollups" && all.length === 0 ? [noRows(question)] : []
     if (all.length <= PIECES_SPELLED_MAX)
-      return pieces.map((piece) => branch(text, question, table, spelled(text, piece)))
-    return [branch(text, question, table, listed(text, table, pieces))]
+      return pieces.map((piece) => branch(text, question, table, spelledPiece(text, piece)))
+    return [branch(text, question, table, listedPieces(text, table, pieces))]
   })
 }
 
-type Rows = { readonly from: string; readonly conditions: readonly string[] }
-
-/** Rows of one piece, named so that the planner knows how many there will be. */
-function spelled(text: SqlText, { table, organizationIds, fromMs, toMs }: Piece): Rows {
-  const time = TIME[table]
-  return {
-    from: `${table} t`,
-    conditions: [
-      `t.organization_id = ANY (${text.texts(organizationIds)})`,
-      `t.${time} >= ${text.instant(fromMs)}`,
-      `t.${time} < ${text.instant(toMs)}`,
-    ],
-  }
-}
-
-/** Rows of many pieces: each is looked up by the primary key. OFFSET keeps the planner from reading the whole table. */
-function listed(text: SqlText, table: Piece["table"], pieces: readonly Piece[]): Rows {
-  const flat = pieces.flatMap((piece) => piece.organizationIds.map((id) => ({ id, ...piece })))
-  const ids = text.texts(flat.map(({ id }) => id))
-  const froms = text.instants(flat.map(({ fromMs }) => fromMs))
-  const tos = text.instants(flat.map(({ toMs }) => toMs))
-  const from = `unnest(${ids}, ${froms}, ${tos}) AS p (organization_id, from_at, to_at) CROSS JOIN LATERAL (
-      SELECT * FROM ${table} x
-      WHERE x.organization_id = p.organization_id AND x.${TIME[table]} >= p.from_at AND x.${TIME[table]} < p.to_at OFFSET 0) t`
-  return { from, conditions: [] }
-}
-
-const TIME = { usage_day: "starts_at", usage_rollups: "bucket" } as const
-
-function branch(text: SqlText, question: SumsQuestion, table: Piece["table"], rows: Rows): string {
+function branch(text: SqlText, question: SumsQuestion, table: Piece["table"], rows: PieceRows): string {
   const isDay = table === "usage_day"
   const alias = isDay ? "s" : "t"
   const bins = question.withLatency ? Object.keys(ROLLUP_HISTOGRAMS).flatMap((name) => binSums(name, isDay)) : []
@@ -146,7 +118,7 @@ function branch(text: SqlText, question: SumsQuestion, table: Piece["table"], ro
     ...filterConditions(text, question.filter, "rollup", alias),
     ...scopeConditions(text, question.scope, alias),
   ]
-  return `    SELECT ${cell(text, question, "rollup", alias, `t.${TIME[table]}`)}, ${sums.join(", ")}
+  return `    SELECT ${cell(text, question, "rollup", alias, `t.${TIME_OF[table]}`)}, ${sums.join(", ")}
     FROM ${rows.from}${isDay ? " JOIN usage_series s ON s.id = t.series_id" : ""}
     WHERE ${[...conditions, "true"].join(" AND ")} GROUP BY ${positions(question)}`
 }
