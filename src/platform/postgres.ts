@@ -5,6 +5,7 @@
  * locks, temporary tables, LISTEN/NOTIFY, COPY, and no cursor.
  */
 import postgres from "postgres"
+import { ARRAY_TYPES } from "./postgres-arrays.ts"
 
 /** Takes bigint parameters, single and in arrays; answers none (see above). */
 export type Sql = postgres.Sql<{ bigint: bigint }>
@@ -31,14 +32,16 @@ export function openPostgres(url: string, options: PostgresOptions): Sql {
     connection: { application_name: options.applicationName },
     // The driver would wait up to 20 s between two attempts, long after Postgres is back.
     backoff: (attempts) => Math.min(RECONNECT_SECONDS_MAX, RECONNECT_SECONDS_MIN * 2 ** attempts),
+    fetch_types: false,
+    types: ARRAY_TYPES,
     onnotice: (notice) => options.onNotice?.(notice.message ?? ""),
   })
-  return acceptingBigints(sql)
+  return asSql(sql)
 }
 
 /** The driver sends a bigint as int8 unasked; only its types know that no earlier than a parser is registered, which would change what arrives. */
-function acceptingBigints(sql: postgres.Sql): Sql {
-  return sql as unknown as Sql
+function asSql(sql: unknown): Sql {
+  return sql as Sql
 }
 
 const CAUSES_MAX = 5

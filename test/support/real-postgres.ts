@@ -151,7 +151,10 @@ function running(first: ChildProcess, url: string, folder: string, launchAgain: 
   // Each of its processes has a session of its own, so that no group holds them all; the first goes first, or it would
   // start others.
   const signalAll = (signal: NodeJS.Signals) => {
-    for (const id of [pid(), ...childrenOf(pid())]) {
+    const children = childrenOf(pid())
+    process.kill(pid(), signal)
+    // It may have started one more between the look and the signal.
+    for (const id of new Set([...children, ...childrenOf(pid())])) {
       // A session may end by itself meanwhile.
       if (isAlive(id)) process.kill(id, signal)
     }
