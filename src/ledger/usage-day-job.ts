@@ -49,20 +49,17 @@ export class UsageDayJob {
     let folded = 0
     const failures: unknown[] = []
     const endedByMs = this.#clock.nowMs() - GRACE_MS
-    for (const { id, time_zone: ownTimeZone, first_bucket: first } of await organizations(this.#sql, endedByMs)) {
-      const timeZones = foldedZones(ownTimeZone)
-      for (const timeZone of timeZones) {
-        for (const day of await this.#due(id, timeZone, first.getTime(), endedByMs)) {
-          if (this.#isStopped) return folded
-          try {
-            if (!(await foldDay(this.#sql, id, timeZone, day))) break
-            folded++
-          } catch (error) {
-            failures.push(error)
-          }
+    for (const organization of await organizations(this.#sql, endedByMs)) {
+      for (const { timeZone, day } of await this.#due(organization, endedByMs)) {
+        if (this.#isStopped) return folded
+        try {
+          if (!(await foldDay(this.#sql, organization.id, timeZone, day))) break
+          folded++
+        } catch (error) {
+          failures.push(error)
         }
       }
-      await forgetOtherZones(this.#sql, id, timeZones)
+      await forgetOtherZones(this.#sql, organization.id, foldedZones(organization.time_zone))
     }
     if (failures.length > 0) throw failures[0]
     return folded
@@ -88,9 +85,15 @@ export class UsageDayJob {
   }
 
   /** The days from the organization's first bucket on that are over, without those whose fold is there and clean. */
-  async #due(organizationId: string, timeZone: string, firstMs: number, endedByMs: number): Promise<FoldedDay[]> {
-    const folds = await cleanFolds(this.#sql, organizationId, timeZone)
-    return unfoldedDays(timeZone, firstMs, endedByMs, new Map(folds.map(({ from, to }) => [from, to])))
+  async #due(organization: Organization, endedByMs: number): Promise<{ timeZone: string; day: FoldedDay }[]> {
+    const { id, time_zone: ownTimeZone, first_bucket: first } = organization
+    const due: { timeZone: string; day: FoldedDay }[] = []
+    for (const timeZone of foldedZones(ownTimeZone)) {
+      const folds = new Map((await cleanFolds(this.#sql, id, timeZone)).map(({ from, to }) => [from, to]))
+      const days = unfoldedDays(timeZone, first.getTime(), endedByMs, folds)
+      due.push(...days.map((day) => ({ timeZone, day })))
+    }
+    return due
   }
 }
 

@@ -72,7 +72,7 @@ async function* recordPages(sql: Sql, selection: RecordsSelection, asOfMs: numbe
   for (let after: string | null = ""; after !== null; ) {
     const place = after === "" ? null : placeOf(after)
     if (place === "unreadable") throw new Error(`A record's place could not be read back: ${after}`)
-    const records = await readPage(sql, selection, place, PAGE_ROWS, asOfMs)
+    const records = await readPage(sql, selection, place, PAGE_ROWS, { asOfMs })
     yield records.map((record) => recordRow(record, asOf))
     after = nextOf(records, PAGE_ROWS)
   }

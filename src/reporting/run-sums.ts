@@ -27,7 +27,8 @@ type Row = SumsRow & {
   readonly over_buckets: number
   readonly place: number
   readonly b: number
-  readonly groups: number
+  /** How many groups are added up in place 0. */
+  readonly other_groups: number
 }
 
 export async function runSums(transaction: Transaction, question: SumsQuestion, source: SumsSource): Promise<Summed> {
@@ -48,7 +49,7 @@ export async function runSums(transaction: Transaction, question: SumsQuestion, 
         key: question.groupBy.map((_, index) => String(row[`d${index + 1}`])),
         sums: read(row),
         series: empty(),
-        groups: row.groups,
+        groups: row.other_groups,
       })
     }
   }

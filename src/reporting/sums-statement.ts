@@ -46,50 +46,48 @@ export function groupColumns(groupBy: readonly DimensionName[]): string[] {
 export function sumsStatement(text: SqlText, question: SumsQuestion, source: SumsSource): string {
   const columns = [...MEASURES, ...(question.withLatency ? binColumns() : [])]
   const keys = groupColumns(question.groupBy)
-  const group = keys.join(", ")
-  const summed = columns.map((name) => `coalesce(sum(${name}), 0) AS ${name}`).join(", ")
+  const summed = columns.map((name) => `sum(c.${name}) AS ${name}`).join(", ")
   const shown = columns.map((name) => `trim_scale(coalesce(sum(${name}), 0)::numeric)::text AS ${name}`).join(", ")
   const branches =
     source.kind === "pieces"
       ? pieceBranches(text, question, source.pieces)
       : [recordsBranch(text, question, source.organizationIds)]
-  const [only = "", ...others] = branches
-  const added = `  SELECT ${group}, b, ${summed}
-  FROM (${branches.join("\n    UNION ALL\n")}) u GROUP BY ${group}, b`
+  // A cell that comes from two branches stays two rows: groups are added up by their places anyway, and only once. What
+  // is added over comes last, when few rows are left.
   return `WITH cells AS MATERIALIZED (
-${others.length === 0 ? only : added}
-), ranked AS (
-  ${ranking(text, question.places, keys)}
+${branches.join("\n    UNION ALL\n")}
+), places AS MATERIALIZED (
+  ${placing(text, question.places, keys)}
 ), placed AS (
-  SELECT ${placed(question.places)} AS place, c.*
-  FROM cells c JOIN ranked r ON ${sameGroup("r", "c", keys)}
+  SELECT p.place, c.b, ${keys.map((key) => `min(p.${key}) AS ${key}`).join(", ")}, ${summed}
+  FROM cells c JOIN places p ON ${sameGroup("p", "c", keys)} GROUP BY p.place, c.b
 )
 SELECT GROUPING(place) AS over_places, GROUPING(b) AS over_buckets, place::int AS place, b,
-  ${keys.map((key) => `min(${key}) AS ${key}`).join(", ")}, count(DISTINCT (${group}))::int AS groups, ${shown}
+  ${keys.map((key) => `min(${key}) AS ${key}`).join(", ")},
+  (SELECT count(*)::int FROM places p WHERE p.place = 0) AS other_groups, ${shown}
 FROM placed
 GROUP BY GROUPING SETS ((), (b), (place), (place, b))
 ORDER BY over_places DESC, over_buckets DESC, place, b`
 }
 
-/** Ranks groups from 1; what is not ranked is NULL. */
-function ranking(text: SqlText, places: Places, keys: readonly string[]): string {
+/** Each group's place from 1; 0 for those that are added to one. */
+function placing(text: SqlText, places: Places, keys: readonly string[]): string {
   const group = keys.join(", ")
   if (places.kind === "given") {
     const columns = keys.map((_, index) => text.texts(places.groups.map((values) => values[index] ?? "")))
-    return `SELECT ${keys.map((key) => `c.${key}`).join(", ")}, w.rank FROM (SELECT DISTINCT ${group} FROM cells) c
-    LEFT JOIN unnest(${columns.join(", ")}) WITH ORDINALITY AS w (${group}, rank) ON ${sameGroup("w", "c", keys)}`
+    return `SELECT ${keys.map((key) => `c.${key}`).join(", ")}, coalesce(w.place, 0) AS place
+  FROM (SELECT DISTINCT ${group} FROM cells) c
+  LEFT JOIN unnest(${columns.join(", ")}) WITH ORDINALITY AS w (${group}, place) ON ${sameGroup("w", "c", keys)}`
   }
   const order = ORDER_SQL[places.kind === "largest" ? places.by : "cost"]
-  return `SELECT ${group}, row_number() OVER (ORDER BY ${order} DESC, sum(records) DESC, ${group}) AS rank
-  FROM cells GROUP BY ${group}`
+  const place = places.kind === "largest" ? `CASE WHEN rank <= ${places.top} THEN rank ELSE 0 END` : "rank"
+  return `SELECT ${group}, ${place} AS place FROM (
+    SELECT ${group}, row_number() OVER (ORDER BY ${order} DESC, sum(records) DESC, ${group}) AS rank
+    FROM cells GROUP BY ${group}) r`
 }
 
 function sameGroup(one: string, other: string, keys: readonly string[]): string {
   return keys.map((key) => `${one}.${key} = ${other}.${key}`).join(" AND ")
-}
-
-function placed(places: Places): string {
-  return places.kind === "largest" ? `CASE WHEN r.rank <= ${places.top} THEN r.rank ELSE 0 END` : "coalesce(r.rank, 0)"
 }
 
 const ORDER_SQL = {

@@ -45,12 +45,12 @@ const DATE = /^\d{4}-\d{2}-\d{2}$/
 const RANGE_DEFAULT: RangeName = "30d"
 
 /** The instant itself or the quarter of an hour before it. */
-function quarterBefore(ms: number): number {
+export function quarterBefore(ms: number): number {
   return Math.floor(ms / QUARTER_MS) * QUARTER_MS
 }
 
 /** The instant itself or the quarter of an hour after it. */
-function quarterAfter(ms: number): number {
+export function quarterAfter(ms: number): number {
   return Math.ceil(ms / QUARTER_MS) * QUARTER_MS
 }
 

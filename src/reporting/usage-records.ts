@@ -1,8 +1,12 @@
-/** Single usage records: one by its id, or a page of them in the order of time, found through the primary key. */
+/**
+ * Single usage records: one by its id, or a page of them in the order of time, found through the primary key and, where
+ * few match, by what the rollup knows.
+ */
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { filterConditions, scopeConditions } from "./conditions.ts"
 import { askedOrganizations } from "./organizations.ts"
 import type { RecordsQuestion } from "./question.ts"
+import { isScattered, type Stretch, stretchesOf } from "./record-stretches.ts"
 import { type Refused, refused } from "./refused.ts"
 import type { Scope } from "./scope.ts"
 import { inSnapshot } from "./snapshot.ts"
@@ -68,25 +72,52 @@ export async function usageRecords(
     const { range, timeZone } = found
     const organizationIds = organizations.map(({ id }) => id)
     const selection = { filter: question, scope, organizationIds, range }
-    const records = await readPage(transaction, selection, after, question.limit)
+    const records = await firstRecords(transaction, selection, after, question.limit)
     const next = nextOf(records, question.limit)
     return { kind: "page", asOfMs, timeZone, fromMs: range.fromMs, toMs: range.toMs, records, next }
   })
 }
 
-/** Records behind a place, at most `max`. With `asOfMs`, none that the ledger took in later. */
+/** Records behind a place, at most `max`: where no index finds them, out of the stretches that have any. */
+async function firstRecords(
+  transaction: Transaction,
+  selection: RecordsSelection,
+  after: Place | null,
+  max: number,
+): Promise<ShownRecord[]> {
+  if (!isScattered(selection.filter, selection.scope)) return readPage(transaction, selection, after, max)
+  const range = after === null ? selection.range : rangeBehind(selection, after)
+  const { stretches, isAll } = await stretchesOf(transaction, { ...selection, range, max })
+  const records = await readPage(transaction, selection, after, max, { stretches })
+  // Records may have been deleted where the rollup still counts them.
+  return isAll || records.length === max ? records : readPage(transaction, selection, after, max)
+}
+
+/** What of the range is behind the place, to the millisecond that it stands in. */
+function rangeBehind({ filter, range }: RecordsSelection, { time }: Place): TimeRange {
+  const atMs = Math.min(Math.max(Date.parse(time), range.fromMs), range.toMs - 1)
+  return filter.order === "newest" ? { ...range, toMs: atMs + 1 } : { ...range, fromMs: atMs }
+}
+
+/**
+ * Records behind a place, at most `max`; of these stretches alone where they are given. With `asOfMs`, none that the
+ * ledger took in later.
+ */
 export async function readPage(
   sql: Sql | Transaction,
   selection: RecordsSelection,
   after: Place | null,
   max: number,
-  asOfMs?: number,
+  { asOfMs, stretches }: { readonly asOfMs?: number; readonly stretches?: readonly Stretch[] } = {},
 ): Promise<ShownRecord[]> {
   const { filter, scope, organizationIds, range } = selection
+  const parts = stretches ?? organizationIds.map((organizationId) => ({ organizationId, ...range }))
   const text = new SqlText()
   const [than, order] = filter.order === "newest" ? ["<", "r.time DESC, r.id DESC"] : [">", "r.time, r.id"]
   const conditions = [
-    "r.organization_id = o.id",
+    "r.organization_id = p.organization_id",
+    "r.time >= p.from_at",
+    "r.time < p.to_at",
     `r.time >= ${text.instant(range.fromMs)}`,
     `r.time < ${text.instant(range.toMs)}`,
     ...(after === null ? [] : behind(text, after, than)),
@@ -94,11 +125,14 @@ export async function readPage(
     ...filterConditions(text, filter, "records", "r"),
     ...scopeConditions(text, scope, "r"),
   ]
+  const ids = text.texts(parts.map(({ organizationId }) => organizationId))
+  const froms = text.instants(parts.map(({ fromMs }) => fromMs))
+  const tos = text.instants(parts.map(({ toMs }) => toMs))
   // For each organization its first records in this order, since only within one does the key hold the order.
   const rows = await text.run<{ record: ShownRecord }>(
     sql,
     `WITH page AS (
-       SELECT r.* FROM unnest(${text.texts(organizationIds)}) AS o (id) CROSS JOIN LATERAL (
+       SELECT r.* FROM unnest(${ids}, ${froms}, ${tos}) AS p (organization_id, from_at, to_at) CROSS JOIN LATERAL (
          SELECT r.* FROM usage_records r WHERE ${conditions.join(" AND ")} ORDER BY ${order} LIMIT ${max}) r
        ORDER BY ${order} LIMIT ${max})
      ${SHOWN_PAGE} ORDER BY ${order}`,

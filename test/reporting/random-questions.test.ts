@@ -1,10 +1,11 @@
 /**
  * Random questions over random records: what the query layer says is what a plain walk over the records says, in any
- * zone, with days folded, days that are not, and records that came late.
+ * zone, with days folded, in one zone or in two, days that are not, and records that came late.
  */
 import fc from "fast-check"
 import { pino } from "pino"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { foldDay } from "../../src/ledger/usage-day.ts"
 import { UsageDayJob } from "../../src/ledger/usage-day-job.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import type { Sql } from "../../src/platform/postgres.ts"
@@ -23,6 +24,7 @@ const ZONES = ["UTC", "Asia/Kathmandu", "Pacific/Chatham", ...ORGANIZATIONS.map(
 /** The clocks of Lord Howe, Berlin and New York change within it, each on another day. */
 const FROM_MS = Date.UTC(2026, 8, 25)
 const NOW_MS = Date.UTC(2026, 10, 5, 9, 20)
+const DAY_MS = 24 * 3_600_000
 const RUNS = 100
 
 let sql: Sql
@@ -37,6 +39,15 @@ beforeAll(async () => {
   await bring(sql, early)
   await new UsageDayJob({ sql, clock: { nowMs: () => NOW_MS }, log: pino({ level: "silent" }) }).foldDue()
   await bring(sql, late)
+  // Some days are folded anew in one of their two zones, and are stale in the other.
+  for (let day = 0; day < 10; day++) {
+    const startsAtMs = FROM_MS + day * 2 * DAY_MS
+    const date = new Date(startsAtMs).toISOString().slice(0, 10)
+    for (const { id } of ORGANIZATIONS) {
+      await foldDay(sql, id, "UTC", { date, startsAtMs, endsAtMs: startsAtMs + DAY_MS })
+    }
+  }
+  expect(await sql`SELECT 1 FROM usage_day_fold WHERE is_stale LIMIT 1`).toHaveLength(1)
   records = [...early, ...late]
 })
 afterAll(() => sql?.end())

@@ -38,13 +38,22 @@ async function calls(asked: Record<string, unknown>, now = "2027-02-01T00:00:00Z
   return report.series?.map(({ records }) => records) ?? [report.totals.records]
 }
 
-const foldedCalls = async () =>
+/** In the organization's own zone, where no other is named. */
+const foldedCalls = async (zone: string | null = null) =>
   Number(
     (
       await sql<{ n: string }[]>`
-      SELECT coalesce(sum(records), 0)::text AS n FROM usage_day WHERE organization_id = ${organization}`
+      SELECT coalesce(sum(records), 0)::text AS n FROM usage_day JOIN organizations o ON o.id = organization_id
+      WHERE o.id = ${organization} AND usage_day.time_zone = coalesce(${zone}, o.time_zone)`
     )[0]?.n,
   )
+
+const foldedZoneNames = async () => {
+  const rows = await sql<{ zone: string }[]>`
+    SELECT time_zone AS zone FROM usage_day_fold WHERE organization_id = ${organization}
+    UNION SELECT time_zone FROM usage_day WHERE organization_id = ${organization} ORDER BY 1`
+  return rows.map(({ zone }) => zone)
+}
 
 describe.each([
   ["Europe/Berlin", "2026-03-29"],
@@ -72,12 +81,12 @@ describe.each([
     )
     const unfolded = await calls({ from: date, until: date, bucket: "day" })
     expect(await foldDue(start.add({ days: 3 }).toInstant().toString())).toBeGreaterThanOrEqual(3)
-    expect(await foldedCalls()).toBe(4)
+    expect([await foldedCalls(), await foldedCalls("UTC")]).toEqual([4, 4])
     expect(await calls({ from: date, until: date, bucket: "day" })).toEqual(["2"])
     expect(unfolded).toEqual(["2"])
     const [fold] = await sql`
       SELECT ends_at - starts_at = ${`${(end.epochMilliseconds - start.epochMilliseconds) / 60_000} minutes`}::interval AS ok
-      FROM usage_day_fold WHERE organization_id = ${organization} AND day = ${date}`
+      FROM usage_day_fold WHERE organization_id = ${organization} AND time_zone = ${zone} AND day = ${date}`
     expect(fold?.ok).toBe(true)
   })
 })
@@ -91,8 +100,9 @@ describe("a day that is folded", () => {
     await bring(sql, [at("2026-11-10T12:00:00Z", { key_id: "key_late" })])
     expect(await foldedCalls()).toBe(2)
     expect(await calls({ from: "2026-11-10", until: "2026-11-12" })).toEqual(["3"])
-    expect(await foldDue("2026-11-13T10:01:00Z")).toBe(1)
-    expect(await foldedCalls()).toBe(3)
+    // In Berlin's days and in those of UTC.
+    expect(await foldDue("2026-11-13T10:01:00Z")).toBe(2)
+    expect([await foldedCalls(), await foldedCalls("UTC")]).toEqual([3, 3])
     expect(await calls({ from: "2026-11-10", until: "2026-11-12" })).toEqual(["3"])
     expect(await foldDue("2026-11-13T10:02:00Z")).toBe(0)
   })
@@ -140,8 +150,12 @@ describe("a day that is folded", () => {
     await foldDue("2026-11-14T10:00:00Z")
     expect(await calls(asked)).toEqual(expected)
     expect(await foldedCalls()).toBe(72)
-    const zones = await sql`SELECT DISTINCT time_zone FROM usage_day_fold WHERE organization_id = ${organization}`
-    expect(zones).toEqual([{ time_zone: "America/New_York" }])
+    expect(await foldedZoneNames()).toEqual(["America/New_York", "UTC"])
+    await sql`UPDATE organizations SET time_zone = 'UTC' WHERE id = ${organization}`
+    await foldDue("2026-11-14T10:00:00Z")
+    expect(await foldedZoneNames()).toEqual(["UTC"])
+    expect(await calls(asked)).toEqual(["0", "24", "24", "24"])
+    expect(await foldDue("2026-11-14T10:01:00Z")).toBe(0)
   })
 
   test("a day is folded once where two processes look at the same moment", async () => {
@@ -152,6 +166,52 @@ describe("a day that is folded", () => {
     expect(await foldedCalls()).toBe(3)
     const folds = await sql`SELECT day FROM usage_day_fold WHERE organization_id = ${organization}`
     expect(folds).toHaveLength(4)
+  })
+})
+
+describe("a day that is folded in UTC", () => {
+  test("is what is read where organizations of several zones are asked together", async () => {
+    const [one, other] = [`${organization}_one`, `${organization}_other`]
+    await addOrganization(sql, one, "Europe/Berlin")
+    await addOrganization(sql, other, "America/New_York")
+    const hours = Array.from({ length: 48 }, (_, hour) => new Date(Date.UTC(2026, 10, 10, hour)).toISOString())
+    await bring(
+      sql,
+      [one, other].flatMap((id) => hours.map((time) => at(time, { organization_id: id }))),
+    )
+    await foldDue("2026-11-14T10:00:00Z")
+    const asked = { organization: [one, other], from: "2026-11-09", until: "2026-11-12", bucket: "day" }
+    expect(await calls(asked)).toEqual(["0", "48", "48", "0"])
+    await sql`UPDATE usage_day SET records = 7 WHERE organization_id = ${one} AND time_zone = 'UTC'`
+    expect(await calls(asked)).toEqual(["0", "31", "31", "0"])
+    expect(await calls({ ...asked, time_zone: "Europe/Berlin" })).toEqual(["0", "46", "48", "2"])
+  })
+
+  test("is stale once a fold in the organization's zone has taken its marks, and is folded anew by itself", async () => {
+    await addOrganization(sql, organization, "Europe/Berlin")
+    await bring(sql, [at("2026-11-10T10:00:00Z"), at("2026-11-11T10:00:00Z")])
+    await foldDue("2026-11-13T10:00:00Z")
+    await bring(sql, [at("2026-11-10T23:30:00Z", { key_id: "key_late" })])
+    // As where the process ends between the two. In Berlin the record belongs to the eleventh.
+    const day = { date: "2026-11-11", startsAtMs: Date.UTC(2026, 10, 10, 23), endsAtMs: Date.UTC(2026, 10, 11, 23) }
+    await foldDay(sql, organization, "Europe/Berlin", day)
+    expect(await sql`SELECT 1 FROM usage_day_dirty WHERE bucket < '2026-11-12'`).toHaveLength(0)
+    expect([await foldedCalls(), await foldedCalls("UTC")]).toEqual([3, 2])
+    const asked = { from: "2026-11-10", until: "2026-11-11", bucket: "day" }
+    expect(await calls({ ...asked, time_zone: "UTC" })).toEqual(["2", "1"])
+    expect(await calls(asked)).toEqual(["1", "2"])
+    expect(await foldDue("2026-11-13T10:01:00Z")).toBe(1)
+    expect(await foldedCalls("UTC")).toBe(3)
+    expect(await calls({ ...asked, time_zone: "UTC" })).toEqual(["2", "1"])
+    expect(await foldDue("2026-11-13T10:02:00Z")).toBe(0)
+  })
+
+  test("is there once where UTC is the organization's own zone", async () => {
+    await addOrganization(sql, organization, "UTC")
+    await bring(sql, [at("2026-11-10T10:00:00Z")])
+    await foldDue("2026-11-11T10:00:00Z")
+    expect(await foldedZoneNames()).toEqual(["UTC"])
+    expect(await calls({ from: "2026-11-10", until: "2026-11-10" })).toEqual(["1"])
   })
 })
 

@@ -40,6 +40,8 @@ const PAGES: Readonly<Record<string, Record<string, unknown>>> = {
   "with a tag": { tag: "env:prod" },
   "without a price": { unpriced: "true" },
   "of the rarest model": { model: "acme-internal-7b" },
+  "of a quiet user, the whole year": { user: "user_seed_lantern_2_4", range: "all" },
+  "of a model that nobody called, the whole year": { model: "nobody's", range: "all" },
 }
 
 const url = process.env.DATABASE_URL
