@@ -8,6 +8,7 @@
  * taken through the store after such a sight: in the five seconds before the outage, by proxies that still reach the
  * store, or once it is back, before it is told of the local calls. They are charged when they end.
  */
+import { refuses } from "../identity/limit.ts"
 import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, settle, take } from "./counter.ts"
 import { type AwayReason, type Charge, counterName } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
@@ -82,7 +83,7 @@ export class LocalShare {
       return { kind: "away", denied: locals.length, reason }
     }
     for (const charge of charges) {
-      const policy = charge.limit.onStoreFailure
+      const policy = refuses(charge.limit) ? charge.limit.onStoreFailure : "allow"
       if (policy === "deny") return refuse("policy")
       if (policy === "allow") {
         locals.push(null)

@@ -3,14 +3,14 @@
  * bounded by the limits in use: counters of past windows are dropped a few at a time, lifetime budgets stay as long as
  * anything is counted on them.
  */
+import { refuses } from "../identity/limit.ts"
 import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, stateOf, take, waitMs } from "./counter.ts"
 import { type Charge, type CounterState, counterName, type ReserveReply, type SettledAmount } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
+import { windowMsMax } from "./window.ts"
 
 /** A counter outlives its window by two days, for calls that were admitted in it and still run. */
 const KEPT_AFTER_END_MS = 2 * 86_400_000
-/** A seeded counter whose window's end no charge has told yet: longer than any month. */
-const SEEDED_WINDOW_MS = 32 * 86_400_000
 /** Counters looked at by one sweep: a hundred thousand at once would stop the event loop for milliseconds. */
 const COUNTERS_PER_SWEEP = 2_000
 
@@ -55,7 +55,7 @@ export class MemoryCounters {
     const counters: Counter[] = []
     for (const charge of charges) {
       const counter = this.of(charge, nowMs)
-      if (!hasRoom(counter, charge.amount)) {
+      if (refuses(charge.limit) && !hasRoom(counter, charge.amount)) {
         this.undo(charges, counters)
         return { kind: "denied", denied: counters.length }
       }
@@ -72,12 +72,12 @@ export class MemoryCounters {
     })
   }
 
-  /** The wait is the longest of all charges without room: the call needs every one of them. */
+  /** The wait is the longest of all charges without room whose limits refuse: the call needs every one of them. */
   denied(denied: number, charges: readonly Charge[], nowMs: number): ReserveReply {
     let retryAfterMs: number | null = 0
     const counters = charges.map((charge, index) => {
       const counter = this.of(charge, nowMs)
-      if (index === denied || !hasRoom(counter, charge.amount)) {
+      if (index === denied || (refuses(charge.limit) && !hasRoom(counter, charge.amount))) {
         const wait = waitMs(counter, charge.amount)
         retryAfterMs = wait === null || retryAfterMs === null ? null : Math.max(wait, retryAfterMs)
       }
@@ -92,7 +92,9 @@ export class MemoryCounters {
       const name = `${limitId}|${subject}|${window}`
       let counter = this.#counters.get(name)
       if (counter === undefined) {
-        counter = newCounter("budget", 0n, window === "lifetime" ? null : nowMs + SEEDED_WINDOW_MS, nowMs)
+        // No charge has told yet when the window ends.
+        const msMax = windowMsMax(window)
+        counter = newCounter("budget", 0n, msMax === null ? null : nowMs + msMax, nowMs)
         this.#counters.set(name, counter)
       }
       counter.settled = settled

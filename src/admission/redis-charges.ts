@@ -2,17 +2,25 @@
  * Charges as the scripts read them, one line each, and what the scripts answer. The part of a line that does not change
  * from call to call is kept per limit, since writing it anew was most of the cost of an act.
  */
-import { LIMIT_KINDS, LIMIT_SCOPES, LIMIT_WINDOWS, type Limit, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
+import {
+  ENFORCEMENTS,
+  LIMIT_DEFAULTS,
+  LIMIT_KINDS,
+  LIMIT_SCOPES,
+  LIMIT_WINDOWS,
+  type Limit,
+  refuses,
+  STORE_FAILURE_POLICIES,
+} from "../identity/limit.ts"
 import { type Counter, hasRoom, newCounter, stateOf, waitMs } from "./counter.ts"
 import type { Charge, CounterState, ReserveReply } from "./limit-store.ts"
 import { counterKind, type DurableCharge } from "./limits.ts"
 import { counterField } from "./redis-keys.ts"
+import { windowMsMax } from "./window.ts"
 
 /** Counters are 64-bit in Redis; this leaves room for nine of the largest amounts on one counter (a billion dollars each). */
 const AMOUNT_MAX = 10n ** 18n
 const CAP_MAX = 2n ** 63n - 1n
-/** A counter seeded or charged from the ledger, whose window's end is not known: longer than any month. */
-export const UNKNOWN_WINDOW_MS = 34 * 86_400_000
 const WORD = /^[^\t\n\r]+$/
 
 type CachedLine = { readonly window: string; readonly resetsAtMs: number | null; readonly text: string }
@@ -49,10 +57,15 @@ export class ChargeLines {
 export function durableLines(charges: readonly DurableCharge[], nowMs: number): string {
   return charges
     .map(({ limit_id, subject, window, amount }) => {
-      const endsAtMs = window === "lifetime" ? "" : nowMs + UNKNOWN_WINDOW_MS
-      return `${window}\t${counterField(limit_id, subject)}\tb\t0\t${endsAtMs}\t\t${amount}\n`
+      return `${window}\t${counterField(limit_id, subject)}\tb\t0\t${latestEnd(window, nowMs)}\t\t${amount}\n`
     })
     .join("")
+}
+
+/** When a window that is running ends at the latest, in epoch milliseconds, by its name alone; '' where it does not end. */
+export function latestEnd(window: string, nowMs: number): string {
+  const msMax = windowMsMax(window)
+  return msMax === null ? "" : String(nowMs + msMax)
 }
 
 function kindLetter(limit: Limit): string {
@@ -60,9 +73,9 @@ function kindLetter(limit: Limit): string {
   return kind === "budget" ? "b" : kind === "rate" ? "r" : "c"
 }
 
-/** The rest of the limit, so that a hold can be listed by a process that did not make it. */
+/** The rest of the limit, so that a hold can be listed by a process that did not make it. The scripts read its end. */
 function termsOf(limit: Limit): string {
-  return [
+  const terms = [
     LIMIT_SCOPES.indexOf(limit.scope),
     LIMIT_KINDS.indexOf(limit.kind),
     LIMIT_WINDOWS.indexOf(limit.window),
@@ -70,6 +83,7 @@ function termsOf(limit: Limit): string {
     limit.anchorDay,
     limit.timeZone,
   ].join(",")
+  return refuses(limit) ? terms : `${terms},${limit.enforcement}`
 }
 
 /** A live hold as it stands in Redis: `since \t owner \n` and charge lines. */
@@ -89,7 +103,7 @@ export function readLease(organizationId: string, text: string): Lease {
 
 function readCharge(organizationId: string, line: string): Charge {
   const [window = "", name = "", , cap = "0", ends = "", terms = "", amount = "0"] = line.split("\t")
-  const [scope, kind, limitWindow, policy, anchorDay, timeZone = "UTC"] = terms.split(",")
+  const [scope, kind, limitWindow, policy, anchorDay, timeZone = "UTC", enforcement] = terms.split(",")
   const bar = name.indexOf("|")
   const limit: Limit = {
     id: name.slice(0, bar),
@@ -102,6 +116,12 @@ function readCharge(organizationId: string, line: string): Charge {
     timeZone,
     anchorDay: Number(anchorDay ?? 1),
     onStoreFailure: STORE_FAILURE_POLICIES[Number(policy)] ?? "deny",
+    enforcement: ENFORCEMENTS.find((known) => known === enforcement) ?? LIMIT_DEFAULTS.enforcement,
+    // Of no concern to a hold: its cap and its subject are those that applied.
+    thresholds: LIMIT_DEFAULTS.thresholds,
+    raise: null,
+    each: "",
+    filter: null,
   }
   return { limit, window, resetsAtMs: ends === "" ? null : Number(ends), amount: BigInt(amount) }
 }
@@ -125,7 +145,7 @@ export function readDenial(text: string, charges: readonly Charge[]): Extract<Re
   let retryAfterMs: number | null = 0
   const counters = charges.map((charge, index) => {
     const counter = counterOf(charge, words[index] ?? "0")
-    if (index === denied || !hasRoom(counter, charge.amount)) {
+    if (index === denied || (refuses(charge.limit) && !hasRoom(counter, charge.amount))) {
       const wait = waitMs(counter, charge.amount)
       retryAfterMs = wait === null || retryAfterMs === null ? null : Math.max(wait, retryAfterMs)
     }

@@ -24,7 +24,9 @@ const declaredLimit = z
   .strictObject(
     {
       kind: oneOf(LIMIT_KINDS).describe("What is counted: requests, tokens, usd or concurrency."),
-      window: oneOf(LIMIT_WINDOWS).describe("Over which time: minute, day, month, lifetime; none for concurrency."),
+      window: oneOf(LIMIT_WINDOWS).describe(
+        "Over which time: minute, day, week, month, quarter, year, lifetime; none for concurrency.",
+      ),
       cap: z
         .union([z.string(), z.int()], { error: "a whole number, or dollars as a text" })
         .describe('The most: dollars as a text ("500.00"), everything else a whole number.'),

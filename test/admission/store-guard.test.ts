@@ -679,3 +679,25 @@ describe("a store that answers and takes nothing", () => {
     expect(await totals(chargeOf(open, 0n))).toEqual({ settled: 0n, held: 7n })
   })
 })
+
+describe("a limit that refuses nothing, while the store is away", () => {
+  it.each(["soft", "shadow"] as const)(
+    "%s lets calls pass whatever its policy, and gets what they used later",
+    async (enforcement) => {
+      const { guard, store, reserve, comeBack } = guarded()
+      const lenient = [closed, budget].map((limit) => ({ ...limit, enforcement }))
+      const charges = lenient.map((limit) => chargeOf(limit, 500n))
+      store.mode = "silent"
+      const first = Array.from({ length: 5 }, (_, index) => reserve(`a${index}`, ...charges))
+      await vi.advanceTimersByTimeAsync(175)
+      expect((await Promise.all(first)).every(({ kind }) => kind === "held")).toBe(true)
+      expect(guard.isAway).toBe(true)
+      expect(await reserve("b", ...charges)).toEqual({ kind: "held", counters: [] })
+      expect(await reserve("c", ...charges, chargeOf(closed, 1n))).toMatchObject({ kind: "away", denied: 2 })
+      const used = lenient.map((limit) => chargeOf(limit, 120n))
+      for (const id of ["a0", "a1", "a2", "a3", "a4", "b"]) expect(await guard.settle(id, used)).toBe("queued")
+      await comeBack()
+      expect(await store.read(used)).toMatchObject([{ settled: 720n }, { settled: 720n }])
+    },
+  )
+})

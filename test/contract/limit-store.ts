@@ -30,6 +30,11 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
     timeZone: "UTC",
     anchorDay: 1,
     onStoreFailure: "local",
+    enforcement: "hard",
+    thresholds: [50, 80, 100],
+    raise: null,
+    each: "",
+    filter: null,
     ...overrides,
   }
 }
@@ -169,6 +174,63 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         await reserve("a", chargeOf(huge, 9_007_199_254_740_993n))
         expect(await reserve("b", chargeOf(huge, 3n))).toMatchObject({ kind: "denied" })
         expect(await reserve("c", chargeOf(huge, 2n))).toMatchObject({ kind: "held" })
+      })
+    })
+
+    describe.each(["soft", "shadow"] as const)("a %s limit", (enforcement) => {
+      const lenient = (limit: Limit): Limit => ({ ...limit, enforcement })
+
+      it("refuses nothing and counts as a hard one does: held, settled, given back, and expired", async () => {
+        for (const id of ["a", "b", "c", "d"]) {
+          expect(await reserve(id, chargeOf(lenient(budget), 60n))).toMatchObject({ kind: "held" })
+        }
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 240n })
+        await store.settle("a", [chargeOf(lenient(budget), 70n)])
+        await store.release("org_1", "b")
+        expect(await totals(budget)).toEqual({ settled: 70n, held: 120n })
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await totals(budget)).toEqual({ settled: 190n, held: 0n })
+        expect(await store.settle("c", [chargeOf(lenient(budget), 5n)])).toBe("late")
+        expect(await totals(budget)).toEqual({ settled: 135n, held: 0n })
+      })
+
+      it("says in its reply how far beyond its cap it is, with the call in it", async () => {
+        await reserve("a", chargeOf(lenient(budget), 90n))
+        const reply = await reserve("b", chargeOf(lenient(budget), 30n))
+        expect(reply).toEqual({ kind: "held", counters: [{ settled: 0n, held: 120n, emptyInMs: null }] })
+      })
+
+      it("lets rates and calls in flight pass too, which drain and end as ever", async () => {
+        const charges = [chargeOf(lenient(rate), 50n), chargeOf(lenient(slots), 1n)]
+        for (const id of ["a", "b", "c"]) expect(await reserve(id, ...charges)).toMatchObject({ kind: "held" })
+        expect(await counterOf(rate)).toEqual({ settled: 150n, held: 0n, emptyInMs: 150_000 })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 3n })
+        await clock.advance(MINUTE_MS / 2)
+        expect(await counterOf(rate)).toMatchObject({ settled: 120n })
+      })
+
+      it("takes nothing where a hard limit beside it refuses, and is no reason to wait", async () => {
+        await reserve("a", chargeOf(lenient(budget), 100n), chargeOf(rate, 60n))
+        const reply = await reserve("b", chargeOf(lenient(budget), 1n), chargeOf(rate, 30n))
+        expect(reply).toMatchObject({ kind: "denied", denied: 1, retryAfterMs: 30_000 })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 100n })
+      })
+
+      it("can be extended beyond its cap", async () => {
+        await reserve("a", chargeOf(lenient(budget), 90n))
+        expect(await store.extend("a", [chargeOf(lenient(budget), 90n)])).toMatchObject({ kind: "held" })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 180n })
+      })
+
+      it("that becomes hard refuses by what it has counted", async () => {
+        await reserve("a", chargeOf(lenient(budget), 150n))
+        expect(await reserve("b", chargeOf(budget, 0n))).toMatchObject({ kind: "denied" })
+      })
+
+      it("is listed as what it is", async () => {
+        await reserve("a", chargeOf(lenient(budget), 1n))
+        expect((await store.holds(1))[0]?.charges).toEqual([chargeOf(lenient(budget), 1n)])
       })
     })
 

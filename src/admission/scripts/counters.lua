@@ -1,6 +1,7 @@
 -- Not an act: what the acts share, counters and charges.
 -- A charge is a line `window \t limit|subject \t kind \t cap \t window end ms or '' \t limit's terms \t amount`, kind one
--- of b (budget), r (rate), c (calls in flight). Fields of a window's hash: `<limit|subject>:s` settled, `:h` held,
+-- of b (budget), r (rate), c (calls in flight); six terms with commas between, and a seventh, `soft` or `shadow`, of a
+-- limit that refuses nothing. Fields of a window's hash: `<limit|subject>:s` settled, `:h` held,
 -- `:r` a rate's `debt time cap`, debt in units x 60,000. Amounts move as decimal strings by HINCRBY, which is exact to
 -- 2^63; sums are compared as doubles up to 2^53 and in two halves beyond; a rate's debt is a double (exact to 1.5e11
 -- units, beyond that within one part in 10^15).
@@ -146,7 +147,12 @@ local function read_slots(charges)
   end
 end
 
--- Index from 0 of the first charge without room, or nil. Charges on one counter add up. Needs slots.
+-- Whether the charge's limit refuses; asked only where there is no room.
+local function refuses(charge)
+  return not find(charge.terms, '^[%d,]+[^,]*,s')
+end
+
+-- Index from 0 of the first charge without room whose limit refuses, or nil. Charges on one counter add up. Needs slots.
 local function first_without_room(charges)
   for index, charge in ipairs(charges) do
     local slot = charge.slot
@@ -156,7 +162,7 @@ local function first_without_room(charges)
     else
       has_room = fits(slot.settled, slot.held, slot.pending, charge.amount, charge.cap)
     end
-    if not has_room then return index - 1 end
+    if not has_room and refuses(charge) then return index - 1 end
     slot.pending = slot.pending + charge.amount
   end
   return nil
