@@ -4,7 +4,7 @@
  */
 import { z } from "zod"
 import { readCap } from "../admin/limit-shape.ts"
-import { LIMIT_KINDS, LIMIT_WINDOWS, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
+import { ENFORCEMENTS, LIMIT_KINDS, LIMIT_WINDOWS, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
 
 const NAMES_MAX = 10_000
 const LIMITS_MAX = 20
@@ -33,6 +33,12 @@ const declaredLimit = z
       on_store_failure: oneOf(STORE_FAILURE_POLICIES)
         .optional()
         .describe("What happens while the store that counts is away: deny, local or allow."),
+      enforcement: oneOf(ENFORCEMENTS)
+        .optional()
+        .describe("What it does to a call without room: hard refuses, soft warns, shadow only counts."),
+      each: oneOf(["user", "key"])
+        .optional()
+        .describe("Whom it counts apart, each with the whole cap: user or key; absent: all together."),
     },
     { error: "a mapping of keys to values" },
   )
@@ -58,7 +64,7 @@ const declaredProject = z.strictObject(
     name: text(200).describe("Its name, unique in the organization."),
     client: text(200).optional().describe("Whom its cost is charged to; stands in exports."),
     cost_center: text(200).optional().describe("The cost centre; stands in exports."),
-    limits: limits.describe("Limits on all calls of the project, at most one of a kind and window."),
+    limits: limits.describe("Limits on all calls of the project, at most one of a kind, window and each."),
   },
   { error: "a mapping of keys to values" },
 )
@@ -68,7 +74,7 @@ const declaredOrganization = z.strictObject(
     id: externalId,
     name: text(200).describe("Its name."),
     time_zone: text(64).optional().describe("IANA zone in which its days begin in reports."),
-    limits: limits.describe("Limits on all calls of the organization, at most one of a kind and window."),
+    limits: limits.describe("Limits on all calls of the organization, at most one of a kind, window and each."),
     projects: z
       .array(declaredProject, { error: "a list of projects" })
       .max(NAMES_MAX, { error: `at most ${NAMES_MAX} projects` })
@@ -91,12 +97,13 @@ export const declaredOrganizations = z
       if (seen.has(what.id)) context.addIssue({ code: "custom", path: [...path, "id"], message: "an id of its own" })
       seen.add(what.id)
       const counted = new Set<string>()
-      what.limits.forEach(({ kind, window }, index) => {
-        const message = `one limit of ${kind} by ${window}, since a declaration knows a limit by both`
-        if (counted.has(`${kind} ${window}`)) {
+      what.limits.forEach(({ kind, window, each }, index) => {
+        const apart = each === undefined ? "" : ` for each ${each}`
+        const message = `one limit of ${kind} by ${window}${apart}, since a declaration knows a limit by that`
+        if (counted.has(`${kind} ${window}${apart}`)) {
           context.addIssue({ code: "custom", path: [...path, "limits", index, "kind"], message })
         }
-        counted.add(`${kind} ${window}`)
+        counted.add(`${kind} ${window}${apart}`)
       })
     }
   })
