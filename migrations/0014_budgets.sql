@@ -4,7 +4,7 @@
 ALTER TABLE limits
   DROP CONSTRAINT limits_window_check,
   ADD CONSTRAINT limits_window_check
-    CHECK ("window" IN ('minute', 'day', 'week', 'month', 'quarter', 'year', 'lifetime', 'none')),
+    CHECK ("window" IN ('minute', 'day', 'week', 'month', 'quarter', 'year', 'lifetime', 'none', 'rolling')),
   ADD COLUMN enforcement text NOT NULL DEFAULT 'hard' CHECK (enforcement IN ('hard', 'soft', 'shadow')),
   -- Percent of the cap at which someone is told, lowest first.
   ADD COLUMN thresholds integer[] NOT NULL DEFAULT '{50,80,100}',

@@ -13,6 +13,7 @@ import {
   LIMIT_KINDS,
   LIMIT_WINDOWS,
   type LimitKind,
+  ROLLING_DAYS_MAX,
   STORE_FAILURE_POLICIES,
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
@@ -56,6 +57,12 @@ export const limitMembers = {
     .openapi({
       description: `IANA zone in which a window of the calendar begins and ends; ${LIMIT_DEFAULTS.timeZone} unless told.`,
     }),
+  days: z
+    .int()
+    .min(2)
+    .max(ROLLING_DAYS_MAX)
+    .optional()
+    .openapi({ description: "Of how many days a rolling window is, today among them; no other window has it." }),
   anchor_day: z
     .int()
     .min(1)
@@ -88,6 +95,7 @@ export function newLimit(input: z.output<typeof limitObject>, context: z.Refinem
     ...(input.thresholds === undefined ? {} : { thresholds: input.thresholds }),
     ...(input.time_zone === undefined ? {} : { timeZone: input.time_zone }),
     ...(input.anchor_day === undefined ? {} : { anchorDay: input.anchor_day }),
+    ...(input.days === undefined ? {} : { anchorDay: input.days }),
   }
 }
 
@@ -113,6 +121,7 @@ export const limitOutput = z.object({
   on_store_failure: z.enum(STORE_FAILURE_POLICIES),
   time_zone: z.string(),
   anchor_day: z.number(),
+  days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
   enforcement: z.enum(ENFORCEMENTS),
   thresholds: z.array(z.number()),
   raised_cap: z.string().nullable().openapi({ description: "The cap until raised_until; null: no raise is in force." }),
@@ -128,7 +137,8 @@ export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
     cap: shownCap(kind, BigInt(row.cap)),
     on_store_failure,
     time_zone,
-    anchor_day,
+    anchor_day: window === "rolling" ? LIMIT_DEFAULTS.anchorDay : anchor_day,
+    days: window === "rolling" ? anchor_day : null,
     enforcement,
     thresholds,
     raised_cap: row.raised_cap === null ? null : shownCap(kind, BigInt(row.raised_cap)),
@@ -148,9 +158,15 @@ function windowFaults(input: z.output<typeof limitObject>): (readonly [member: s
     faults.push(["window", "concurrency takes the window none, and only concurrency does"])
   }
   if (zone !== undefined && !isCalendarWindow(window)) {
-    faults.push(["time_zone", "belongs to the windows day, week, month, quarter and year"])
+    faults.push(["time_zone", "belongs to the windows day, week, month, quarter, year and rolling"])
   } else if (zone !== undefined && !isTimeZone(zone)) {
     faults.push(["time_zone", "must be an IANA time zone such as Europe/Berlin"])
+  }
+  if ((window === "rolling") !== (input.days !== undefined)) {
+    faults.push([
+      "days",
+      window === "rolling" ? "must say how many days the window is of" : "belongs to the window rolling",
+    ])
   }
   const anchorMax = anchorDayMax(window)
   if (anchorDay !== undefined && anchorMax === 0) {

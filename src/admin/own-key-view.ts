@@ -12,6 +12,7 @@ const limitOutput = z.object({
   scope: z.string().openapi({ description: "What the limit is on: several keys may share it." }),
   kind: z.string(),
   window: z.string(),
+  days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
   time_zone: z.string(),
   enforcement: z.enum(["hard", "soft"]).openapi({ description: "hard refuses, soft warns." }),
   tool: z.string().nullable().openapi({ description: "The limit counts calls of this tool alone; null: of all." }),
@@ -71,13 +72,14 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
 }
 
 function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z.infer<typeof limitOutput> {
-  const { id, scope, kind, window, timeZone, cap, enforcement, filter } = limit
+  const { id, scope, kind, window, timeZone, anchorDay, cap, enforcement, filter } = limit
   const amount = (value: bigint | null) => (value === null ? null : shownCap(kind, value))
   return {
     id,
     scope,
     kind,
     window,
+    days: window === "rolling" ? anchorDay : null,
     time_zone: timeZone,
     enforcement: enforcement === "soft" ? "soft" : "hard",
     tool: filter?.by === "tool" ? filter.value : null,

@@ -171,7 +171,8 @@ export class LocalShare {
 
   /** Windows follow one another without gap, so one that ends after the outage's first window began during the outage. */
   #isNewWindow({ limit, resetsAtMs }: Charge, outage: Outage): boolean {
-    if (resetsAtMs === null) return false
+    // Of a rolling window only the newest day is new.
+    if (resetsAtMs === null || limit.window === "rolling") return false
     const { endsAtMs } = this.#windowOf(limit.window, limit.timeZone, limit.anchorDay, outage.sinceEpochMs)
     return endsAtMs !== null && resetsAtMs > endsAtMs
   }

@@ -7,7 +7,7 @@ import { refuses } from "../identity/limit.ts"
 import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, stateOf, take, waitMs } from "./counter.ts"
 import { type Charge, type CounterState, counterName, type ReserveReply, type SettledAmount } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
-import { windowMsMax } from "./window.ts"
+import { earlierWindows, lastReadMs, windowMsMax } from "./window.ts"
 
 /** A counter outlives its window by two days, for calls that were admitted in it and still run. */
 const KEPT_AFTER_END_MS = 2 * 86_400_000
@@ -28,13 +28,13 @@ export class MemoryCounters {
     const name = counterName(charge)
     let counter = this.#counters.get(name)
     if (counter === undefined) {
-      counter = newCounter(counterKind(charge.limit), charge.limit.cap, charge.resetsAtMs, nowMs)
+      counter = newCounter(counterKind(charge.limit), charge.limit.cap, null, nowMs)
       this.#counters.set(name, counter)
     }
     // Drained by the old cap first: a raised rate does not reach back.
     drain(counter, nowMs)
     counter.cap = charge.limit.cap
-    counter.endsAtMs = charge.resetsAtMs
+    counter.endsAtMs = lastReadMs(charge.window, charge.resetsAtMs)
     return counter
   }
 
@@ -42,12 +42,40 @@ export class MemoryCounters {
   states(charges: readonly Charge[], nowMs: number): CounterState[] {
     return charges.map((charge) => {
       const counter = this.#counters.get(counterName(charge))
-      if (counter === undefined) {
-        return { settled: 0n, held: 0n, emptyInMs: counterKind(charge.limit) === "rate" ? 0 : null }
-      }
-      drain(counter, nowMs)
-      return stateOf(counter)
+      if (counter !== undefined) drain(counter, nowMs)
+      return this.#stateOf(charge, counter)
     })
+  }
+
+  /** What the charges' counters say, which are these. */
+  statesOf(charges: readonly Charge[], counters: readonly Counter[]): CounterState[] {
+    return charges.map((charge, index) => this.#stateOf(charge, counters[index]))
+  }
+
+  #stateOf(charge: Charge, counter: Counter | undefined): CounterState {
+    const blank = { settled: 0n, held: 0n, emptyInMs: counterKind(charge.limit) === "rate" ? 0 : null }
+    const own = counter === undefined ? blank : stateOf(counter)
+    if (charge.limit.window !== "rolling") return own
+    const { settled, held } = this.#earlier(charge)
+    return { settled: own.settled + settled, held: own.held + held, emptyInMs: null }
+  }
+
+  /** What the earlier days of a rolling window add to it. */
+  #earlier({ limit, window }: Charge): { readonly settled: bigint; readonly held: bigint } {
+    let [settled, held] = [0n, 0n]
+    for (const day of earlierWindows(window)) {
+      const counter = this.#counters.get(counterName({ limit, window: day }))
+      if (counter === undefined) continue
+      settled += counter.settled
+      held += counter.held
+    }
+    return { settled, held }
+  }
+
+  #hasRoom(charge: Charge, counter: Counter): boolean {
+    if (charge.limit.window !== "rolling") return hasRoom(counter, charge.amount)
+    const { settled, held } = this.#earlier(charge)
+    return hasRoom(counter, charge.amount + settled + held)
   }
 
   /** Takes one charge after the other and undoes them at the first without room, so that charges on one counter add up. */
@@ -55,7 +83,7 @@ export class MemoryCounters {
     const counters: Counter[] = []
     for (const charge of charges) {
       const counter = this.of(charge, nowMs)
-      if (refuses(charge.limit) && !hasRoom(counter, charge.amount)) {
+      if (refuses(charge.limit) && !this.#hasRoom(charge, counter)) {
         this.undo(charges, counters)
         return { kind: "denied", denied: counters.length }
       }
@@ -77,11 +105,11 @@ export class MemoryCounters {
     let retryAfterMs: number | null = 0
     const counters = charges.map((charge, index) => {
       const counter = this.of(charge, nowMs)
-      if (index === denied || (refuses(charge.limit) && !hasRoom(counter, charge.amount))) {
+      if (index === denied || (refuses(charge.limit) && !this.#hasRoom(charge, counter))) {
         const wait = waitMs(counter, charge.amount)
         retryAfterMs = wait === null || retryAfterMs === null ? null : Math.max(wait, retryAfterMs)
       }
-      return stateOf(counter)
+      return this.#stateOf(charge, counter)
     })
     return { kind: "denied", denied, counters, retryAfterMs }
   }

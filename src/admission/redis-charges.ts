@@ -16,7 +16,7 @@ import { type Counter, hasRoom, newCounter, stateOf, waitMs } from "./counter.ts
 import type { Charge, CounterState, ReserveReply } from "./limit-store.ts"
 import { counterKind, type DurableCharge } from "./limits.ts"
 import { counterField } from "./redis-keys.ts"
-import { windowMsMax } from "./window.ts"
+import { earlierWindows, lastReadMs, windowMsMax } from "./window.ts"
 
 /** Counters are 64-bit in Redis; this leaves room for nine of the largest amounts on one counter (a billion dollars each). */
 const AMOUNT_MAX = 10n ** 18n
@@ -47,10 +47,17 @@ export class ChargeLines {
     if (!WORD.test(name) || !WORD.test(window))
       throw new RangeError(`limit ${limit.id} has a name with a tab or line end`)
     const cap = limit.cap > CAP_MAX ? CAP_MAX : limit.cap < 0n ? 0n : limit.cap
-    const text = `${window}\t${name}\t${kindLetter(limit)}\t${cap}\t${resetsAtMs ?? ""}\t${termsOf(limit)}\t`
+    const ends = lastReadMs(window, resetsAtMs) ?? ""
+    const text = `${window}\t${name}\t${kindLetter(limit)}\t${cap}\t${ends}\t${termsOf(limit, window)}\t`
     this.#cached.set(limit, { window, resetsAtMs, text })
     return text
   }
+}
+
+/** The windows whose counters an act on these charges reads or writes. */
+export function windowsOf(charges: readonly Charge[]): readonly { readonly window: string }[] {
+  if (!charges.some(({ limit }) => limit.window === "rolling")) return charges
+  return charges.flatMap((charge) => [charge, ...earlierWindows(charge.window).map((window) => ({ window }))])
 }
 
 /** Charges of the ledger's records, all of them on budgets. */
@@ -70,11 +77,12 @@ export function latestEnd(window: string, nowMs: number): string {
 
 function kindLetter(limit: Limit): string {
   const kind = counterKind(limit)
-  return kind === "budget" ? "b" : kind === "rate" ? "r" : "c"
+  if (kind === "budget") return limit.window === "rolling" ? "w" : "b"
+  return kind === "rate" ? "r" : "c"
 }
 
 /** The rest of the limit, so that a hold can be listed by a process that did not make it. The scripts read its end. */
-function termsOf(limit: Limit): string {
+function termsOf(limit: Limit, window: string): string {
   const terms = [
     LIMIT_SCOPES.indexOf(limit.scope),
     LIMIT_KINDS.indexOf(limit.kind),
@@ -83,7 +91,9 @@ function termsOf(limit: Limit): string {
     limit.anchorDay,
     limit.timeZone,
   ].join(",")
-  return refuses(limit) ? terms : `${terms},${limit.enforcement}`
+  const lenient = refuses(limit) ? "" : limit.enforcement
+  if (limit.window === "rolling") return `${terms},${lenient},${earlierWindows(window).join(";")}`
+  return lenient === "" ? terms : `${terms},${lenient}`
 }
 
 /** A live hold as it stands in Redis: `since \t owner \n` and charge lines. */
@@ -123,7 +133,8 @@ function readCharge(organizationId: string, line: string): Charge {
     each: "",
     filter: null,
   }
-  return { limit, window, resetsAtMs: ends === "" ? null : Number(ends), amount: BigInt(amount) }
+  const readForMs = lastReadMs(window, 0) ?? 0
+  return { limit, window, resetsAtMs: ends === "" ? null : Number(ends) - readForMs, amount: BigInt(amount) }
 }
 
 /** The counters that a script tells, one word for each charge. */

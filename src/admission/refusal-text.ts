@@ -132,7 +132,8 @@ function nextStep(refusal: Refusal, nowMs: number): string {
       : `Retry in ${duration(retryAfterMs)}, or ${raise}.`
   }
   if (resetsAtMs === null) return `It never resets: ${raise}.`
-  const resets = `It resets at ${localTime(resetsAtMs, limit.timeZone)}, in ${duration(roundedUpToSecond(resetsAtMs - nowMs))}`
+  const what = limit.window === "rolling" ? "Its oldest day ends" : "It resets"
+  const resets = `${what} at ${localTime(resetsAtMs, limit.timeZone)}, in ${duration(roundedUpToSecond(resetsAtMs - nowMs))}`
   return `${resets}; until then, ${raise}.`
 }
 
@@ -151,7 +152,7 @@ function limitName(limit: Limit): string {
   if (limit.kind === "concurrency") return "limit of concurrent calls"
   const thing = { requests: "request", tokens: "token", usd: "spend" }[limit.kind]
   if (limit.window === "minute") return `${thing} limit per minute`
-  const period = PERIODS[limit.window]
+  const period = limit.window === "rolling" ? `${limit.anchorDay}-day` : PERIODS[limit.window]
   return limit.kind === "usd" ? `${period} budget` : `${period} ${thing} limit`
 }
 

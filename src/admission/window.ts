@@ -29,7 +29,8 @@ const CACHED_ZONES_MAX = 512
  * the month in which it begins and the anchor, `2026-02@31`, which no day and no other anchor can spell, though all of
  * 28-31 begin on the same day of that February. A week is the ISO week in which it begins, `2026-W48`, a quarter
  * `2026-Q4`, a year `2026`, each with its anchor where that is not 1: a weekday (1 Monday to 7 Sunday) of weeks, a day of
- * its first month of quarters and years. `rate`, `lifetime` and `now` never end.
+ * its first month of quarters and years. What a rolling window counts today is `2026-11-23~7`, by its number of days; the
+ * window is the sum of that and of `earlierWindows`. `rate`, `lifetime` and `now` never end.
  *
  * A day that has begun does not end twice: where clocks are set back across midnight (St John's did so at 00:01), the
  * repeated hour belongs to the new day. Throws RangeError for a zone that is not in the IANA list.
@@ -46,6 +47,8 @@ export function windowAt(window: LimitWindow, timeZone: string, anchorDay: numbe
       return dayAt(timeZone, atMs)
     case "week":
       return weekAt(timeZone, anchorDay, atMs)
+    case "rolling":
+      return rollingAt(timeZone, anchorDay, atMs)
     case "month":
       return monthsAt(timeZone, anchorDay, atMs, MONTH)
     case "quarter":
@@ -65,6 +68,7 @@ export function cachedWindowAt(): WindowAt {
     month: lastSpans(),
     quarter: lastSpans(),
     year: lastSpans(),
+    rolling: lastSpans(),
   }
   return (window, timeZone, anchorDay, atMs) => {
     const byZone = byWindow[window]?.[anchorDay]
@@ -87,6 +91,12 @@ function dayAt(timeZone: string, atMs: number): WindowSpan {
   }
   const endsAtMs = startOfDayMs(next.add({ days: 1 }), timeZone)
   return { id: next.toString(), startsAtMs: nextStartsAtMs, endsAtMs }
+}
+
+/** Today's part of a rolling window. */
+function rollingAt(timeZone: string, days: number, atMs: number): WindowSpan {
+  const today = dayAt(timeZone, atMs)
+  return { ...today, id: `${today.id}~${days}` }
 }
 
 /** Of a kind of window whose length is a number of months. */
@@ -143,6 +153,23 @@ export function windowMsMax(id: string): number | null {
   if (id === LIFETIME.id) return null
   if (/^\d{4}(@|$)/.test(id)) return 367 * DAY_MS
   return (/^\d{4}-Q/.test(id) ? 93 : 32) * DAY_MS
+}
+
+/** The other counters that a rolling window is the sum of, yesterday's first; none for every other window. */
+export function earlierWindows(id: string): readonly string[] {
+  const tilde = id.indexOf("~")
+  if (tilde === -1) return []
+  const todayMs = Date.parse(id.slice(0, tilde))
+  const days = id.slice(tilde + 1)
+  return Array.from({ length: Number(days) - 1 }, (_, index) => {
+    const day = new Date(todayMs - (index + 1) * DAY_MS)
+    return `${day.toISOString().slice(0, 10)}~${days}`
+  })
+}
+
+/** When a counter that is charged now is read for the last time: the end of its window, or later where others add it. */
+export function lastReadMs(window: string, endsAtMs: number | null): number | null {
+  return endsAtMs === null ? null : endsAtMs + earlierWindows(window).length * DAY_MS
 }
 
 /** When the window that begins in this month begins. Temporal takes an anchor beyond the month's end as its last day. */

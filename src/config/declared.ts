@@ -4,10 +4,12 @@
  */
 import { z } from "zod"
 import { readCap } from "../admin/limit-shape.ts"
-import { ENFORCEMENTS, LIMIT_KINDS, LIMIT_WINDOWS, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
+import { ENFORCEMENTS, LIMIT_KINDS, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
 
 const NAMES_MAX = 10_000
 const LIMITS_MAX = 20
+/** All but rolling ones, of which a subject may have several of one kind. */
+const DECLARED_WINDOWS = ["minute", "day", "week", "month", "quarter", "year", "lifetime", "none"] as const
 
 function text(max: number) {
   const error = `text of 1 to ${max} characters`
@@ -24,7 +26,7 @@ const declaredLimit = z
   .strictObject(
     {
       kind: oneOf(LIMIT_KINDS).describe("What is counted: requests, tokens, usd or concurrency."),
-      window: oneOf(LIMIT_WINDOWS).describe(
+      window: oneOf(DECLARED_WINDOWS).describe(
         "Over which time: minute, day, week, month, quarter, year, lifetime; none for concurrency.",
       ),
       cap: z

@@ -4,16 +4,29 @@ export const LIMIT_KINDS = ["requests", "tokens", "usd", "concurrency"] as const
 export type LimitKind = (typeof LIMIT_KINDS)[number]
 
 /**
- * `none` belongs to concurrency alone; the others are rates (`minute`), `lifetime`, or windows of the calendar. Stores keep
- * a window by its place in this list, so new ones stand at its end.
+ * `none` belongs to concurrency alone; the others are rates (`minute`), `lifetime`, or windows of the calendar, `rolling` the
+ * last days with today. Stores keep a window by its place in this list, so new ones stand at its end.
  */
-export const LIMIT_WINDOWS = ["minute", "day", "month", "lifetime", "none", "week", "quarter", "year"] as const
+export const LIMIT_WINDOWS = [
+  "minute",
+  "day",
+  "month",
+  "lifetime",
+  "none",
+  "week",
+  "quarter",
+  "year",
+  "rolling",
+] as const
 export type LimitWindow = (typeof LIMIT_WINDOWS)[number]
 
 /** Windows that begin and end by the calendar of a zone. */
 export function isCalendarWindow(window: LimitWindow): boolean {
   return window !== "minute" && window !== "lifetime" && window !== "none"
 }
+
+/** Most days of a rolling window: each is a counter that a call reads. */
+export const ROLLING_DAYS_MAX = 31
 
 /** The largest anchor that a window may have: a weekday of weeks, else a day of a month; 0 where it has none. */
 export function anchorDayMax(window: LimitWindow): number {
@@ -63,7 +76,7 @@ export type Limit = {
   readonly timeZone: string
   /**
    * Where the window begins: of a week the weekday, 1 Monday to 7 Sunday; of a month, of a quarter's or a year's first
-   * month the day (1-31, clamped to the month's length).
+   * month the day (1-31, clamped to the month's length). Of a rolling window, of how many days it is.
    */
   readonly anchorDay: number
   readonly onStoreFailure: StoreFailurePolicy

@@ -125,6 +125,17 @@ describe("the counters in memory", () => {
     expect(counters.size).toBe(0)
   })
 
+  it("keep a day for as long as a rolling window adds it", () => {
+    const counters = new MemoryCounters()
+    const rolling = limitOf({ window: "rolling", anchorDay: 7 })
+    counters.of({ limit: rolling, window: "2026-11-23~7", resetsAtMs: endsAtMs, amount: 0n }, START_MS).settled = 1n
+    const sizeAfter = (days: number) => {
+      for (let round = 0; round < 3; round += 1) counters.dropSome(endsAtMs + days * DAY_MS)
+      return counters.size
+    }
+    expect([7.9, 8].map(sizeAfter)).toEqual([1, 0])
+  })
+
   it("keep what the ledger says of a quarter or a year for as long as it may last, although nobody uses it", () => {
     const counters = new MemoryCounters()
     const seeded = (window: string) => ({ limitId: "lim_2", subject: "key_1", window, settled: 7n })

@@ -250,6 +250,15 @@ describe("the Redis store in rare moments", () => {
     expect(await client.pttl("tg:{org_1}:w:2026-11-23")).toBeGreaterThan(0)
   })
 
+  it("keeps a day for as long as a rolling window adds it, and lists its hold as it was made", async () => {
+    const { store } = await openStore(START_MS)
+    const limit = limitOf({ window: "rolling", anchorDay: 7, enforcement: "soft" })
+    const charge = chargeOf(limit, 5n, "2026-11-23~7", Date.now() + 3_600_000)
+    await store.reserve("a", "proxy_1", 60_000, [charge])
+    expect(await client.pttl("tg:{org_1}:w:2026-11-23~7")).toBeGreaterThan(8 * 86_400_000)
+    expect((await store.holds(1))[0]?.charges).toEqual([charge])
+  })
+
   it("keeps what the ledger says of a quarter or a year for as long as it may last", async () => {
     await client.flushall()
     const seeded = (window: string) => ({ limitId: "lim_1", subject: "key_1", window, settled: 7n })

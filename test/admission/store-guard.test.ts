@@ -701,3 +701,20 @@ describe("a limit that refuses nothing, while the store is away", () => {
     },
   )
 })
+
+it("a rolling window is shared out by what was seen left of all its days, and not anew on a new day", async () => {
+  const { store, reserve, goAway } = guarded()
+  const rolling = limitOf({ id: "lim_roll", window: "rolling", anchorDay: 3, cap: 100n })
+  const today = { limit: rolling, window: "2026-11-23~3", resetsAtMs: START_MS + 60_000 }
+  const yesterday = { limit: rolling, window: "2026-11-22~3", resetsAtMs: START_MS }
+  await reserve("before", { ...yesterday, amount: 60n })
+  await reserve("seen", { ...today, amount: 0n })
+  store.mode = "silent"
+  await goAway({ ...today, amount: 0n })
+  // 40 are left, and two proxies share them.
+  expect(await reserve("a", { ...today, amount: 20n })).toMatchObject({ kind: "held" })
+  expect(await reserve("b", { ...today, amount: 1n })).toMatchObject({ kind: "away", reason: "share" })
+  await vi.advanceTimersByTimeAsync(61_000)
+  const tomorrow = { limit: rolling, window: "2026-11-24~3", resetsAtMs: START_MS + 60_000 + 86_400_000, amount: 1n }
+  expect(await reserve("c", tomorrow)).toMatchObject({ kind: "away", reason: "unseen" })
+})

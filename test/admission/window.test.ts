@@ -1,7 +1,14 @@
 import fc from "fast-check"
 import { Temporal } from "temporal-polyfill"
 import { describe, expect, it } from "vitest"
-import { cachedWindowAt, type WindowSpan, windowAt, windowMsMax } from "../../src/admission/window.ts"
+import {
+  cachedWindowAt,
+  earlierWindows,
+  lastReadMs,
+  type WindowSpan,
+  windowAt,
+  windowMsMax,
+} from "../../src/admission/window.ts"
 import { anchorDayMax, LIMIT_WINDOWS, type LimitWindow } from "../../src/identity/limit.ts"
 
 const HOUR_MS = 3_600_000
@@ -102,7 +109,7 @@ const calendarWindow = fc.constantFrom<LimitWindow>("day", "week", "month", "qua
 
 /** An anchor that the window may have. */
 function anchorFor(window: LimitWindow, day: number): number {
-  return window === "day" ? 1 : ((day - 1) % (anchorDayMax(window) || 31)) + 1
+  return window === "rolling" ? Math.max(2, day) : window === "day" ? 1 : ((day - 1) % (anchorDayMax(window) || 31)) + 1
 }
 
 const share = fc.double({ min: 0, max: 0.999, noNaN: true })
@@ -181,6 +188,49 @@ describe("a window", () => {
       ),
       { numRuns: 1_000 },
     )
+  })
+})
+
+describe("a rolling window", () => {
+  const days = fc.integer({ min: 2, max: 31 })
+
+  it("is today and the dates before it, by the zone's calendar, each a counter of its own", () => {
+    fc.assert(
+      fc.property(zone, moment, days, share, (timeZone, atMs, count, part) => {
+        const span = windowAt("rolling", timeZone, count, atMs)
+        const today = windowAt("day", timeZone, 1, atMs)
+        expect(span).toEqual({ ...today, id: `${today.id}~${count}` })
+        checkAgainstOracle(span, atMs, part, (at) => `${dayIdOf(localDateAt(timeZone, at))}~${count}`)
+        const dates = Array.from({ length: count - 1 }, (_, index) => {
+          return `${Temporal.PlainDate.from(today.id).subtract({ days: index + 1 })}~${count}`
+        })
+        expect(earlierWindows(span.id)).toEqual(dates)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it("reads a day's counter until the last window that holds it has ended, and stores keep it as long", () => {
+    fc.assert(
+      fc.property(zone, moment, days, (timeZone, atMs, count) => {
+        const first = windowAt("rolling", timeZone, count, atMs)
+        let last = first
+        for (let next = first; ; last = next) {
+          next = windowAt("rolling", timeZone, count, last.endsAtMs ?? 0)
+          if (!earlierWindows(next.id).includes(first.id)) break
+        }
+        // Two days are what every counter is kept beyond this, and more than clocks are ever set by.
+        expect((last.endsAtMs ?? 0) - (lastReadMs(first.id, first.endsAtMs) ?? 0)).toBeLessThan(48 * HOUR_MS)
+        expect((last.endsAtMs ?? 0) - (first.startsAtMs ?? 0)).toBeLessThan((windowMsMax(first.id) ?? 0) + 48 * HOUR_MS)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it("alone has earlier windows", () => {
+    for (const id of ["2026-11-23", "2026-W48@3", "2026-11@15", "2026", "lifetime", "rate", "now"]) {
+      expect([id, earlierWindows(id), lastReadMs(id, 5)]).toEqual([id, [], 5])
+    }
   })
 })
 

@@ -1,4 +1,5 @@
 /** Budgets and what limits do besides refusing, through the admin API and the data plane. */
+import { Temporal } from "temporal-polyfill"
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { type FakeUpstream, startFakeUpstream } from "../support/fake-upstream.ts"
@@ -72,6 +73,9 @@ describe("what is not accepted", () => {
     [{ window: "day", anchor_day: 2 }, "anchor_day", /week, month, quarter and year/],
     [{ window: "lifetime", time_zone: "Asia/Tokyo" }, "time_zone", /day, week, month/],
     [{ window: "fortnight" }, "window", /week/],
+    [{ window: "rolling" }, "days", /how many days/],
+    [{ window: "rolling", days: 32 }, "days", /31/],
+    [{ window: "week", days: 7 }, "days", /rolling/],
     [{ enforcement: "gentle" }, "enforcement", /hard/],
     [{ thresholds: [80, 50] }, "thresholds", /larger than the one before/],
     [{ thresholds: [0.5] }, "thresholds.0", /int/],
@@ -158,6 +162,23 @@ test("a raise lets calls pass at once, is shown and audited, and ends by itself"
   expect(audit).toMatchObject({ action: "limit.raise", after: { raised_cap: "3" } })
   await sql`UPDATE limits SET raised_until = now() - interval '1 second' WHERE id = ${id}`
   expect(await shown(id)).toMatchObject({ cap: "1", raised_cap: null, raised_until: null })
+})
+
+test("a limit over the last days counts those before today, and says when the oldest leaves it", async () => {
+  const project_id = await project()
+  const key = await app.createKey({ project_id })
+  const wanted = { window: "rolling", days: 7, time_zone: "Asia/Kathmandu", cap: 2 }
+  const { id, days, anchor_day } = await limit({ project_id }, wanted)
+  expect([days, anchor_day]).toEqual([7, 1])
+  expect(await statuses([() => call(key), () => call(key)])).toEqual([200, 200])
+  const refused = await call(key)
+  expect(refused).toMatchObject({ status: 429, message: expect.stringContaining("7-day request limit of project") })
+  expect(refused.message).toContain("Its oldest day ends at")
+  await settled(id, "2")
+  const yesterday = Temporal.Now.plainDateISO("Asia/Kathmandu").subtract({ days: 1 })
+  await sql`UPDATE limit_usage SET window_id = ${`${yesterday}~7`} WHERE limit_id = ${id}`
+  const own = await (await fetch(`${app.url}/v1/key`, { headers: { authorization: `Bearer ${key.key}` } })).json()
+  expect(own).toMatchObject({ limits: [{ id, days: 7, used: "2", remaining: "0" }] })
 })
 
 describe("a limit for each", () => {
