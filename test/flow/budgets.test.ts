@@ -152,15 +152,21 @@ test("a raise lets calls pass at once, is shown and audited, and ends by itself"
   const key = await app.createKey({ project_id })
   const { id } = await limit({ project_id }, { cap: 1 })
   expect(await statuses([() => call(key), () => call(key)])).toEqual([200, 429])
-  const until = new Date(Date.now() + 3_600_000).toISOString()
-  const raised = await ask<Shown>("POST", `/admin/v1/limits/${id}/raises`, { cap: 3, until })
-  expect(raised).toMatchObject({ cap: "1", raised_cap: "3", raised_until: until })
+  const inAnHour = new Date(Date.now() + 3_600_000).toISOString()
+  const raised = await ask<Shown>("POST", `/admin/v1/limits/${id}/raises`, { cap: 3, until: inAnHour })
+  expect(raised).toMatchObject({ cap: "1", raised_cap: "3", raised_until: inAnHour })
   expect(await statuses([() => call(key), () => call(key), () => call(key)])).toEqual([200, 200, 429])
   const own = await (await fetch(`${app.url}/v1/key`, { headers: { authorization: `Bearer ${key.key}` } })).json()
   expect(own).toMatchObject({ limits: [{ id, cap: "3" }] })
-  const [audit] = await sql`SELECT action, after FROM audit_log WHERE subject = ${id} ORDER BY id DESC LIMIT 1`
+  const [audit] = await sql`SELECT action, after FROM audit_log WHERE subject = ${id} AND action = 'limit.raise'`
   expect(audit).toMatchObject({ action: "limit.raise", after: { raised_cap: "3" } })
-  await sql`UPDATE limits SET raised_until = now() - interval '1 second' WHERE id = ${id}`
+  const soon = new Date(Date.now() + 300).toISOString()
+  await ask("POST", `/admin/v1/limits/${id}/raises`, { cap: 100_000, until: soon })
+  const refused = await until(async () => {
+    const answer = await call(key)
+    return answer.status === 429 ? answer : undefined
+  })
+  expect(refused.message).toContain("of 1 request.")
   expect(await shown(id)).toMatchObject({ cap: "1", raised_cap: null, raised_until: null })
 })
 
