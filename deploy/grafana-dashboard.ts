@@ -117,6 +117,15 @@ const CALLS_ROW: Row = {
       queries: [[`sum by (reason, code) (rate(tallygate_refusals_total[${RATE}]))`, "{{reason}} ({{code}})"]],
     },
     {
+      title: "Limits that let pass",
+      description: "Calls that a soft limit warned of or a shadow limit would have refused, by what the limit counts.",
+      unit: "reqps",
+      queries: [
+        [`sum by (kind) (rate(tallygate_soft_limit_warnings_total[${RATE}]))`, "warned ({{kind}})"],
+        [`sum by (kind) (rate(tallygate_shadow_refusals_total[${RATE}]))`, "shadow refusals ({{kind}})"],
+      ],
+    },
+    {
       title: "Calls by organization",
       unit: "reqps",
       isStacked: true,

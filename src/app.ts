@@ -28,6 +28,7 @@ import { registerJournalMetrics } from "./ledger/journal-metrics.ts"
 import { readLimitUsage } from "./ledger/limit-usage.ts"
 import { keepPartitions } from "./ledger/partitions.ts"
 import { unfinishedRestore, unfinishedText } from "./ledger/restore-marker.ts"
+import { ShadowRefusalWriter } from "./ledger/shadow-refusals.ts"
 import { UsageDayJob } from "./ledger/usage-day-job.ts"
 import { systemClock as clock } from "./platform/clock.ts"
 import { Closing } from "./platform/closing.ts"
@@ -188,6 +189,10 @@ async function openLedger(
   }
   registerStoresUp(registry, isUp)
   const admission = shared === null ? await countInProcess(config, sql, log, closing) : await shared.admit(journal)
+  admission.passed.register(registry)
+  const shadows = new ShadowRefusalWriter({ sql, passed: admission.passed, log })
+  shadows.start()
+  closing.add("shadow refusals", () => shadows.stop())
   const limitsState = () => (shared === null ? "in process" : shared.isAway() ? "away" : "redis")
   return { journal, admission, limitsState }
 }

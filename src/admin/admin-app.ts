@@ -18,6 +18,7 @@ import type { Access, Principal } from "./access.ts"
 import { adminKeyRoutes } from "./admin-key-routes.ts"
 import { auditRoutes } from "./audit-routes.ts"
 import { type LoginOptions, requireAdminKey, requirePrincipal } from "./authenticate.ts"
+import { budgetRoutes } from "./budget-routes.ts"
 import { dashboardRoutes } from "./dashboard-routes.ts"
 import { docsRoutes } from "./docs-routes.ts"
 import { importRoutes } from "./import-routes.ts"
@@ -101,6 +102,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   roleRoutes(app, options)
   keyRoutes(app, options)
   limitRoutes(app, options)
+  budgetRoutes(app, options)
   adminKeyRoutes(app, options)
   importRoutes(app, options)
   auditRoutes(app, options)

@@ -1,6 +1,6 @@
-/** Limits on every scope: an organization's, a project's, a user's, a key's, a provider account's; create, list, change, delete. */
+/** Limits on every scope: an organization's, a project's, a user's, a key's, a provider account's; create, list, change, raise, delete. */
 import { createRoute, z } from "@hono/zod-openapi"
-import { accountSubject, readAccountSubject } from "../identity/account-limit.ts"
+import { accountSubject, shownAccount } from "../identity/account-limit.ts"
 import { LIMIT_EACH, type Limit, type LimitScope } from "../identity/limit.ts"
 import {
   changeLimit,
@@ -9,7 +9,9 @@ import {
   LIMITS_PER_SUBJECT_MAX,
   limitTarget,
   listLimits,
+  raiseLimit,
   readLimit,
+  shadowRefusals,
 } from "../identity/limit-registry.ts"
 import type { LimitRow } from "../identity/limit-row.ts"
 import { ApiError } from "../platform/error-table.ts"
@@ -17,7 +19,18 @@ import type { Sql } from "../platform/postgres.ts"
 import { type Access, permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import { answers, idParams, jsonBody, missingThing, nextAfter, pageOf, pageQuery } from "./answers.ts"
-import { capInput, limitMembers, limitOutput, newLimit, readCap, shownLimit, storeFailureInput } from "./limit-shape.ts"
+import {
+  capInput,
+  enforcementInput,
+  limitMembers,
+  limitOutput,
+  newLimit,
+  readCap,
+  shownCap,
+  shownLimit,
+  storeFailureInput,
+  thresholdsInput,
+} from "./limit-shape.ts"
 import { isAccount } from "./provider-view.ts"
 
 /** The member of `scope` that names the subject → the scope. */
@@ -49,12 +62,19 @@ const each = z
   .optional()
   .openapi({
     description:
-      "Of a provider account: whom the limit counts apart, each with the whole cap. Unset counts all calls on the account " +
-      "together, over all organizations.",
+      "Whom the limit counts apart, each with the whole cap: of a provider account, an organization or project each user " +
+      "or key, of a provider account also each organization or project. Unset counts all calls together.",
   })
-const scopeObject = z
-  .strictObject({ ...scopeIds, each })
-  .openapi("LimitScope", { description: "Exactly one of the five, and `each` beside provider_account." })
+const filterValue = z.string().trim().min(1).max(128).optional()
+const filters = {
+  tool: filterValue.openapi({
+    description: "Of an organization or project: only calls with this x-tallygate-tool count.",
+  }),
+  tag: filterValue.openapi({ description: "Of an organization or project: only calls with this tag count." }),
+}
+const scopeObject = z.strictObject({ ...scopeIds, each, ...filters }).openapi("LimitScope", {
+  description: "Exactly one of the five; `each`, and one of `tool` and `tag`, where they apply.",
+})
 
 const newScopedLimit = z
   .strictObject({ scope: scopeObject, ...limitMembers })
@@ -66,17 +86,56 @@ const newScopedLimit = z
       context.addIssue({ code: "custom", path: ["scope"], message })
       return z.NEVER
     }
-    if (scope.each !== undefined && of.scope !== "provider_account") {
-      context.addIssue({ code: "custom", path: ["scope", "each"], message: "belongs to provider_account" })
-    }
+    const faults = scopeFaults(of.scope, scope)
+    for (const [member, message] of faults) context.addIssue({ code: "custom", path: ["scope", member], message })
     const limit = newLimit(members, context)
-    return limit === null ? z.NEVER : { of: { ...of, each: scope.each ?? "" }, limit }
+    if (limit === null || faults.length > 0) return z.NEVER
+    return { of: { ...of, each: scope.each ?? "", filter: filterOf(scope) }, limit }
   })
 
+type Narrowing = Pick<z.output<typeof scopeObject>, "each" | "tool" | "tag">
+
+function scopeFaults(scope: LimitScope, { each, tool, tag }: Narrowing): (readonly [string, string])[] {
+  const isWide = scope === "organization" || scope === "project"
+  const faults: (readonly [string, string])[] = []
+  if (each !== undefined && scope !== "provider_account" && !(isWide && (each === "user" || each === "key"))) {
+    const message = isWide ? "must be user or key here" : "belongs to provider_account, organization_id and project_id"
+    faults.push(["each", message])
+  }
+  if (tool !== undefined && tag !== undefined) faults.push(["tag", "must not stand beside tool"])
+  for (const [member, value] of Object.entries({ tool, tag })) {
+    if (value !== undefined && !isWide) faults.push([member, "belongs to organization_id and project_id"])
+  }
+  return faults
+}
+
+function filterOf({ tool, tag }: Narrowing): Limit["filter"] {
+  if (tool !== undefined) return { by: "tool", value: tool }
+  return tag === undefined ? null : { by: "tag", value: tag }
+}
+
 const limitChange = z
-  .strictObject({ cap: capInput.optional(), on_store_failure: storeFailureInput.optional() })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have cap or on_store_failure" })
+  .strictObject({
+    cap: capInput.optional(),
+    on_store_failure: storeFailureInput.optional(),
+    enforcement: enforcementInput.optional(),
+    thresholds: thresholdsInput.optional(),
+  })
+  .refine((change) => Object.keys(change).length > 0, {
+    error: "must have cap, on_store_failure, enforcement or thresholds",
+  })
   .openapi("LimitChange")
+
+/** A raise ends at the latest after so long. */
+const RAISE_MS_MAX = 366 * 86_400_000
+const newRaise = z
+  .strictObject({
+    cap: capInput,
+    until: z.iso
+      .datetime({ offset: true })
+      .openapi({ description: "When it ends by itself; in the future, and at most a year from now." }),
+  })
+  .openapi("NewRaise")
 
 const limitsQuery = pageQuery.extend(scopeIds).transform((query, context) => {
   const of = subjectOf(query)
@@ -90,7 +149,11 @@ const limitsQuery = pageQuery.extend(scopeIds).transform((query, context) => {
 const scopedLimit = limitOutput
   .extend({
     organization_id: z.string().openapi({ description: "'' for a limit on a provider account." }),
-    scope: z.object({ ...scopeIds, each }),
+    scope: z.object({ ...scopeIds, each, ...filters }),
+    shadow_refusals: z
+      .number()
+      .nullable()
+      .openapi({ description: "How often a shadow limit would have refused so far; null: it is none." }),
     created_at: z.string(),
   })
   .openapi("Limit")
@@ -98,6 +161,7 @@ const scopedLimit = limitOutput
 export function limitRoutes(app: AdminApp, options: AdminOptions): void {
   createAndList(app, options)
   showAndChange(app, options)
+  raise(app, options)
 }
 
 function createAndList(app: AdminApp, { sql, directory, providers }: AdminOptions): void {
@@ -122,7 +186,7 @@ function createAndList(app: AdminApp, { sql, directory, providers }: AdminOption
       throw new ApiError("conflict", message, { param: "scope" })
     }
     await directory.changed()
-    return context.json(shown(created.row), 201)
+    return context.json(await shownOne(sql, created.row), 201)
   })
 
   const list = createRoute({
@@ -135,7 +199,7 @@ function createAndList(app: AdminApp, { sql, directory, providers }: AdminOption
   app.openapi(list, async (context) => {
     const { of, after, max } = context.req.valid("query")
     const rows = await listLimits(sql, { visibility: context.get("access").visible(), of, after, max })
-    return context.json({ data: rows.map(shown), next: nextAfter(rows, max) }, 200)
+    return context.json({ data: await shownAll(sql, rows), next: nextAfter(rows, max) }, 200)
   })
 }
 
@@ -149,7 +213,7 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
   })
   app.openapi(show, async (context) => {
     const { id } = context.req.valid("param")
-    return context.json(shown(await permittedLimit(sql, context.get("access"), id)), 200)
+    return context.json(await shownOne(sql, await permittedLimit(sql, context.get("access"), id)), 200)
   })
 
   const change = createRoute({
@@ -164,12 +228,11 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     const wanted = context.req.valid("json")
     // A limit's kind never changes, so the cap may be read by it before the transaction.
     const { kind } = await permittedLimit(sql, context.get("access"), id)
-    const cap = wanted.cap === undefined ? null : readCap(kind, wanted.cap)
-    if (typeof cap === "string") throw new ApiError("invalid_request", `cap: ${cap}.`, { param: "cap" })
-    const onStoreFailure = wanted.on_store_failure ?? null
-    const row = await changeLimit(sql, actorOf(context), id, { cap, onStoreFailure })
+    const cap = wanted.cap === undefined ? undefined : requiredCap(kind, wanted.cap)
+    const { on_store_failure: onStoreFailure, enforcement, thresholds } = wanted
+    const row = await changeLimit(sql, actorOf(context), id, { cap, onStoreFailure, enforcement, thresholds })
     await directory.changed()
-    return context.json(shown(row ?? missing(id)()), 200)
+    return context.json(await shownOne(sql, row ?? missing(id)()), 200)
   })
 
   const remove = createRoute({
@@ -184,8 +247,44 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     await permittedLimit(sql, context.get("access"), id)
     const row = await deleteLimit(sql, actorOf(context), id)
     await directory.changed()
-    return context.json(shown(row ?? missing(id)()), 200)
+    return context.json(await shownOne(sql, row ?? missing(id)()), 200)
   })
+}
+
+function raise(app: AdminApp, { sql, clock, directory }: AdminOptions): void {
+  const route = createRoute({
+    method: "post",
+    path: "/admin/v1/limits/{id}/raises",
+    middleware: permit("limits:write"),
+    request: { params: idParams, body: jsonBody(newRaise) },
+    responses: answers(201, "The limit with its raise, which takes the place of one in force.", scopedLimit),
+  })
+  app.openapi(route, async (context) => {
+    const { id } = context.req.valid("param")
+    const wanted = context.req.valid("json")
+    const { kind } = await permittedLimit(sql, context.get("access"), id)
+    const cap = requiredCap(kind, wanted.cap)
+    const until = new Date(wanted.until)
+    const aheadMs = until.getTime() - clock.nowMs()
+    if (aheadMs <= 0 || aheadMs > RAISE_MS_MAX) {
+      const message = "until: must be in the future, and at most a year from now."
+      throw new ApiError("invalid_request", message, { param: "until" })
+    }
+    const raised = await raiseLimit(sql, actorOf(context), id, { cap, until })
+    if (raised.kind === "missing") return missing(id)()
+    if (raised.kind === "not_larger") {
+      const message = `cap: must be larger than the limit's own, ${shownCap(kind, raised.cap)}. PATCH the limit to lower it.`
+      throw new ApiError("invalid_request", message, { param: "cap" })
+    }
+    await directory.changed()
+    return context.json(await shownOne(sql, raised.row), 201)
+  })
+}
+
+function requiredCap(kind: Limit["kind"], given: string | number): bigint {
+  const cap = readCap(kind, given)
+  if (typeof cap === "string") throw new ApiError("invalid_request", `cap: ${cap}.`, { param: "cap" })
+  return cap
 }
 
 /** The one subject that is named; null where none is. */
@@ -219,19 +318,41 @@ function encodeAccount(named: string): string {
 }
 
 function shownSubject({ scope, subject }: Pick<Limit, "scope" | "subject">): string {
-  return scope === "provider_account" ? readAccountSubject(subject).account : subject
+  return scope === "provider_account" ? shownAccount(subject) : subject
 }
 
 function missing(id: string): () => never {
   return missingThing("limit", id)
 }
 
-function shown(row: LimitRow): z.infer<typeof scopedLimit> {
-  const { organization_id, scope, each, created_at } = row
+async function shownOne(sql: Sql, row: LimitRow): Promise<z.infer<typeof scopedLimit>> {
+  return shown(row, await shadowRefusals(sql, [row.id]))
+}
+
+async function shownAll(sql: Sql, rows: readonly LimitRow[]): Promise<z.infer<typeof scopedLimit>[]> {
+  const refusals = await shadowRefusals(
+    sql,
+    rows.filter(isShadow).map(({ id }) => id),
+  )
+  return rows.map((row) => shown(row, refusals))
+}
+
+function isShadow({ enforcement }: LimitRow): boolean {
+  return enforcement === "shadow"
+}
+
+function shown(row: LimitRow, refusals: ReadonlyMap<string, number>): z.infer<typeof scopedLimit> {
+  const { organization_id, scope, each, created_at, filter_tool: tool, filter_tag: tag } = row
   return {
     ...shownLimit(row),
     organization_id,
-    scope: { [memberOf(scope)]: shownSubject(row), ...(scope === "provider_account" ? { each } : {}) },
+    scope: {
+      [memberOf(scope)]: shownSubject(row),
+      ...(scope === "provider_account" || each !== "" ? { each } : {}),
+      ...(tool === "" ? {} : { tool }),
+      ...(tag === "" ? {} : { tag }),
+    },
+    shadow_refusals: isShadow(row) ? (refusals.get(row.id) ?? 0) : null,
     created_at: created_at.toISOString(),
   }
 }

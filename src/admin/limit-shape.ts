@@ -6,10 +6,14 @@ import { z } from "@hono/zod-openapi"
 import { windowAt } from "../admission/window.ts"
 import type { KeyLimitRow } from "../identity/key-registry.ts"
 import {
+  anchorDayMax,
+  ENFORCEMENTS,
+  isCalendarWindow,
   LIMIT_DEFAULTS,
   LIMIT_KINDS,
   LIMIT_WINDOWS,
   type LimitKind,
+  ROLLING_DAYS_MAX,
   STORE_FAILURE_POLICIES,
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
@@ -25,21 +29,50 @@ export const storeFailureInput = z.enum(STORE_FAILURE_POLICIES).openapi({
     "seen left, allow does not apply the limit.",
 })
 
+export const enforcementInput = z.enum(ENFORCEMENTS).openapi({
+  description:
+    "What a limit does to a call without room: hard refuses it, soft lets it pass and warns in x-tallygate-warning, shadow " +
+    "lets it pass unsaid and counts what it would have refused.",
+})
+
+export const thresholdsInput = z
+  .array(z.int().min(1).max(1_000))
+  .max(10)
+  .refine((percents) => percents.every((percent, index) => index === 0 || percent > (percents[index - 1] ?? 0)), {
+    error: "must be whole percents, each larger than the one before",
+  })
+  .openapi({ description: `Percents of the cap at which someone is told; ${LIMIT_DEFAULTS.thresholds} unless told.` })
+
 export const limitMembers = {
   kind: z.enum(LIMIT_KINDS).openapi({ description: "What is counted; usd is money." }),
   window: z.enum(LIMIT_WINDOWS).openapi({ description: "`none` belongs to concurrency, the others to the rest." }),
   cap: capInput,
   on_store_failure: storeFailureInput.optional(),
+  enforcement: enforcementInput.optional(),
+  thresholds: thresholdsInput.optional(),
   time_zone: z
     .string()
     .max(64)
     .optional()
     .openapi({
-      description: `IANA zone in which a day or month begins and ends; ${LIMIT_DEFAULTS.timeZone} unless told.`,
+      description: `IANA zone in which a window of the calendar begins and ends; ${LIMIT_DEFAULTS.timeZone} unless told.`,
     }),
-  anchor_day: z.int().min(1).max(31).optional().openapi({
-    description: "Day on which a month window begins, or the month's last day where it is shorter; 1 unless told.",
-  }),
+  days: z
+    .int()
+    .min(2)
+    .max(ROLLING_DAYS_MAX)
+    .optional()
+    .openapi({ description: "Of how many days a rolling window is, today among them; no other window has it." }),
+  anchor_day: z
+    .int()
+    .min(1)
+    .max(31)
+    .optional()
+    .openapi({
+      description:
+        "Where a window begins; 1 unless told. Of a week the weekday, 1 Monday to 7 Sunday; of a month, and of the first " +
+        "month of a quarter or year, the day, or the month's last day where it is shorter.",
+    }),
 }
 
 const limitObject = z.strictObject(limitMembers)
@@ -58,8 +91,11 @@ export function newLimit(input: z.output<typeof limitObject>, context: z.Refinem
     window: input.window,
     cap,
     ...(input.on_store_failure === undefined ? {} : { onStoreFailure: input.on_store_failure }),
+    ...(input.enforcement === undefined ? {} : { enforcement: input.enforcement }),
+    ...(input.thresholds === undefined ? {} : { thresholds: input.thresholds }),
     ...(input.time_zone === undefined ? {} : { timeZone: input.time_zone }),
     ...(input.anchor_day === undefined ? {} : { anchorDay: input.anchor_day }),
+    ...(input.days === undefined ? {} : { anchorDay: input.days }),
   }
 }
 
@@ -85,12 +121,34 @@ export const limitOutput = z.object({
   on_store_failure: z.enum(STORE_FAILURE_POLICIES),
   time_zone: z.string(),
   anchor_day: z.number(),
+  days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
+  enforcement: z.enum(ENFORCEMENTS),
+  thresholds: z.array(z.number()),
+  raised_cap: z.string().nullable().openapi({ description: "The cap until raised_until; null: no raise is in force." }),
+  raised_until: z.string().nullable(),
 })
 
 export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
-  const { id, kind, window, on_store_failure, time_zone, anchor_day } = row
-  const cap = kind === "usd" ? formatUsd(BigInt(row.cap) * PICOS_PER_NANO) : row.cap
-  return { id, kind, window, cap, on_store_failure, time_zone, anchor_day }
+  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, thresholds } = row
+  return {
+    id,
+    kind,
+    window,
+    cap: shownCap(kind, BigInt(row.cap)),
+    on_store_failure,
+    time_zone,
+    anchor_day: window === "rolling" ? LIMIT_DEFAULTS.anchorDay : anchor_day,
+    days: window === "rolling" ? anchor_day : null,
+    enforcement,
+    thresholds,
+    raised_cap: row.raised_cap === null ? null : shownCap(kind, BigInt(row.raised_cap)),
+    raised_until: row.raised_until === null ? null : new Date(row.raised_until).toISOString(),
+  }
+}
+
+/** An amount in a limit's unit: dollars of money, whole numbers of everything else. */
+export function shownCap(kind: LimitKind, amount: bigint): string {
+  return kind === "usd" ? formatUsd(amount * PICOS_PER_NANO) : amount.toString()
 }
 
 function windowFaults(input: z.output<typeof limitObject>): (readonly [member: string, message: string])[] {
@@ -99,12 +157,23 @@ function windowFaults(input: z.output<typeof limitObject>): (readonly [member: s
   if ((kind === "concurrency") !== (window === "none")) {
     faults.push(["window", "concurrency takes the window none, and only concurrency does"])
   }
-  if (zone !== undefined && window !== "day" && window !== "month") {
-    faults.push(["time_zone", "belongs to the windows day and month"])
+  if (zone !== undefined && !isCalendarWindow(window)) {
+    faults.push(["time_zone", "belongs to the windows day, week, month, quarter, year and rolling"])
   } else if (zone !== undefined && !isTimeZone(zone)) {
     faults.push(["time_zone", "must be an IANA time zone such as Europe/Berlin"])
   }
-  if (anchorDay !== undefined && window !== "month") faults.push(["anchor_day", "belongs to the window month"])
+  if ((window === "rolling") !== (input.days !== undefined)) {
+    faults.push([
+      "days",
+      window === "rolling" ? "must say how many days the window is of" : "belongs to the window rolling",
+    ])
+  }
+  const anchorMax = anchorDayMax(window)
+  if (anchorDay !== undefined && anchorMax === 0) {
+    faults.push(["anchor_day", "belongs to the windows week, month, quarter and year"])
+  } else if (anchorDay !== undefined && anchorDay > anchorMax) {
+    faults.push(["anchor_day", `must be at most ${anchorMax} for a ${window}: 1 Monday to 7 Sunday`])
+  }
   return faults
 }
 

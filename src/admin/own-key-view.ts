@@ -1,11 +1,10 @@
 /** `GET /v1/key`: the virtual key that asks, what it may use, and where each limit on its calls stands. */
 import { createRoute, z } from "@hono/zod-openapi"
-import type { Limit } from "../identity/limit.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { formatUsd, PICOS_PER_NANO } from "../pricing/money.ts"
 import { type LimitStanding, limitStandings } from "../reporting/limit-standings.ts"
 import type { AdminApp, AdminOptions } from "./admin-app.ts"
 import { answers } from "./answers.ts"
+import { shownCap } from "./limit-shape.ts"
 import { holderOf } from "./own-key-routes.ts"
 
 const limitOutput = z.object({
@@ -13,8 +12,12 @@ const limitOutput = z.object({
   scope: z.string().openapi({ description: "What the limit is on: several keys may share it." }),
   kind: z.string(),
   window: z.string(),
+  days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
   time_zone: z.string(),
-  cap: z.string(),
+  enforcement: z.enum(["hard", "soft"]).openapi({ description: "hard refuses, soft warns." }),
+  tool: z.string().nullable().openapi({ description: "The limit counts calls of this tool alone; null: of all." }),
+  tag: z.string().nullable().openapi({ description: "The limit counts calls with this tag alone; null: all." }),
+  cap: z.string().openapi({ description: "The cap in force, that of a raise included." }),
   used: z
     .string()
     .nullable()
@@ -50,7 +53,9 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
     }
     const { id, name, organizationId, projectId, userId, allowedModels, allowedEndpoints, expiresAtMs, limits } =
       holder.key
-    const standings = await limitStandings(options.sql, limits, options.clock.nowMs())
+    // A shadow limit says nothing to callers.
+    const told = limits.filter(({ enforcement }) => enforcement !== "shadow")
+    const standings = await limitStandings(options.sql, told, options.clock.nowMs())
     const body = {
       id,
       name,
@@ -67,24 +72,23 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
 }
 
 function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z.infer<typeof limitOutput> {
-  const { id, scope, kind, window, timeZone, cap } = limit
-  const amount = (value: bigint | null) => (value === null ? null : inUnit(kind, value))
+  const { id, scope, kind, window, timeZone, anchorDay, cap, enforcement, filter } = limit
+  const amount = (value: bigint | null) => (value === null ? null : shownCap(kind, value))
   return {
     id,
     scope,
     kind,
     window,
+    days: window === "rolling" ? anchorDay : null,
     time_zone: timeZone,
-    cap: inUnit(kind, cap),
+    enforcement: enforcement === "soft" ? "soft" : "hard",
+    tool: filter?.by === "tool" ? filter.value : null,
+    tag: filter?.by === "tag" ? filter.value : null,
+    cap: shownCap(kind, cap),
     used: amount(used),
     remaining: amount(remaining),
     resets_at: instant(resetsAtMs),
   }
-}
-
-/** Dollars of money, whole numbers of everything else. */
-function inUnit(kind: Limit["kind"], amount: bigint): string {
-  return kind === "usd" ? formatUsd(amount * PICOS_PER_NANO) : amount.toString()
 }
 
 function instant(ms: number | null): string | null {

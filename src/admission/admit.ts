@@ -9,7 +9,7 @@
  * the two leaves a hold that its lease ends, like any other.
  */
 import { setTimeout as sleep } from "node:timers/promises"
-import type { Limit } from "../identity/limit.ts"
+import { type Limit, refuses } from "../identity/limit.ts"
 import {
   type AdmissionStore,
   type AwayReason,
@@ -20,6 +20,7 @@ import {
   type SettleReply,
 } from "./limit-store.ts"
 import { accountHoldId, actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
+import { type LimitWarning, PassedLimits } from "./passed-limits.ts"
 import { cachedWindowAt } from "./window.ts"
 
 export const LEASE_MS = 60_000
@@ -76,7 +77,12 @@ export type AwayRefusal = {
 
 export type Admitted =
   /** `counters` are what each charge's counter says with this call in it; none where the limit store is away. */
-  | { readonly kind: "held"; readonly hold: HeldCall; readonly counters: readonly CounterState[] }
+  | {
+      readonly kind: "held"
+      readonly hold: HeldCall
+      readonly counters: readonly CounterState[]
+      readonly warnings: readonly LimitWarning[]
+    }
   /** Nothing is held. `charges` and `counters` are those of all limits, for the rate limit headers. */
   | {
       readonly kind: "refused"
@@ -104,6 +110,8 @@ export class Admission {
   readonly #owner: string
   readonly #leaseMs: number
   readonly #onFault: AdmissionOptions["onFault"]
+  /** What limits let pass that do not refuse. */
+  readonly passed = new PassedLimits()
   readonly #windowOf = cachedWindowAt()
   /** Live holds by organization and id. */
   readonly #live = new Map<string, Map<string, HeldCharges>>()
@@ -145,7 +153,8 @@ export class Admission {
       isHeld = second.kind === "held"
       if (second.kind !== "held") return second
       const { id, charges } = second.hold
-      return { kind: "held", hold: { ...first.hold, account: { id, charges } }, counters: first.counters }
+      const warnings = [...first.warnings, ...second.warnings]
+      return { kind: "held", hold: { ...first.hold, account: { id, charges } }, counters: first.counters, warnings }
     } finally {
       if (!isHeld) await this.release(first.hold)
     }
@@ -155,12 +164,13 @@ export class Admission {
     const nowMs = this.#nowMs()
     const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
     const hold = { id: holdId, charges, account: null }
-    if (charges.length === 0) return { kind: "held", hold, counters: [] }
+    if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
     let reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
     if (reply.kind === "away" && reply.isRecovering) reply = await this.#reserveLater(holdId, charges)
     if (reply.kind === "held") {
       this.#addLive(hold)
-      return { kind: "held", hold, counters: reply.counters }
+      const { counters } = reply
+      return { kind: "held", hold, counters, warnings: this.passed.of(charges, counters) }
     }
     if (reply.kind === "denied") {
       return { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters: reply.counters }
@@ -287,7 +297,9 @@ function refusalFrom(
 ): Refusal {
   const spent = charges.findIndex(({ limit, amount }, index) => {
     const counter = reply.counters[index]
-    return counterKind(limit) === "budget" && counter !== undefined && !fits(counter, amount, limit.cap)
+    return (
+      refuses(limit) && counterKind(limit) === "budget" && counter !== undefined && !fits(counter, amount, limit.cap)
+    )
   })
   const index = spent === -1 ? reply.denied : spent
   const charge = charges[index]

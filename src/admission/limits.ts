@@ -2,7 +2,7 @@
  * What a call is charged, limit by limit. A budget (day, month, lifetime) is held at the worst case, since it must not
  * be overspent; a rate is held at the likely case, since holding the worst would refuse calls that fit.
  */
-import type { Limit } from "../identity/limit.ts"
+import { type Limit, limitInForce } from "../identity/limit.ts"
 import type { Charge } from "./limit-store.ts"
 import { type WindowAt, windowAt } from "./window.ts"
 
@@ -59,7 +59,8 @@ export function chargesFor(
   atMs: number,
   windowOf: WindowAt = windowAt,
 ): Charge[] {
-  return limits.map((limit) => {
+  return limits.map((known) => {
+    const limit = limitInForce(known, atMs)
     const window = windowOf(limit.window, limit.timeZone, limit.anchorDay, atMs)
     return { limit, window: window.id, resetsAtMs: window.endsAtMs, amount: heldAmount(limit, estimate) }
   })

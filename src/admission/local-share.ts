@@ -8,6 +8,7 @@
  * taken through the store after such a sight: in the five seconds before the outage, by proxies that still reach the
  * store, or once it is back, before it is told of the local calls. They are charged when they end.
  */
+import { refuses } from "../identity/limit.ts"
 import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, settle, take } from "./counter.ts"
 import { type AwayReason, type Charge, counterName } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
@@ -82,7 +83,7 @@ export class LocalShare {
       return { kind: "away", denied: locals.length, reason }
     }
     for (const charge of charges) {
-      const policy = charge.limit.onStoreFailure
+      const policy = refuses(charge.limit) ? charge.limit.onStoreFailure : "allow"
       if (policy === "deny") return refuse("policy")
       if (policy === "allow") {
         locals.push(null)
@@ -170,7 +171,8 @@ export class LocalShare {
 
   /** Windows follow one another without gap, so one that ends after the outage's first window began during the outage. */
   #isNewWindow({ limit, resetsAtMs }: Charge, outage: Outage): boolean {
-    if (resetsAtMs === null) return false
+    // Of a rolling window only the newest day is new.
+    if (resetsAtMs === null || limit.window === "rolling") return false
     const { endsAtMs } = this.#windowOf(limit.window, limit.timeZone, limit.anchorDay, outage.sinceEpochMs)
     return endsAtMs !== null && resetsAtMs > endsAtMs
   }

@@ -3,14 +3,14 @@
  * bounded by the limits in use: counters of past windows are dropped a few at a time, lifetime budgets stay as long as
  * anything is counted on them.
  */
+import { refuses } from "../identity/limit.ts"
 import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, stateOf, take, waitMs } from "./counter.ts"
 import { type Charge, type CounterState, counterName, type ReserveReply, type SettledAmount } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
+import { earlierWindows, lastReadMs, windowMsMax } from "./window.ts"
 
 /** A counter outlives its window by two days, for calls that were admitted in it and still run. */
 const KEPT_AFTER_END_MS = 2 * 86_400_000
-/** A seeded counter whose window's end no charge has told yet: longer than any month. */
-const SEEDED_WINDOW_MS = 32 * 86_400_000
 /** Counters looked at by one sweep: a hundred thousand at once would stop the event loop for milliseconds. */
 const COUNTERS_PER_SWEEP = 2_000
 
@@ -28,13 +28,13 @@ export class MemoryCounters {
     const name = counterName(charge)
     let counter = this.#counters.get(name)
     if (counter === undefined) {
-      counter = newCounter(counterKind(charge.limit), charge.limit.cap, charge.resetsAtMs, nowMs)
+      counter = newCounter(counterKind(charge.limit), charge.limit.cap, null, nowMs)
       this.#counters.set(name, counter)
     }
     // Drained by the old cap first: a raised rate does not reach back.
     drain(counter, nowMs)
     counter.cap = charge.limit.cap
-    counter.endsAtMs = charge.resetsAtMs
+    counter.endsAtMs = lastReadMs(charge.window, charge.resetsAtMs)
     return counter
   }
 
@@ -42,12 +42,40 @@ export class MemoryCounters {
   states(charges: readonly Charge[], nowMs: number): CounterState[] {
     return charges.map((charge) => {
       const counter = this.#counters.get(counterName(charge))
-      if (counter === undefined) {
-        return { settled: 0n, held: 0n, emptyInMs: counterKind(charge.limit) === "rate" ? 0 : null }
-      }
-      drain(counter, nowMs)
-      return stateOf(counter)
+      if (counter !== undefined) drain(counter, nowMs)
+      return this.#stateOf(charge, counter)
     })
+  }
+
+  /** What the charges' counters say, which are these. */
+  statesOf(charges: readonly Charge[], counters: readonly Counter[]): CounterState[] {
+    return charges.map((charge, index) => this.#stateOf(charge, counters[index]))
+  }
+
+  #stateOf(charge: Charge, counter: Counter | undefined): CounterState {
+    const blank = { settled: 0n, held: 0n, emptyInMs: counterKind(charge.limit) === "rate" ? 0 : null }
+    const own = counter === undefined ? blank : stateOf(counter)
+    if (charge.limit.window !== "rolling") return own
+    const { settled, held } = this.#earlier(charge)
+    return { settled: own.settled + settled, held: own.held + held, emptyInMs: null }
+  }
+
+  /** What the earlier days of a rolling window add to it. */
+  #earlier({ limit, window }: Charge): { readonly settled: bigint; readonly held: bigint } {
+    let [settled, held] = [0n, 0n]
+    for (const day of earlierWindows(window)) {
+      const counter = this.#counters.get(counterName({ limit, window: day }))
+      if (counter === undefined) continue
+      settled += counter.settled
+      held += counter.held
+    }
+    return { settled, held }
+  }
+
+  #hasRoom(charge: Charge, counter: Counter): boolean {
+    if (charge.limit.window !== "rolling") return hasRoom(counter, charge.amount)
+    const { settled, held } = this.#earlier(charge)
+    return hasRoom(counter, charge.amount + settled + held)
   }
 
   /** Takes one charge after the other and undoes them at the first without room, so that charges on one counter add up. */
@@ -55,7 +83,7 @@ export class MemoryCounters {
     const counters: Counter[] = []
     for (const charge of charges) {
       const counter = this.of(charge, nowMs)
-      if (!hasRoom(counter, charge.amount)) {
+      if (refuses(charge.limit) && !this.#hasRoom(charge, counter)) {
         this.undo(charges, counters)
         return { kind: "denied", denied: counters.length }
       }
@@ -72,16 +100,16 @@ export class MemoryCounters {
     })
   }
 
-  /** The wait is the longest of all charges without room: the call needs every one of them. */
+  /** The wait is the longest of all charges without room whose limits refuse: the call needs every one of them. */
   denied(denied: number, charges: readonly Charge[], nowMs: number): ReserveReply {
     let retryAfterMs: number | null = 0
     const counters = charges.map((charge, index) => {
       const counter = this.of(charge, nowMs)
-      if (index === denied || !hasRoom(counter, charge.amount)) {
+      if (index === denied || (refuses(charge.limit) && !this.#hasRoom(charge, counter))) {
         const wait = waitMs(counter, charge.amount)
         retryAfterMs = wait === null || retryAfterMs === null ? null : Math.max(wait, retryAfterMs)
       }
-      return stateOf(counter)
+      return this.#stateOf(charge, counter)
     })
     return { kind: "denied", denied, counters, retryAfterMs }
   }
@@ -92,7 +120,9 @@ export class MemoryCounters {
       const name = `${limitId}|${subject}|${window}`
       let counter = this.#counters.get(name)
       if (counter === undefined) {
-        counter = newCounter("budget", 0n, window === "lifetime" ? null : nowMs + SEEDED_WINDOW_MS, nowMs)
+        // No charge has told yet when the window ends.
+        const msMax = windowMsMax(window)
+        counter = newCounter("budget", 0n, msMax === null ? null : nowMs + msMax, nowMs)
         this.#counters.set(name, counter)
       }
       counter.settled = settled

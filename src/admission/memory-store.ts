@@ -2,7 +2,7 @@
  * The limit store of a single process: the port over Maps. One act never waits in its middle, so it is atomic by the
  * event loop; what it costs is proportional to its charges. Restart empties it, and `seed` fills it from the ledger.
  */
-import { type Counter, drain, expire, giveBack, settle as settleCounter, stateOf } from "./counter.ts"
+import { type Counter, drain, expire, giveBack, settle as settleCounter } from "./counter.ts"
 import { FinishedHolds } from "./finished-holds.ts"
 import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettledAmount, SettleReply } from "./limit-store.ts"
 import { MemoryCounters, type Taken } from "./memory-counters.ts"
@@ -42,7 +42,7 @@ export class MemoryLimitStore implements LimitStore {
     for (const counter of hold.counters) counter.liveHolds += 1
     this.#holds.set(id, hold)
     this.#nextLeaseEndMs = Math.min(this.#nextLeaseEndMs, hold.leaseUntilMs)
-    return { kind: "held", counters: taken.counters.map(stateOf) }
+    return { kind: "held", counters: this.#counters.statesOf(charges, taken.counters) }
   }
 
   /** A charge on a counter that the hold already has is added to the hold's charge; another one is appended. */
@@ -62,7 +62,7 @@ export class MemoryLimitStore implements LimitStore {
       const counter = taken.counters[index]
       if (counter !== undefined) addToHold(hold, charge, counter)
     })
-    return { kind: "held", counters: taken.counters.map(stateOf) }
+    return { kind: "held", counters: this.#counters.statesOf(charges, taken.counters) }
   }
 
   async settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {

@@ -2,17 +2,25 @@
  * Charges as the scripts read them, one line each, and what the scripts answer. The part of a line that does not change
  * from call to call is kept per limit, since writing it anew was most of the cost of an act.
  */
-import { LIMIT_KINDS, LIMIT_SCOPES, LIMIT_WINDOWS, type Limit, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
+import {
+  ENFORCEMENTS,
+  LIMIT_DEFAULTS,
+  LIMIT_KINDS,
+  LIMIT_SCOPES,
+  LIMIT_WINDOWS,
+  type Limit,
+  refuses,
+  STORE_FAILURE_POLICIES,
+} from "../identity/limit.ts"
 import { type Counter, hasRoom, newCounter, stateOf, waitMs } from "./counter.ts"
 import type { Charge, CounterState, ReserveReply } from "./limit-store.ts"
 import { counterKind, type DurableCharge } from "./limits.ts"
 import { counterField } from "./redis-keys.ts"
+import { earlierWindows, lastReadMs, windowMsMax } from "./window.ts"
 
 /** Counters are 64-bit in Redis; this leaves room for nine of the largest amounts on one counter (a billion dollars each). */
 const AMOUNT_MAX = 10n ** 18n
 const CAP_MAX = 2n ** 63n - 1n
-/** A counter seeded or charged from the ledger, whose window's end is not known: longer than any month. */
-export const UNKNOWN_WINDOW_MS = 34 * 86_400_000
 const WORD = /^[^\t\n\r]+$/
 
 type CachedLine = { readonly window: string; readonly resetsAtMs: number | null; readonly text: string }
@@ -39,30 +47,43 @@ export class ChargeLines {
     if (!WORD.test(name) || !WORD.test(window))
       throw new RangeError(`limit ${limit.id} has a name with a tab or line end`)
     const cap = limit.cap > CAP_MAX ? CAP_MAX : limit.cap < 0n ? 0n : limit.cap
-    const text = `${window}\t${name}\t${kindLetter(limit)}\t${cap}\t${resetsAtMs ?? ""}\t${termsOf(limit)}\t`
+    const ends = lastReadMs(window, resetsAtMs) ?? ""
+    const text = `${window}\t${name}\t${kindLetter(limit)}\t${cap}\t${ends}\t${termsOf(limit, window)}\t`
     this.#cached.set(limit, { window, resetsAtMs, text })
     return text
   }
+}
+
+/** The windows whose counters an act on these charges reads or writes. */
+export function windowsOf(charges: readonly Charge[]): readonly { readonly window: string }[] {
+  if (!charges.some(({ limit }) => limit.window === "rolling")) return charges
+  return charges.flatMap((charge) => [charge, ...earlierWindows(charge.window).map((window) => ({ window }))])
 }
 
 /** Charges of the ledger's records, all of them on budgets. */
 export function durableLines(charges: readonly DurableCharge[], nowMs: number): string {
   return charges
     .map(({ limit_id, subject, window, amount }) => {
-      const endsAtMs = window === "lifetime" ? "" : nowMs + UNKNOWN_WINDOW_MS
-      return `${window}\t${counterField(limit_id, subject)}\tb\t0\t${endsAtMs}\t\t${amount}\n`
+      return `${window}\t${counterField(limit_id, subject)}\tb\t0\t${latestEnd(window, nowMs)}\t\t${amount}\n`
     })
     .join("")
 }
 
-function kindLetter(limit: Limit): string {
-  const kind = counterKind(limit)
-  return kind === "budget" ? "b" : kind === "rate" ? "r" : "c"
+/** When a window that is running ends at the latest, in epoch milliseconds, by its name alone; '' where it does not end. */
+export function latestEnd(window: string, nowMs: number): string {
+  const msMax = windowMsMax(window)
+  return msMax === null ? "" : String(nowMs + msMax)
 }
 
-/** The rest of the limit, so that a hold can be listed by a process that did not make it. */
-function termsOf(limit: Limit): string {
-  return [
+function kindLetter(limit: Limit): string {
+  const kind = counterKind(limit)
+  if (kind === "budget") return limit.window === "rolling" ? "w" : "b"
+  return kind === "rate" ? "r" : "c"
+}
+
+/** The rest of the limit, so that a hold can be listed by a process that did not make it. The scripts read its end. */
+function termsOf(limit: Limit, window: string): string {
+  const terms = [
     LIMIT_SCOPES.indexOf(limit.scope),
     LIMIT_KINDS.indexOf(limit.kind),
     LIMIT_WINDOWS.indexOf(limit.window),
@@ -70,6 +91,9 @@ function termsOf(limit: Limit): string {
     limit.anchorDay,
     limit.timeZone,
   ].join(",")
+  const lenient = refuses(limit) ? "" : limit.enforcement
+  if (limit.window === "rolling") return `${terms},${lenient},${earlierWindows(window).join(";")}`
+  return lenient === "" ? terms : `${terms},${lenient}`
 }
 
 /** A live hold as it stands in Redis: `since \t owner \n` and charge lines. */
@@ -89,7 +113,7 @@ export function readLease(organizationId: string, text: string): Lease {
 
 function readCharge(organizationId: string, line: string): Charge {
   const [window = "", name = "", , cap = "0", ends = "", terms = "", amount = "0"] = line.split("\t")
-  const [scope, kind, limitWindow, policy, anchorDay, timeZone = "UTC"] = terms.split(",")
+  const [scope, kind, limitWindow, policy, anchorDay, timeZone = "UTC", enforcement] = terms.split(",")
   const bar = name.indexOf("|")
   const limit: Limit = {
     id: name.slice(0, bar),
@@ -102,8 +126,15 @@ function readCharge(organizationId: string, line: string): Charge {
     timeZone,
     anchorDay: Number(anchorDay ?? 1),
     onStoreFailure: STORE_FAILURE_POLICIES[Number(policy)] ?? "deny",
+    enforcement: ENFORCEMENTS.find((known) => known === enforcement) ?? LIMIT_DEFAULTS.enforcement,
+    // Of no concern to a hold: its cap and its subject are those that applied.
+    thresholds: LIMIT_DEFAULTS.thresholds,
+    raise: null,
+    each: "",
+    filter: null,
   }
-  return { limit, window, resetsAtMs: ends === "" ? null : Number(ends), amount: BigInt(amount) }
+  const readForMs = lastReadMs(window, 0) ?? 0
+  return { limit, window, resetsAtMs: ends === "" ? null : Number(ends) - readForMs, amount: BigInt(amount) }
 }
 
 /** The counters that a script tells, one word for each charge. */
@@ -125,7 +156,7 @@ export function readDenial(text: string, charges: readonly Charge[]): Extract<Re
   let retryAfterMs: number | null = 0
   const counters = charges.map((charge, index) => {
     const counter = counterOf(charge, words[index] ?? "0")
-    if (index === denied || !hasRoom(counter, charge.amount)) {
+    if (index === denied || (refuses(charge.limit) && !hasRoom(counter, charge.amount))) {
       const wait = waitMs(counter, charge.amount)
       retryAfterMs = wait === null || retryAfterMs === null ? null : Math.max(wait, retryAfterMs)
     }

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto"
 import type { RedisClient } from "../platform/redis.ts"
 import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
 import type { LedgerSnapshot, SettledAmount } from "./limit-store.ts"
-import { UNKNOWN_WINDOW_MS } from "./redis-charges.ts"
+import { latestEnd } from "./redis-charges.ts"
 import { counterField, OrganizationKeys } from "./redis-keys.ts"
 import { texts } from "./redis-replies.ts"
 import { type LimitScripts, limitScripts } from "./redis-scripts.ts"
@@ -95,8 +95,8 @@ export class RedisRecoveryActs {
       const windows = new Set([...(isFirst ? ["now", "rate", ...known] : []), ...rows.map(({ window }) => window)])
       const keyNames = [keys.state, keys.holds, keys.leaseEnds, keys.windows]
       keyNames.push(...[...windows].map((window) => keys.window(window)))
-      const args = [epoch, this.#proxy, isFirst ? "1" : "", isLast ? "1" : "", String(nowMs + UNKNOWN_WINDOW_MS)]
-      args.push(String(rows.length), ...rows.flatMap(amountWords), ...(isLast ? acks : []))
+      const args = [epoch, this.#proxy, isFirst ? "1" : "", isLast ? "1" : "", String(rows.length)]
+      args.push(...rows.flatMap((row) => amountWords(row, nowMs)), ...(isLast ? acks : []))
       if ((await this.#run(this.#texts.load, keyNames, args)) !== 1) return false
     }
     return true
@@ -179,8 +179,8 @@ export class RedisRecoveryActs {
   }
 }
 
-function amountWords({ window, limitId, subject, settled }: SettledAmount): string[] {
-  return [window, counterField(limitId, subject), settled.toString()]
+function amountWords({ window, limitId, subject, settled }: SettledAmount, nowMs: number): string[] {
+  return [window, latestEnd(window, nowMs), counterField(limitId, subject), settled.toString()]
 }
 
 /** Never the same again, not even on a server that has lost all it knew. */

@@ -9,7 +9,7 @@ import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
 import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
 import type { ChargedCall } from "./limits.ts"
 import { type Act, RedisBatch, readOtherEpoch } from "./redis-batch.ts"
-import { ChargeLines, durableLines, readLease } from "./redis-charges.ts"
+import { ChargeLines, durableLines, readLease, windowsOf } from "./redis-charges.ts"
 import {
   countersReply,
   isDenialToReview,
@@ -174,7 +174,7 @@ export class RedisLimitStore implements LimitStore {
   ): Promise<T> {
     try {
       const batch = this.#batchOf(charges)
-      const act: Act = { op, id, leaseMs, owner, lines: this.#lines.write(charges), windows: charges }
+      const act: Act = { op, id, leaseMs, owner, lines: this.#lines.write(charges), windows: windowsOf(charges) }
       return batch.ask(act, (reply) => read(reply, charges, batch, act))
     } catch (error) {
       return Promise.reject(error)

@@ -3,11 +3,14 @@
  * it has room again, and what to do next. Amounts are exact; durations are rounded up.
  */
 import { Temporal } from "temporal-polyfill"
-import { readAccountSubject } from "../identity/account-limit.ts"
+import { shownAccount } from "../identity/account-limit.ts"
+import { readSubject } from "../identity/counted-apart.ts"
 import type { Limit } from "../identity/limit.ts"
+import { formatUsd, PICOS_PER_NANO } from "../pricing/money.ts"
 import type { AwayRefusal, Refusal } from "./admit.ts"
 import type { Charge, CounterState } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
+import type { LimitWarning } from "./passed-limits.ts"
 
 const NANOS_PER_DOLLAR = 1_000_000_000n
 const NANO_DIGITS = 9
@@ -52,6 +55,12 @@ export function rateLimitHeaders(
   return headers
 }
 
+/** What a caller reads of a soft limit: `lim_…; used=1.25; cap=1.00`, dollars of money, whole numbers of the rest. */
+export function warningText({ limit, used }: LimitWarning): string {
+  const inUnit = (value: bigint) => (limit.kind === "usd" ? formatUsd(value * PICOS_PER_NANO) : value.toString())
+  return `${limit.id}; used=${inUnit(used)}; cap=${inUnit(limit.cap)}`
+}
+
 /** The request limit and the token limit with the least room, as far as there are any. */
 function tightestOfEach(charges: readonly Charge[], counters: readonly CounterState[]) {
   return (["requests", "tokens"] as const).flatMap((kind) => {
@@ -87,9 +96,9 @@ function standing(refusal: Refusal): string {
 
 /** Whose limit it is: `key key_…`, `provider account openai/default`, the same `for key_…` where each key has its own. */
 function holderOf({ scope, subject }: Limit): string {
-  if (scope !== "provider_account") return `${scope} ${subject}`
-  const { account, counted } = readAccountSubject(subject)
-  return `provider account ${account}${counted === "" ? "" : ` for ${counted}`}`
+  const { own, counted } = readSubject(subject)
+  const holder = scope === "provider_account" ? `provider account ${shownAccount(own)}` : `${scope} ${own}`
+  return counted === "" ? holder : `${holder} for ${counted}`
 }
 
 /** Limits on which calls differ in size, so that a smaller call may fit. */
@@ -123,16 +132,27 @@ function nextStep(refusal: Refusal, nowMs: number): string {
       : `Retry in ${duration(retryAfterMs)}, or ${raise}.`
   }
   if (resetsAtMs === null) return `It never resets: ${raise}.`
-  const resets = `It resets at ${localTime(resetsAtMs, limit.timeZone)}, in ${duration(roundedUpToSecond(resetsAtMs - nowMs))}`
+  const what = limit.window === "rolling" ? "Its oldest day ends" : "It resets"
+  const resets = `${what} at ${localTime(resetsAtMs, limit.timeZone)}, in ${duration(roundedUpToSecond(resetsAtMs - nowMs))}`
   return `${resets}; until then, ${raise}.`
 }
+
+const PERIODS = {
+  day: "daily",
+  week: "weekly",
+  month: "monthly",
+  quarter: "quarterly",
+  year: "yearly",
+  lifetime: "lifetime",
+  none: "total",
+} as const
 
 /** `monthly budget`, `daily token limit`, `request limit per minute`, `limit of concurrent calls`. */
 function limitName(limit: Limit): string {
   if (limit.kind === "concurrency") return "limit of concurrent calls"
   const thing = { requests: "request", tokens: "token", usd: "spend" }[limit.kind]
   if (limit.window === "minute") return `${thing} limit per minute`
-  const period = { day: "daily", month: "monthly", lifetime: "lifetime", none: "total" }[limit.window]
+  const period = limit.window === "rolling" ? `${limit.anchorDay}-day` : PERIODS[limit.window]
   return limit.kind === "usd" ? `${period} budget` : `${period} ${thing} limit`
 }
 

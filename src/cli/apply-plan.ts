@@ -8,6 +8,9 @@ export type PresentLimit = {
   readonly window: string
   readonly cap: string
   readonly on_store_failure: string
+  readonly enforcement: string
+  /** '' where it counts all calls together. */
+  readonly each: string
 }
 
 /** What is there of one declared organization; ids are the installation's own. */
@@ -58,17 +61,19 @@ export function planOf(declared: DeclaredOrganization, present: Present): readon
 }
 
 function limitChanges(of: Change["of"], declared: DeclaredLimit, present: readonly PresentLimit[]): Change[] {
-  const { kind, window, cap, on_store_failure } = declared
-  const there = present.find((limit) => limit.kind === kind && limit.window === window)
+  const { kind, window, cap, on_store_failure, enforcement, each } = declared
+  const there = present.find((limit) => limit.kind === kind && limit.window === window && limit.each === (each ?? ""))
   if (there === undefined) {
-    return changeOf("limit", of, null, membersOf({ kind, window, cap: String(cap), on_store_failure }, null))
+    const wanted = { kind, window, each, cap: String(cap), on_store_failure, enforcement }
+    return changeOf("limit", of, null, membersOf(wanted, null))
   }
   // 5 and "5.00" are the same cap.
   const isSameCap = readCap(kind, cap) === readCap(kind, there.cap)
-  const wanted = { cap: isSameCap ? undefined : String(cap), on_store_failure }
+  const wanted = { cap: isSameCap ? undefined : String(cap), on_store_failure, enforcement }
   const named = [
     { name: "kind", from: kind, to: kind },
     { name: "window", from: window, to: window },
+    ...(each === undefined ? [] : [{ name: "each", from: each, to: each }]),
   ]
   const members = membersOf(wanted, there)
   return changeOf("limit", of, there, members.length === 0 ? [] : [...named, ...members])

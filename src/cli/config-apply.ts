@@ -42,6 +42,8 @@ const limitRow = created.extend({
   window: z.string(),
   cap: z.string(),
   on_store_failure: z.string(),
+  enforcement: z.string(),
+  scope: z.object({ each: z.string().optional(), tool: z.string().optional(), tag: z.string().optional() }),
 })
 
 /** Runs the command with the arguments that follow `config apply`; resolves with the exit code. */
@@ -80,8 +82,12 @@ async function presentOf(
   return { organization, organizationLimits: await limitsOf(client, { organization_id: id }), projects }
 }
 
-function limitsOf(client: AdminClient, scope: Readonly<Record<string, string>>): Promise<readonly PresentLimit[]> {
-  return client.askAll(limitRow, "/admin/v1/limits", scope)
+/** Limits on a tool or tag cannot be declared. */
+async function limitsOf(client: AdminClient, of: Readonly<Record<string, string>>): Promise<readonly PresentLimit[]> {
+  const rows = await client.askAll(limitRow, "/admin/v1/limits", of)
+  return rows.flatMap(({ scope: { each = "", tool, tag }, ...row }) =>
+    tool === undefined && tag === undefined ? [{ ...row, each }] : [],
+  )
 }
 
 /** Things are made before what stands on them, so their ids are known by then. */
@@ -110,11 +116,11 @@ async function carryOut(client: AdminClient, plan: readonly Change[], present: P
 async function sendLimit(
   client: AdminClient,
   { act, id }: Change,
-  { kind, window, ...members }: Readonly<Record<string, string>>,
+  { kind, window, each, ...members }: Readonly<Record<string, string>>,
   scope: object,
 ): Promise<void> {
   if (act === "change") await client.ask(created, "PATCH", `/admin/v1/limits/${id}`, members)
-  else await client.ask(created, "POST", "/admin/v1/limits", { scope, kind, window, ...members })
+  else await client.ask(created, "POST", "/admin/v1/limits", { scope: { ...scope, each }, kind, window, ...members })
 }
 
 function described(changes: readonly Change[], isDryRun: boolean): string {

@@ -4,10 +4,12 @@
  */
 import { z } from "zod"
 import { readCap } from "../admin/limit-shape.ts"
-import { LIMIT_KINDS, LIMIT_WINDOWS, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
+import { ENFORCEMENTS, LIMIT_KINDS, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
 
 const NAMES_MAX = 10_000
 const LIMITS_MAX = 20
+/** All but rolling ones, of which a subject may have several of one kind. */
+const DECLARED_WINDOWS = ["minute", "day", "week", "month", "quarter", "year", "lifetime", "none"] as const
 
 function text(max: number) {
   const error = `text of 1 to ${max} characters`
@@ -24,13 +26,21 @@ const declaredLimit = z
   .strictObject(
     {
       kind: oneOf(LIMIT_KINDS).describe("What is counted: requests, tokens, usd or concurrency."),
-      window: oneOf(LIMIT_WINDOWS).describe("Over which time: minute, day, month, lifetime; none for concurrency."),
+      window: oneOf(DECLARED_WINDOWS).describe(
+        "Over which time: minute, day, week, month, quarter, year, lifetime; none for concurrency.",
+      ),
       cap: z
         .union([z.string(), z.int()], { error: "a whole number, or dollars as a text" })
         .describe('The most: dollars as a text ("500.00"), everything else a whole number.'),
       on_store_failure: oneOf(STORE_FAILURE_POLICIES)
         .optional()
         .describe("What happens while the store that counts is away: deny, local or allow."),
+      enforcement: oneOf(ENFORCEMENTS)
+        .optional()
+        .describe("What it does to a call without room: hard refuses, soft warns, shadow only counts."),
+      each: oneOf(["user", "key"])
+        .optional()
+        .describe("Whom it counts apart, each with the whole cap: user or key; absent: all together."),
     },
     { error: "a mapping of keys to values" },
   )
@@ -56,7 +66,7 @@ const declaredProject = z.strictObject(
     name: text(200).describe("Its name, unique in the organization."),
     client: text(200).optional().describe("Whom its cost is charged to; stands in exports."),
     cost_center: text(200).optional().describe("The cost centre; stands in exports."),
-    limits: limits.describe("Limits on all calls of the project, at most one of a kind and window."),
+    limits: limits.describe("Limits on all calls of the project, at most one of a kind, window and each."),
   },
   { error: "a mapping of keys to values" },
 )
@@ -66,7 +76,7 @@ const declaredOrganization = z.strictObject(
     id: externalId,
     name: text(200).describe("Its name."),
     time_zone: text(64).optional().describe("IANA zone in which its days begin in reports."),
-    limits: limits.describe("Limits on all calls of the organization, at most one of a kind and window."),
+    limits: limits.describe("Limits on all calls of the organization, at most one of a kind, window and each."),
     projects: z
       .array(declaredProject, { error: "a list of projects" })
       .max(NAMES_MAX, { error: `at most ${NAMES_MAX} projects` })
@@ -89,12 +99,13 @@ export const declaredOrganizations = z
       if (seen.has(what.id)) context.addIssue({ code: "custom", path: [...path, "id"], message: "an id of its own" })
       seen.add(what.id)
       const counted = new Set<string>()
-      what.limits.forEach(({ kind, window }, index) => {
-        const message = `one limit of ${kind} by ${window}, since a declaration knows a limit by both`
-        if (counted.has(`${kind} ${window}`)) {
+      what.limits.forEach(({ kind, window, each }, index) => {
+        const apart = each === undefined ? "" : ` for each ${each}`
+        const message = `one limit of ${kind} by ${window}${apart}, since a declaration knows a limit by that`
+        if (counted.has(`${kind} ${window}${apart}`)) {
           context.addIssue({ code: "custom", path: [...path, "limits", index, "kind"], message })
         }
-        counted.add(`${kind} ${window}`)
+        counted.add(`${kind} ${window}${apart}`)
       })
     }
   })

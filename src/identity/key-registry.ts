@@ -48,8 +48,20 @@ export type NewVirtualKey = KeyChanges & {
 
 export type KeyLimitRow = Pick<
   LimitRow,
-  "id" | "kind" | "window" | "cap" | "time_zone" | "anchor_day" | "on_store_failure"
->
+  | "id"
+  | "kind"
+  | "window"
+  | "cap"
+  | "time_zone"
+  | "anchor_day"
+  | "on_store_failure"
+  | "enforcement"
+  | "thresholds"
+  | "raised_cap"
+> & {
+  /** Text where the row was read as a part of its key's. */
+  readonly raised_until: Date | string | null
+}
 
 export type VirtualKeyRow = CapRow & {
   readonly id: string
@@ -279,7 +291,10 @@ function keyColumns(sql: Sql | Transaction) {
            k.expires_at, k.revoked_at, k.created_at, k.last4, k.rotated_at, k.previous_valid_until,
            coalesce((SELECT jsonb_agg(jsonb_build_object('id', l.id, 'kind', l.kind, 'window', l."window", 'cap', l.cap::text,
                                                          'time_zone', l.time_zone, 'anchor_day', l.anchor_day,
-                                                         'on_store_failure', l.on_store_failure)
+                                                         'on_store_failure', l.on_store_failure,
+                                                         'enforcement', l.enforcement, 'thresholds', l.thresholds,
+                                                         'raised_cap', CASE WHEN l.raised_until > now() THEN l.raised_cap::text END,
+                                                         'raised_until', CASE WHEN l.raised_until > now() THEN l.raised_until END)
                                       ORDER BY l.created_at, l.id)
                      FROM limits l WHERE l.scope = 'key' AND l.subject = k.id), '[]'::jsonb) AS limits
     FROM virtual_keys k`

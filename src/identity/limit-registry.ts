@@ -7,7 +7,7 @@ import { namedId } from "../platform/ids.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
-import { LIMIT_DEFAULTS, type Limit, type LimitEach } from "./limit.ts"
+import { LIMIT_DEFAULTS, type Limit } from "./limit.ts"
 import { type LimitRow, limitColumns } from "./limit-row.ts"
 import type { Target, Visibility } from "./role.ts"
 import { visibleRows } from "./visible-rows.ts"
@@ -17,13 +17,13 @@ export const LIMITS_PER_SUBJECT_MAX = 20
 
 /** What an admin says of a limit; what is left out is `LIMIT_DEFAULTS`. */
 export type NewLimit = Pick<Limit, "kind" | "window" | "cap"> &
-  Partial<Pick<Limit, "onStoreFailure" | "timeZone" | "anchorDay">>
+  Partial<Pick<Limit, "onStoreFailure" | "timeZone" | "anchorDay" | "enforcement" | "thresholds">>
 
 /**
  * What a limit counts for: the id of an organization, project, user or key; or a provider account (`accountSubject`) of
- * no organization (''), and whom it counts apart there.
+ * no organization (''). Whom it counts apart there, and calls of which tool or tag alone.
  */
-export type LimitSubject = Pick<Limit, "organizationId" | "scope" | "subject"> & { readonly each?: LimitEach }
+export type LimitSubject = Pick<Limit, "organizationId" | "scope" | "subject"> & Partial<Pick<Limit, "each" | "filter">>
 
 const SUBJECT_TABLES = {
   organization: "organizations",
@@ -39,7 +39,10 @@ export type CreatedLimit =
   /** The subject has `LIMITS_PER_SUBJECT_MAX` limits. */
   | { readonly kind: "full" }
 
-export type LimitChange = { readonly cap: bigint | null; readonly onStoreFailure: Limit["onStoreFailure"] | null }
+/** What is to be changed; what is absent or undefined stays. */
+export type LimitChange = {
+  readonly [Member in "cap" | "onStoreFailure" | "enforcement" | "thresholds"]?: Limit[Member] | undefined
+}
 
 export async function createLimit(
   sql: Sql,
@@ -51,27 +54,40 @@ export async function createLimit(
     // First of all, so that two that would be the twentieth wait for one another.
     await raiseDirectoryVersion(transaction)
     if (!(await isSubject(transaction, subject))) return { kind: "missing" }
-    const [counted] = await transaction<{ count: number }[]>`
-      SELECT count(*)::int AS count FROM limits WHERE scope = ${subject.scope} AND subject = ${subject.subject}`
-    if ((counted?.count ?? 0) >= LIMITS_PER_SUBJECT_MAX) return { kind: "full" }
-    const row = await insertLimit(transaction, subject, wanted)
-    await audit(transaction, actor, "limit.create", null, row)
-    return { kind: "created", row }
+    const row = await addLimit(transaction, actor, subject, wanted)
+    return row === null ? { kind: "full" } : { kind: "created", row }
   })
+}
+
+/** The limit and its audit row, inside a transaction that has raised the directory's version; null: the subject is full. */
+export async function addLimit(
+  transaction: Transaction,
+  actor: Actor,
+  subject: LimitSubject,
+  wanted: NewLimit,
+): Promise<LimitRow | null> {
+  const [counted] = await transaction<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM limits WHERE scope = ${subject.scope} AND subject = ${subject.subject}`
+  if ((counted?.count ?? 0) >= LIMITS_PER_SUBJECT_MAX) return null
+  const row = await insertLimit(transaction, subject, wanted)
+  await audit(transaction, actor, "limit.create", null, row)
+  return row
 }
 
 /** The row alone, inside a transaction of the caller's that writes its own audit row. */
 export async function insertLimit(
   transaction: Transaction,
-  { organizationId, scope, subject, each = "" }: LimitSubject,
+  { organizationId, scope, subject, each = "", filter = null }: LimitSubject,
   wanted: NewLimit,
 ): Promise<LimitRow> {
   const limit = { ...LIMIT_DEFAULTS, ...wanted }
   const [row] = await transaction<LimitRow[]>`
     INSERT INTO limits (id, organization_id, scope, subject, each, kind, "window", cap, time_zone, anchor_day,
-                        on_store_failure)
+                        on_store_failure, enforcement, thresholds, filter_tool, filter_tag)
     VALUES (${namedId("lim")}, ${organizationId || null}, ${scope}, ${subject}, ${each}, ${limit.kind}, ${limit.window},
-            ${limit.cap.toString()}, ${limit.timeZone}, ${limit.anchorDay}, ${limit.onStoreFailure})
+            ${limit.cap.toString()}, ${limit.timeZone}, ${limit.anchorDay}, ${limit.onStoreFailure},
+            ${limit.enforcement}, ${[...limit.thresholds]}::int[], ${filter?.by === "tool" ? filter.value : ""},
+            ${filter?.by === "tag" ? filter.value : ""})
     RETURNING ${limitColumns(transaction)}`
   if (row === undefined) throw new Error("An inserted limit returned no row.")
   return row
@@ -82,14 +98,52 @@ export async function changeLimit(sql: Sql, actor: Actor, id: string, change: Li
   return sql.begin(async (transaction): Promise<LimitRow | null> => {
     await raiseDirectoryVersion(transaction)
     const before = await readLimit(transaction, id)
-    if (before === null) return null
+    return before === null ? null : putLimitChange(transaction, actor, before, change)
+  })
+}
+
+/** The change and its audit row, inside a transaction that has raised the directory's version. */
+export async function putLimitChange(
+  transaction: Transaction,
+  actor: Actor,
+  before: LimitRow,
+  change: LimitChange,
+): Promise<LimitRow> {
+  const [after] = await transaction<LimitRow[]>`
+    UPDATE limits SET cap = ${change.cap?.toString() ?? before.cap},
+                      on_store_failure = ${change.onStoreFailure ?? before.on_store_failure},
+                      enforcement = ${change.enforcement ?? before.enforcement},
+                      thresholds = ${[...(change.thresholds ?? before.thresholds)]}::int[]
+    WHERE id = ${before.id} RETURNING ${limitColumns(transaction)}`
+  if (after === undefined) throw new Error(`The limit ${before.id} went while its change held the directory's lock.`)
+  await audit(transaction, actor, "limit.change", before, after)
+  return after
+}
+
+export type RaisedLimit =
+  | { readonly kind: "raised"; readonly row: LimitRow }
+  | { readonly kind: "missing" }
+  /** The limit's own cap, in its unit, is not below the one that was asked for. */
+  | { readonly kind: "not_larger"; readonly cap: bigint }
+
+/** Raises the cap until an instant, in the place of a raise that is in force. Nothing has to end it. */
+export async function raiseLimit(
+  sql: Sql,
+  actor: Actor,
+  id: string,
+  { cap, until }: { readonly cap: bigint; readonly until: Date },
+): Promise<RaisedLimit> {
+  return sql.begin(async (transaction): Promise<RaisedLimit> => {
+    await raiseDirectoryVersion(transaction)
+    const before = await readLimit(transaction, id)
+    if (before === null) return { kind: "missing" }
+    if (cap <= BigInt(before.cap)) return { kind: "not_larger", cap: BigInt(before.cap) }
     const [after] = await transaction<LimitRow[]>`
-      UPDATE limits SET cap = ${change.cap?.toString() ?? before.cap},
-                        on_store_failure = ${change.onStoreFailure ?? before.on_store_failure}
+      UPDATE limits SET raised_cap = ${cap.toString()}, raised_until = ${until}
       WHERE id = ${id} RETURNING ${limitColumns(transaction)}`
-    if (after === undefined) throw new Error(`The limit ${id} went while its change held the directory's lock.`)
-    await audit(transaction, actor, "limit.change", before, after)
-    return after
+    if (after === undefined) throw new Error(`The limit ${id} went while its raise held the directory's lock.`)
+    await audit(transaction, actor, "limit.raise", before, after)
+    return { kind: "raised", row: after }
   })
 }
 
@@ -97,12 +151,24 @@ export async function changeLimit(sql: Sql, actor: Actor, id: string, change: Li
 export async function deleteLimit(sql: Sql, actor: Actor, id: string): Promise<LimitRow | null> {
   return sql.begin(async (transaction): Promise<LimitRow | null> => {
     await raiseDirectoryVersion(transaction)
-    const [before] = await transaction<LimitRow[]>`
-      DELETE FROM limits WHERE id = ${id} RETURNING ${limitColumns(transaction)}`
-    if (before === undefined) return null
-    await audit(transaction, actor, "limit.delete", before, null)
-    return before
+    return dropLimit(transaction, actor, id)
   })
+}
+
+/** The same inside a transaction that has raised the directory's version. */
+export async function dropLimit(transaction: Transaction, actor: Actor, id: string): Promise<LimitRow | null> {
+  const [before] = await transaction<LimitRow[]>`
+    DELETE FROM limits WHERE id = ${id} RETURNING ${limitColumns(transaction)}`
+  if (before === undefined) return null
+  await audit(transaction, actor, "limit.delete", before, null)
+  return before
+}
+
+/** How often each of these shadow limits would have refused, as far as processes have written it down; others are absent. */
+export async function shadowRefusals(sql: Sql, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const rows = await sql<{ limit_id: string; refusals: string }[]>`
+    SELECT limit_id, refusals::text AS refusals FROM limit_shadow_refusals WHERE limit_id = ANY (${[...ids]}::text[])`
+  return new Map(rows.map(({ limit_id, refusals }) => [limit_id, Number(refusals)]))
 }
 
 export async function readLimit(sql: Sql | Transaction, id: string): Promise<LimitRow | null> {

@@ -1,6 +1,6 @@
 /** A limit as Postgres gives it: the columns, and the limit that they say. */
 import type { Sql, Transaction } from "../platform/postgres.ts"
-import { type AccountLimit, accountCounters } from "./account-limit.ts"
+import { accountCounters } from "./account-limit.ts"
 import type { Limit } from "./limit.ts"
 
 export type LimitRow = {
@@ -9,20 +9,29 @@ export type LimitRow = {
   readonly organization_id: string
   readonly scope: Limit["scope"]
   readonly subject: string
-  readonly each: AccountLimit["each"]
+  readonly each: Limit["each"]
   readonly kind: Limit["kind"]
   readonly window: Limit["window"]
   readonly cap: string
   readonly time_zone: string
   readonly anchor_day: number
   readonly on_store_failure: Limit["onStoreFailure"]
+  readonly enforcement: Limit["enforcement"]
+  readonly thresholds: number[]
+  /** Of a raise that has not ended; null where there is none. */
+  readonly raised_cap: string | null
+  readonly raised_until: Date | null
+  readonly filter_tool: string
+  readonly filter_tag: string
   readonly created_at: Date
 }
 
 export function limitColumns(sql: Sql | Transaction) {
   return sql`
     id, coalesce(organization_id, '') AS organization_id, scope, subject, each, kind, "window", cap::text AS cap,
-    time_zone, anchor_day, on_store_failure, created_at`
+    time_zone, anchor_day, on_store_failure, enforcement, thresholds,
+    CASE WHEN raised_until > now() THEN raised_cap::text END AS raised_cap,
+    CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag, created_at`
 }
 
 export function limitFrom(row: LimitRow): Limit {
@@ -37,9 +46,18 @@ export function limitFrom(row: LimitRow): Limit {
     timeZone: row.time_zone,
     anchorDay: row.anchor_day,
     onStoreFailure: row.on_store_failure,
+    enforcement: row.enforcement,
+    thresholds: row.thresholds,
+    raise:
+      row.raised_cap === null || row.raised_until === null
+        ? null
+        : { cap: BigInt(row.raised_cap), untilMs: row.raised_until.getTime() },
+    each: row.each,
+    filter: filterFrom(row),
   }
 }
 
-export function accountLimitFrom(row: LimitRow): AccountLimit {
-  return { ...limitFrom(row), each: row.each }
+function filterFrom({ filter_tool: tool, filter_tag: tag }: LimitRow): Limit["filter"] {
+  if (tool !== "") return { by: "tool", value: tool }
+  return tag === "" ? null : { by: "tag", value: tag }
 }

@@ -3,14 +3,44 @@
 export const LIMIT_KINDS = ["requests", "tokens", "usd", "concurrency"] as const
 export type LimitKind = (typeof LIMIT_KINDS)[number]
 
-/** `none` belongs to concurrency alone; the others are rates (`minute`) or calendar windows. */
-export const LIMIT_WINDOWS = ["minute", "day", "month", "lifetime", "none"] as const
+/**
+ * `none` belongs to concurrency alone; the others are rates (`minute`), `lifetime`, or windows of the calendar, `rolling` the
+ * last days with today. Stores keep a window by its place in this list, so new ones stand at its end.
+ */
+export const LIMIT_WINDOWS = [
+  "minute",
+  "day",
+  "month",
+  "lifetime",
+  "none",
+  "week",
+  "quarter",
+  "year",
+  "rolling",
+] as const
 export type LimitWindow = (typeof LIMIT_WINDOWS)[number]
+
+/** Windows that begin and end by the calendar of a zone. */
+export function isCalendarWindow(window: LimitWindow): boolean {
+  return window !== "minute" && window !== "lifetime" && window !== "none"
+}
+
+/** Most days of a rolling window: each is a counter that a call reads. */
+export const ROLLING_DAYS_MAX = 31
+
+/** The largest anchor that a window may have: a weekday of weeks, else a day of a month; 0 where it has none. */
+export function anchorDayMax(window: LimitWindow): number {
+  if (window === "week") return 7
+  return window === "month" || window === "quarter" || window === "year" ? 31 : 0
+}
 
 export const LIMIT_SCOPES = ["organization", "project", "user", "key", "provider_account"] as const
 export type LimitScope = (typeof LIMIT_SCOPES)[number]
 
-/** Whom a limit on a provider account counts apart, each with the whole cap; '' counts all its calls together. */
+/**
+ * Whom a limit on a provider account, organization or project counts apart, each with the whole cap; '' counts all its
+ * calls together. On an organization or project it is each user or key.
+ */
 export const LIMIT_EACH = ["", "organization", "project", "user", "key"] as const
 export type LimitEach = (typeof LIMIT_EACH)[number]
 
@@ -20,6 +50,16 @@ export type LimitEach = (typeof LIMIT_EACH)[number]
  */
 export const STORE_FAILURE_POLICIES = ["deny", "local", "allow"] as const
 export type StoreFailurePolicy = (typeof STORE_FAILURE_POLICIES)[number]
+
+/**
+ * What a limit does to a call that has no room under it. `hard`: the call is refused. `soft`: it goes on, and its answer
+ * warns. `shadow`: it goes on, nobody is told, and what would have been refused is counted. All three count the same.
+ */
+export const ENFORCEMENTS = ["hard", "soft", "shadow"] as const
+export type Enforcement = (typeof ENFORCEMENTS)[number]
+
+/** A larger cap for a time. It ends by itself, since the cap in force is asked for by the time. */
+export type CapRaise = { readonly cap: bigint; readonly untilMs: number }
 
 export type Limit = {
   readonly id: string
@@ -34,9 +74,43 @@ export type Limit = {
   readonly cap: bigint
   /** IANA zone of calendar windows. */
   readonly timeZone: string
-  /** Day of the month (1-31, clamped to the month's length) on which a month window begins. */
+  /**
+   * Where the window begins: of a week the weekday, 1 Monday to 7 Sunday; of a month, of a quarter's or a year's first
+   * month the day (1-31, clamped to the month's length). Of a rolling window, of how many days it is.
+   */
   readonly anchorDay: number
   readonly onStoreFailure: StoreFailurePolicy
+  readonly enforcement: Enforcement
+  /** Percent of the cap at which someone is told, lowest first. */
+  readonly thresholds: readonly number[]
+  /** Null where the cap was never raised for a time. */
+  readonly raise: CapRaise | null
+  readonly each: LimitEach
+  /** Counts only calls of this tool, or with this tag; null where it counts all. */
+  readonly filter: LimitFilter | null
+}
+
+/** The exact value that a call must carry. */
+export type LimitFilter = { readonly by: "tool" | "tag"; readonly value: string }
+
+/** Whether calls without room are refused. */
+export function refuses({ enforcement }: Pick<Limit, "enforcement">): boolean {
+  return enforcement === "hard"
+}
+
+/** Limits with a raise in force, by what they are without it: what stores remember of a limit they remember by its object. */
+const raised = new WeakMap<Limit, Limit>()
+
+/** The limit as it applies at an instant (epoch milliseconds): itself, or with the larger cap of a raise in force. */
+export function limitInForce(limit: Limit, atMs: number): Limit {
+  const { raise } = limit
+  if (raise === null || atMs >= raise.untilMs || raise.cap <= limit.cap) return limit
+  let larger = raised.get(limit)
+  if (larger === undefined) {
+    larger = { ...limit, cap: raise.cap }
+    raised.set(limit, larger)
+  }
+  return larger
 }
 
 /** What a limit is where nobody said otherwise. `local` keeps money and calls bounded while the store is away. */
@@ -44,4 +118,6 @@ export const LIMIT_DEFAULTS = {
   timeZone: "UTC",
   anchorDay: 1,
   onStoreFailure: "local",
+  enforcement: "hard",
+  thresholds: [50, 80, 100],
 } as const satisfies Partial<Limit>

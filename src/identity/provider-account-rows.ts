@@ -2,8 +2,8 @@
 
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import type { Opened, Sealed, SecretBox } from "../platform/secret-box.ts"
-import type { AccountLimit } from "./account-limit.ts"
-import { accountLimitFrom, type LimitRow, limitColumns } from "./limit-row.ts"
+import type { Limit } from "./limit.ts"
+import { type LimitRow, limitColumns, limitFrom } from "./limit-row.ts"
 import {
   credentialOwner,
   headersOwner,
@@ -91,7 +91,7 @@ export function openProviderRows({ providers, accounts, limits }: ProviderRows, 
   return {
     providers: enabled(providers).map((row) => openProvider(row, box, tell)),
     accounts: enabled(accounts).flatMap((row) => openAccount(row, box, tell) ?? []),
-    limits: Map.groupBy<string, AccountLimit>(limits.map(accountLimitFrom), ({ subject }) => subject),
+    limits: Map.groupBy<string, Limit>(limits.map(limitFrom), ({ subject }) => subject),
     unusable,
   }
 }

@@ -1,5 +1,5 @@
 /** Providers and their accounts as they are stored by API, once their secrets are open. Pure. */
-import type { AccountLimit } from "./account-limit.ts"
+import type { Limit } from "./limit.ts"
 
 export const DIALECTS = ["openai", "anthropic", "google"] as const
 export const WEIGHT_MAX = 1_000
@@ -34,7 +34,7 @@ export type StoredProviders = {
   readonly providers: readonly StoredProvider[]
   readonly accounts: readonly StoredAccount[]
   /** Limits on provider accounts of whatever source, by `accountSubject`. */
-  readonly limits: ReadonlyMap<string, readonly AccountLimit[]>
+  readonly limits: ReadonlyMap<string, readonly Limit[]>
   readonly unusable: readonly Unusable[]
 }
 

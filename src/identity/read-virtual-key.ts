@@ -2,6 +2,7 @@
 import type { Sql, SqlFragment } from "../platform/postgres.ts"
 import { type CallCaps, combineCaps } from "./call-caps.ts"
 import { type CapRow, capsFrom } from "./cap-row.ts"
+import { countedApart } from "./counted-apart.ts"
 import type { Limit } from "./limit.ts"
 import { type LimitRow, limitColumns, limitFrom } from "./limit-row.ts"
 import type { VirtualKey } from "./virtual-key.ts"
@@ -74,7 +75,12 @@ async function readWhere(sql: Sql, condition: SqlFragment, replacedAt: SqlFragme
     revokedAtMs: row.revoked_at?.getTime() ?? null,
     replacedAtMs: row.replaced_at?.getTime() ?? null,
     disabled: row.disabled,
-    limits: await readLimits(sql, row),
+    limits: countedApart(await readLimits(sql, row), {
+      id: row.id,
+      organizationId: row.organization_id,
+      projectId: row.project_id,
+      userId: row.user_id ?? "",
+    }),
   }
 }
 

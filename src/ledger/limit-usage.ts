@@ -2,8 +2,11 @@
 import type { LedgerSnapshot, SettledAmount } from "../admission/limit-store.ts"
 import type { Sql } from "../platform/postgres.ts"
 
-/** Windows that were charged within this many days are read; the longest one that ends is a month. */
+/** Windows that were charged within this many days are read, since the longest but quarters and years is a month. */
 const RECENT_DAYS = 62
+/** Quarters and years, by their ids. */
+const LONG_WINDOW = "^\\d{4}(-Q\\d)?(@\\d+)?$"
+const LONG_RECENT_DAYS = 400
 
 type UsageRow = { limit_id: string; subject: string; window_id: string; settled: string }
 
@@ -35,7 +38,8 @@ export async function readLimitSnapshot(sql: Sql, organizationId: string): Promi
 }
 
 function countsStill(sql: Sql) {
-  return sql`(window_id = 'lifetime' OR updated_at > now() - make_interval(days => ${RECENT_DAYS}))`
+  return sql`(window_id = 'lifetime' OR updated_at > now() - make_interval(days => ${RECENT_DAYS})
+    OR (window_id ~ ${LONG_WINDOW} AND updated_at > now() - make_interval(days => ${LONG_RECENT_DAYS})))`
 }
 
 function settledAmount(row: UsageRow): SettledAmount {

@@ -3,7 +3,7 @@
  * configured globs decide, first match wins; `<provider>/<model>` names a provider outright. Callers can never name a
  * host: upstreams come from the configuration alone.
  */
-import type { AccountLimit } from "../identity/account-limit.ts"
+import type { Limit } from "../identity/limit.ts"
 import { matchesGlob } from "../platform/glob.ts"
 import type { Api } from "./dialect.ts"
 
@@ -26,7 +26,7 @@ export type ProviderAccount = {
   /** Its share of the virtual keys, relative to the provider's other accounts. */
   readonly weight: number
   readonly region: string
-  readonly limits: readonly AccountLimit[]
+  readonly limits: readonly Limit[]
 }
 
 export type Provider = {
@@ -66,13 +66,13 @@ export type ModelTarget = { readonly route: Route; readonly account: string | nu
 export class Router {
   readonly providers: ReadonlyMap<string, Provider>
   /** Limits on provider accounts, in use or not, by the names that limits know them by. */
-  readonly accountLimits: ReadonlyMap<string, readonly AccountLimit[]>
+  readonly accountLimits: ReadonlyMap<string, readonly Limit[]>
   readonly #routes: readonly ModelRoute[]
 
   constructor(
     providers: readonly Provider[],
     routes: readonly ModelRoute[],
-    accountLimits: ReadonlyMap<string, readonly AccountLimit[]>,
+    accountLimits: ReadonlyMap<string, readonly Limit[]>,
   ) {
     this.providers = new Map(providers.map((provider) => [provider.name, provider]))
     this.accountLimits = accountLimits

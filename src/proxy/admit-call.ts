@@ -5,7 +5,7 @@
 import type { Admitted as AdmissionReply, AwayRefusal } from "../admission/admit.ts"
 import type { CallEstimate } from "../admission/limits.ts"
 import { awayMessage, refusalMessage } from "../admission/refusal-text.ts"
-import { limitsOnAccount } from "../identity/account-limit.ts"
+import { countedApart } from "../identity/counted-apart.ts"
 import type { Limit } from "../identity/limit.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
@@ -19,6 +19,7 @@ import type { Admitted, Call, Refused } from "./call.ts"
 import { inputBytes, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
+import { limitsOnCall } from "./limits-on-call.ts"
 import { limitHeaders } from "./own-headers.ts"
 import type { Asked } from "./read-request.ts"
 import { chargeCall, putUsage, startRecord } from "./record.ts"
@@ -45,8 +46,8 @@ export async function admitCall(
   const { route, account, object, outputTokensMax } = planned
   const facts = outputTokensMax === null ? asked.facts : { ...asked.facts, outputTokensMax }
   const estimate = estimateUsage(facts, inputBytes(asked), plane.bounds.expectedOutputTokens)
-  const { limits } = key
-  const accountLimits = limitsOnAccount(account.limits, key)
+  const limits = limitsOnCall(call, key)
+  const accountLimits = countedApart(account.limits, key)
   const isMoneyLimited = limits.some(isMoney) || accountLimits.some(isMoney)
   const bound = boundOf(plane, call, asked, route, { estimate, isMoneyLimited })
   if (bound.kind === "refused") return bound
@@ -59,6 +60,7 @@ export async function admitCall(
   const admitted: Admitted = {
     held: held.hold,
     counters: held.counters,
+    warnings: held.warnings,
     route,
     account,
     facts,

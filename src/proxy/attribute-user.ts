@@ -3,6 +3,7 @@
  * it; a key that is not may name a user of its organization in `x-tallygate-user`, by id or e-mail address, where an
  * admin allowed it (`attribute_users`). That user's limits then apply as well. Fields of the body name end-customers only.
  */
+import { countedForUser } from "../identity/counted-apart.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { text } from "./attribution.ts"
@@ -24,7 +25,7 @@ async function lookUp(plane: DataPlane, call: Call, key: VirtualKey, named: stri
       const error = new ApiError("unknown_user", message, { param: "x-tallygate-user" })
       return { kind: "refused", error, reason: "unknown user" }
     }
-    const attributed = { ...key, userId: user.id, limits: [...key.limits, ...user.limits] }
+    const attributed = { ...key, userId: user.id, limits: [...countedForUser(key.limits, user), ...user.limits] }
     call.key = attributed
     return { kind: "caller", key: attributed }
   } catch (cause) {

@@ -3,12 +3,14 @@
  * a batch. The record was prepared when the object was made, under an id of its own, so that however many ask for the
  * object, wherever and whenever, the ledger takes one of them; it is charged to the key that made the object.
  */
-import { accountSubject, limitsOnAccount } from "../identity/account-limit.ts"
+import { accountSubject } from "../identity/account-limit.ts"
+import { countedApart } from "../identity/counted-apart.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText } from "../ledger/record-text.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
+import { limitsOn } from "./limits-on-call.ts"
 import type { Booking } from "./objects-born.ts"
 import { chargeLater } from "./record.ts"
 
@@ -60,5 +62,5 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
 function limitsOf({ router }: DataPlane, record: UsageRecord, key: VirtualKey | null) {
   if (key === null) return { limits: [], accountLimits: [] }
   const onAccount = router.accountLimits.get(accountSubject(record.provider, record.provider_account)) ?? []
-  return { limits: key.limits, accountLimits: limitsOnAccount(onAccount, key) }
+  return { limits: limitsOn(key.limits, record), accountLimits: countedApart(onAccount, key) }
 }

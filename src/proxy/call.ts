@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { HeldCall } from "../admission/admit.ts"
 import type { CounterState } from "../admission/limit-store.ts"
+import type { LimitWarning } from "../admission/passed-limits.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
@@ -46,6 +47,8 @@ export type Quote = { readonly usage: Usage; readonly priced: Priced }
 export type Admitted = {
   readonly held: HeldCall
   readonly counters: readonly CounterState[]
+  /** Soft limits that the call has brought to their first threshold, or beyond it. */
+  readonly warnings: readonly LimitWarning[]
   readonly route: Route
   /** The account at the provider that pays. */
   readonly account: ProviderAccount

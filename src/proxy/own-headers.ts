@@ -1,7 +1,7 @@
 /** The headers that are Tallygate's own: the request's id, the caller's own rate limits, and whether to try again. */
 import type { Admitted as Admission } from "../admission/admit.ts"
 import type { Charge, CounterState } from "../admission/limit-store.ts"
-import { anthropicRateLimitHeaders, rateLimitHeaders } from "../admission/refusal-text.ts"
+import { anthropicRateLimitHeaders, rateLimitHeaders, warningText } from "../admission/refusal-text.ts"
 import type { Api } from "../providers/dialect.ts"
 import type { Admitted, Call } from "./call.ts"
 import { requestIdHeaders } from "./refuse.ts"
@@ -9,11 +9,12 @@ import { requestIdHeaders } from "./refuse.ts"
 type RefusedAdmission = Extract<Admission, { kind: "refused" }>
 
 /** On every admitted answer: a flat list of names and values. */
-export function ownHeaders(call: Call, admitted: Pick<Admitted, "held" | "counters">): string[] {
+export function ownHeaders(call: Call, admitted: Pick<Admitted, "held" | "counters" | "warnings">): string[] {
   const headers = requestIdHeaders(call.door.api, call.id)
   for (const [name, value] of limitsIn(call.door.api, admitted.held.charges, admitted.counters, call.arrivedMs)) {
     headers.push(name, value)
   }
+  for (const warning of admitted.warnings) headers.push("x-tallygate-warning", warningText(warning))
   return headers
 }
 

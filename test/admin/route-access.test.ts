@@ -69,6 +69,8 @@ let counter = 0
 const fresh = () => `n${counter++}`
 const ofOrganization = (things: Things) => `organization_id=${things.organization}`
 
+const budget = () => ({ window: "month", usd: "5.00" })
+
 const CASES: Record<string, Case> = {
   "POST /admin/v1/organizations": named("installation", () => ({ name: fresh() })),
   "GET /admin/v1/organizations": list,
@@ -130,6 +132,18 @@ const CASES: Record<string, Case> = {
   "GET /admin/v1/limits/:id": inPath("key", "project"),
   "PATCH /admin/v1/limits/:id": { ...inPath("key", "project", () => ({ cap: 6 })) },
   "DELETE /admin/v1/limits/:id": { ...inPath("key", "project") },
+  "POST /admin/v1/limits/:id/raises": {
+    ...inPath("key", "project", () => ({ cap: 7, until: new Date(Date.now() + 60_000).toISOString() })),
+  },
+  "GET /admin/v1/organizations/:id/budget": inPath("organization", "organization"),
+  "PATCH /admin/v1/organizations/:id/budget": inPath("organization", "organization", budget),
+  "GET /admin/v1/projects/:id/budget": inPath("project", "project"),
+  "PATCH /admin/v1/projects/:id/budget": inPath("project", "project", budget),
+  "POST /admin/v1/projects/:id/budget/preset": inPath("project", "project"),
+  "GET /admin/v1/users/:id/budget": inPath("user", "organization"),
+  "PATCH /admin/v1/users/:id/budget": inPath("user", "organization", budget),
+  "GET /admin/v1/keys/:id/budget": inPath("key", "project"),
+  "PATCH /admin/v1/keys/:id/budget": inPath("key", "project", budget),
   "POST /admin/v1/admin-keys": named("project", ({ project }) => ({
     name: fresh(),
     role: "viewer",

@@ -5,7 +5,8 @@ import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
 import { RedisRecoveryActs } from "../../src/admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../../src/admission/redis-store.ts"
 import { awayMessage, refusalMessage } from "../../src/admission/refusal-text.ts"
-import { accountCounters, accountSubject, limitsOnAccount } from "../../src/identity/account-limit.ts"
+import { accountCounters, accountSubject } from "../../src/identity/account-limit.ts"
+import { countedApart } from "../../src/identity/counted-apart.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
 import { COUNTERS, describeAccountLimits } from "../contract/account-limits.ts"
 import { limitOf } from "../contract/limit-store.ts"
@@ -93,7 +94,7 @@ describe("the names of account limits", () => {
       subject: accountSubject("openai", "our main"),
       window: "minute",
     })
-    const [of] = limitsOnAccount([{ ...limit, each: "key" }], sampleKey({ id: "key_loop" }))
+    const [of] = countedApart([{ ...limit, each: "key" }], sampleKey({ id: "key_loop" }))
     if (of === undefined) throw new Error("no limit")
     const at = { windowId: "rate", used: 95n, held: 0n, cap: 100n, requested: 10n, resetsAtMs: null }
     expect(refusalMessage({ ...at, limit: of, retryAfterMs: 3_000, isBudget: false }, 0)).toMatch(
@@ -105,7 +106,7 @@ describe("the names of account limits", () => {
     const limit = limitOf({ scope: "provider_account", subject: "openai/a" })
     const key = sampleKey({ id: "key_1", userId: "user_1" })
     const subjectFor = (each: "organization" | "project" | "user" | "key" | "", of = key) =>
-      limitsOnAccount([{ ...limit, each }], of)[0]?.subject
+      countedApart([{ ...limit, each }], of)[0]?.subject
     expect(subjectFor("")).toBe("openai/a")
     expect(subjectFor("key")).toBe("openai/a key_1")
     expect(subjectFor("user")).toBe("openai/a user_1")
@@ -117,9 +118,9 @@ describe("the names of account limits", () => {
   it("stay one object for a key and limit, which is what stores remember them by", () => {
     const limits = [{ ...limitOf({ scope: "provider_account", subject: "openai/a" }), each: "key" as const }]
     const key = sampleKey()
-    expect(limitsOnAccount(limits, key)[0]).toBe(limitsOnAccount(limits, key)[0])
+    expect(countedApart(limits, key)[0]).toBe(countedApart(limits, key)[0])
     const together = limits.map((limit) => ({ ...limit, each: "" as const }))
-    expect(limitsOnAccount(together, key)).toBe(together)
+    expect(countedApart(together, key)).toBe(together)
   })
 
   it("of a call's second hold differ from every call's, and are refused for what is no call's id", () => {

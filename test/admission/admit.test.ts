@@ -230,3 +230,41 @@ it("behind a guard, a store that is away is no fault: each limit's policy decide
   expect(await store.read([chargeOf(closed, 0n, "2026-11-23")])).toMatchObject([{ settled: 0n, held: 0n }])
   expect(await store.holds(10)).toEqual([])
 })
+
+it("soft limits warn from their first threshold on, with the call in them; shadow ones say nothing and are counted", async () => {
+  const { admission, admit } = setUp()
+  const soft = limitOf({ id: "lim_soft", cap: 200n, enforcement: "soft", thresholds: [50] })
+  const shadow = limitOf({ id: "lim_shadow", cap: 120n, enforcement: "shadow" })
+  const hard = limitOf({ id: "lim_hard", cap: 1_000n })
+  const warned = []
+  for (let calls = 0; calls < 5; calls += 1) {
+    const admitted = await admit(hard, shadow, soft)
+    if (admitted.kind !== "held") throw new Error("a limit that refuses nothing has refused")
+    warned.push(admitted.warnings.map(({ limit, used }) => `${limit.id} ${used}`))
+  }
+  expect(warned).toEqual([[], ["lim_soft 100"], ["lim_soft 150"], ["lim_soft 200"], ["lim_soft 250"]])
+  const taken = admission.passed.takeUnwritten()
+  expect(taken).toEqual([{ limitId: "lim_shadow", refusals: 3 }])
+  expect(admission.passed.takeUnwritten()).toEqual([])
+  admission.passed.giveBack(taken)
+  await admit(shadow)
+  expect(admission.passed.takeUnwritten()).toEqual([{ limitId: "lim_shadow", refusals: 4 }])
+})
+
+it("a refusal never names a limit that does not refuse, however used up it is", async () => {
+  const { admit, hold } = setUp()
+  const soft = { ...day, enforcement: "soft" as const }
+  await hold(soft)
+  await hold(soft)
+  await hold(rate)
+  expect(await admit(soft, rate)).toMatchObject({ kind: "refused", refusal: { limit: { id: "lim_rate" } } })
+})
+
+it("a raise lets calls pass that the limit refuses, and ends by the clock alone", async () => {
+  const { time, admit } = setUp()
+  const raised = { ...day, raise: { cap: 200n, untilMs: START_MS + 1_000 } }
+  for (let calls = 0; calls < 4; calls += 1) expect(await admit(raised)).toMatchObject({ kind: "held" })
+  expect(await admit(raised)).toMatchObject({ kind: "refused", refusal: { cap: 200n } })
+  time.nowMs += 1_000
+  expect(await admit(raised)).toMatchObject({ kind: "refused", refusal: { cap: 100n, held: 200n } })
+})

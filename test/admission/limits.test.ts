@@ -1,6 +1,6 @@
 import { expect, it } from "vitest"
 import { actualCharges, chargesFor, counterKind, recordCharges } from "../../src/admission/limits.ts"
-import { LIMIT_KINDS, LIMIT_WINDOWS, type Limit } from "../../src/identity/limit.ts"
+import { LIMIT_KINDS, LIMIT_WINDOWS, type Limit, limitInForce } from "../../src/identity/limit.ts"
 import { limitOf } from "../contract/limit-store.ts"
 
 const AT_MS = Date.UTC(2026, 10, 23, 23, 30)
@@ -65,4 +65,17 @@ it("every kind of limit in every window is counted in one of three ways", () => 
       expect([kind, window, counterKind(limit(kind, window))]).toEqual([kind, window, expected])
     }
   }
+})
+
+it("a raise is in force until its instant and not a millisecond longer, by the same object as long as it lasts", () => {
+  const raised = limit("tokens", "day", { cap: 100n, raise: { cap: 500n, untilMs: AT_MS } })
+  const capAt = (atMs: number) => chargesFor([raised], ESTIMATE, atMs)[0]?.limit.cap
+  expect([AT_MS - 1, AT_MS, AT_MS + 1].map(capAt)).toEqual([500n, 100n, 100n])
+  expect(limitInForce(raised, AT_MS - 2)).toBe(limitInForce(raised, AT_MS - 1))
+  expect(limitInForce(raised, AT_MS)).toBe(raised)
+})
+
+it("a raise that is not above the cap any more changes nothing", () => {
+  const raised = limit("tokens", "day", { cap: 900n, raise: { cap: 500n, untilMs: AT_MS } })
+  expect(limitInForce(raised, AT_MS - 1)).toBe(raised)
 })

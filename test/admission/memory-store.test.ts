@@ -125,6 +125,28 @@ describe("the counters in memory", () => {
     expect(counters.size).toBe(0)
   })
 
+  it("keep a day for as long as a rolling window adds it", () => {
+    const counters = new MemoryCounters()
+    const rolling = limitOf({ window: "rolling", anchorDay: 7 })
+    counters.of({ limit: rolling, window: "2026-11-23~7", resetsAtMs: endsAtMs, amount: 0n }, START_MS).settled = 1n
+    const sizeAfter = (days: number) => {
+      for (let round = 0; round < 3; round += 1) counters.dropSome(endsAtMs + days * DAY_MS)
+      return counters.size
+    }
+    expect([7.9, 8].map(sizeAfter)).toEqual([1, 0])
+  })
+
+  it("keep what the ledger says of a quarter or a year for as long as it may last, although nobody uses it", () => {
+    const counters = new MemoryCounters()
+    const seeded = (window: string) => ({ limitId: "lim_2", subject: "key_1", window, settled: 7n })
+    counters.seed(["2026-Q4", "2026-Q4@15", "2026", "2026@31", "2026-11", "2026-W48"].map(seeded), START_MS)
+    const sizeAfter = (days: number) => {
+      for (let round = 0; round < 3; round += 1) counters.dropSome(START_MS + days * DAY_MS)
+      return counters.size
+    }
+    expect([33, 93, 96, 367, 370].map(sizeAfter)).toEqual([6, 4, 2, 2, 0])
+  })
+
   it("reach every counter, however many there are, a bounded number at a time", () => {
     const counters = new MemoryCounters()
     for (let index = 0; index < 5_000; index += 1) counters.of(chargeOf(limitOf({ id: `lim_${index}` }), 1n), START_MS)

@@ -250,6 +250,26 @@ describe("the Redis store in rare moments", () => {
     expect(await client.pttl("tg:{org_1}:w:2026-11-23")).toBeGreaterThan(0)
   })
 
+  it("keeps a day for as long as a rolling window adds it, and lists its hold as it was made", async () => {
+    const { store } = await openStore(START_MS)
+    const limit = limitOf({ window: "rolling", anchorDay: 7, enforcement: "soft" })
+    const charge = chargeOf(limit, 5n, "2026-11-23~7", Date.now() + 3_600_000)
+    await store.reserve("a", "proxy_1", 60_000, [charge])
+    expect(await client.pttl("tg:{org_1}:w:2026-11-23~7")).toBeGreaterThan(8 * 86_400_000)
+    expect((await store.holds(1))[0]?.charges).toEqual([charge])
+  })
+
+  it("keeps what the ledger says of a quarter or a year for as long as it may last", async () => {
+    await client.flushall()
+    const seeded = (window: string) => ({ limitId: "lim_1", subject: "key_1", window, settled: 7n })
+    const windows = ["2026-11", "2026-Q4@15", "2026"]
+    const acts = new RedisRecoveryActs({ client, proxy: "proxy_1" })
+    const { epoch } = await acts.begin("org_1", "")
+    await acts.load("org_1", epoch, { settled: windows.map(seeded), acks: new Map() }, Date.now())
+    const lastsMs = await Promise.all(windows.map((window) => client.pttl(`tg:{org_1}:w:${window}`)))
+    expect(lastsMs.map((ms) => Math.ceil(ms / 86_400_000))).toEqual([32, 93, 367])
+  })
+
   it("holds nothing less than nothing where a counter went before its hold", async () => {
     const { store } = await openStore(START_MS)
     await store.reserve("a", "proxy_1", 60_000, [day(5n)])

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { Refusal } from "../../src/admission/admit.ts"
 import type { Charge, CounterState } from "../../src/admission/limit-store.ts"
-import { awayMessage, rateLimitHeaders, refusalMessage } from "../../src/admission/refusal-text.ts"
+import { awayMessage, rateLimitHeaders, refusalMessage, warningText } from "../../src/admission/refusal-text.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
 
@@ -54,6 +54,25 @@ describe("a refusal's message", () => {
     expect(refusalMessage(refusal, NOW_MS)).toBe(
       "The lifetime token limit of user user_7 (limit lim_1) has no room for this call: 999,999 tokens used and 0 tokens held by running calls of 1,000,000 tokens, and this call needs up to 2 tokens. It never resets: ask your Tallygate administrator to raise the limit.",
     )
+  })
+
+  it.each([
+    ["week", 3, "weekly budget"],
+    ["quarter", 1, "quarterly budget"],
+    ["year", 1, "yearly budget"],
+    ["rolling", 7, "7-day budget"],
+  ] as const)("of a %s window calls it by its length, and says when there is room again", (window, anchorDay, name) => {
+    const told = refusalMessage(
+      refusalOf({ ...month, window, anchorDay }, { used: 4_950_000_000n, resetsAtMs }),
+      NOW_MS,
+    )
+    expect(told).toContain(`The ${name} of key key_1`)
+    expect(told).toContain(window === "rolling" ? "Its oldest day ends at 2026-12-01" : "It resets at 2026-12-01")
+  })
+
+  it("of a limit that counts each user apart names the user", () => {
+    const apart = refusalOf({ scope: "project", subject: "proj_1 user_7", each: "user", kind: "requests", cap: 1n })
+    expect(refusalMessage(apart, NOW_MS)).toContain("request limit of project proj_1 for user_7 (limit lim_1)")
   })
 
   it("of a daily request limit counts requests, and rounds the wait up to a second", () => {
@@ -168,4 +187,10 @@ describe("the message of a call whose limits cannot be checked", () => {
       "and this proxy has not seen lately how much is left of the monthly budget of project prj_1 (limit lim_month). Nothing",
     )
   })
+})
+
+it("a warning says what a soft limit has used of its cap, dollars exactly", () => {
+  const soft = (limit: Partial<Limit>, used: bigint) => warningText({ limit: limitOf(limit), used })
+  expect(soft({ id: "lim_a", kind: "usd", cap: 5_000_000_000n }, 4_200_000_001n)).toBe("lim_a; used=4.200000001; cap=5")
+  expect(soft({ id: "lim_b", kind: "requests", cap: 7n }, 8n)).toBe("lim_b; used=8; cap=7")
 })

@@ -679,3 +679,42 @@ describe("a store that answers and takes nothing", () => {
     expect(await totals(chargeOf(open, 0n))).toEqual({ settled: 0n, held: 7n })
   })
 })
+
+describe("a limit that refuses nothing, while the store is away", () => {
+  it.each(["soft", "shadow"] as const)(
+    "%s lets calls pass whatever its policy, and gets what they used later",
+    async (enforcement) => {
+      const { guard, store, reserve, comeBack } = guarded()
+      const lenient = [closed, budget].map((limit) => ({ ...limit, enforcement }))
+      const charges = lenient.map((limit) => chargeOf(limit, 500n))
+      store.mode = "silent"
+      const first = Array.from({ length: 5 }, (_, index) => reserve(`a${index}`, ...charges))
+      await vi.advanceTimersByTimeAsync(175)
+      expect((await Promise.all(first)).every(({ kind }) => kind === "held")).toBe(true)
+      expect(guard.isAway).toBe(true)
+      expect(await reserve("b", ...charges)).toEqual({ kind: "held", counters: [] })
+      expect(await reserve("c", ...charges, chargeOf(closed, 1n))).toMatchObject({ kind: "away", denied: 2 })
+      const used = lenient.map((limit) => chargeOf(limit, 120n))
+      for (const id of ["a0", "a1", "a2", "a3", "a4", "b"]) expect(await guard.settle(id, used)).toBe("queued")
+      await comeBack()
+      expect(await store.read(used)).toMatchObject([{ settled: 720n }, { settled: 720n }])
+    },
+  )
+})
+
+it("a rolling window is shared out by what was seen left of all its days, and not anew on a new day", async () => {
+  const { store, reserve, goAway } = guarded()
+  const rolling = limitOf({ id: "lim_roll", window: "rolling", anchorDay: 3, cap: 100n })
+  const today = { limit: rolling, window: "2026-11-23~3", resetsAtMs: START_MS + 60_000 }
+  const yesterday = { limit: rolling, window: "2026-11-22~3", resetsAtMs: START_MS }
+  await reserve("before", { ...yesterday, amount: 60n })
+  await reserve("seen", { ...today, amount: 0n })
+  store.mode = "silent"
+  await goAway({ ...today, amount: 0n })
+  // 40 are left, and two proxies share them.
+  expect(await reserve("a", { ...today, amount: 20n })).toMatchObject({ kind: "held" })
+  expect(await reserve("b", { ...today, amount: 1n })).toMatchObject({ kind: "away", reason: "share" })
+  await vi.advanceTimersByTimeAsync(61_000)
+  const tomorrow = { limit: rolling, window: "2026-11-24~3", resetsAtMs: START_MS + 60_000 + 86_400_000, amount: 1n }
+  expect(await reserve("c", tomorrow)).toMatchObject({ kind: "away", reason: "unseen" })
+})

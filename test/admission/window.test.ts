@@ -1,6 +1,15 @@
 import fc from "fast-check"
+import { Temporal } from "temporal-polyfill"
 import { describe, expect, it } from "vitest"
-import { cachedWindowAt, type WindowSpan, windowAt } from "../../src/admission/window.ts"
+import {
+  cachedWindowAt,
+  earlierWindows,
+  lastReadMs,
+  type WindowSpan,
+  windowAt,
+  windowMsMax,
+} from "../../src/admission/window.ts"
+import { anchorDayMax, LIMIT_WINDOWS, type LimitWindow } from "../../src/identity/limit.ts"
 
 const HOUR_MS = 3_600_000
 /** Zones with half-hour changes, midnight changes, skipped days, far offsets; and the dull ones. */
@@ -54,6 +63,22 @@ function monthIdOf({ year, month, day }: LocalDate, anchorDay: number): string {
   return anchorDay === 1 ? id : `${id}@${anchorDay}`
 }
 
+/** Which week holds the date, where weeks begin on a weekday: the ISO week of the day on which it begins. */
+function weekIdOf(date: LocalDate, anchorDay: number): string {
+  const day = Temporal.PlainDate.from(date)
+  const first = day.subtract({ days: (day.dayOfWeek - anchorDay + 7) % 7 })
+  const id = `${first.yearOfWeek}-W${twoDigits(first.weekOfYear ?? 0)}`
+  return anchorDay === 1 ? id : `${id}@${anchorDay}`
+}
+
+/** Which quarter or year holds the date, from the month in which a window anchored like it would begin. */
+function monthsIdOf(date: LocalDate, anchorDay: number, window: "quarter" | "year"): string {
+  const [begun = ""] = monthIdOf(date, anchorDay).split("@")
+  const year = begun.slice(0, 4)
+  const id = window === "year" ? year : `${year}-Q${Math.ceil(Number(begun.slice(5)) / 3)}`
+  return anchorDay === 1 ? id : `${id}@${anchorDay}`
+}
+
 function ends(span: WindowSpan): [startsAtMs: number, endsAtMs: number] {
   if (span.startsAtMs === null || span.endsAtMs === null) throw new Error(`window ${span.id} has no ends`)
   return [span.startsAtMs, span.endsAtMs]
@@ -80,6 +105,13 @@ function checkAgainstOracle(span: WindowSpan, atMs: number, share: number, idOf:
   expect(idOf(endsAtMs)).not.toBe(span.id)
 }
 
+const calendarWindow = fc.constantFrom<LimitWindow>("day", "week", "month", "quarter", "year")
+
+/** An anchor that the window may have. */
+function anchorFor(window: LimitWindow, day: number): number {
+  return window === "rolling" ? Math.max(2, day) : window === "day" ? 1 : ((day - 1) % (anchorDayMax(window) || 31)) + 1
+}
+
 const share = fc.double({ min: 0, max: 0.999, noNaN: true })
 
 describe("a window", () => {
@@ -103,14 +135,48 @@ describe("a window", () => {
     )
   })
 
+  it("of a week holds exactly the moments from one such weekday to the next, named by the ISO week it begins in", () => {
+    const weekday = fc.integer({ min: 1, max: 7 })
+    fc.assert(
+      fc.property(zone, moment, weekday, share, (timeZone, atMs, anchorDay, part) => {
+        const span = windowAt("week", timeZone, anchorDay, atMs)
+        checkAgainstOracle(span, atMs, part, (at) => weekIdOf(localDateAt(timeZone, at), anchorDay))
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  it("of a quarter or a year begins on the anchor day of its first month, clamped", () => {
+    const kind = fc.constantFrom("quarter" as const, "year" as const)
+    fc.assert(
+      fc.property(zone, kind, moment, anchor, share, (timeZone, window, atMs, anchorDay, part) => {
+        const span = windowAt(window, timeZone, anchorDay, atMs)
+        checkAgainstOracle(span, atMs, part, (at) => monthsIdOf(localDateAt(timeZone, at), anchorDay, window))
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  it("is never longer than what a store assumes that knows only its name", () => {
+    fc.assert(
+      fc.property(zone, calendarWindow, anchor, moment, (timeZone, window, day, atMs) => {
+        const { id, startsAtMs, endsAtMs } = windowAt(window, timeZone, anchorFor(window, day), atMs)
+        expect((endsAtMs ?? 0) - (startsAtMs ?? 0)).toBeLessThan(windowMsMax(id) ?? 0)
+      }),
+      { numRuns: 500 },
+    )
+    expect(windowMsMax("lifetime")).toBeNull()
+  })
+
   it("begins where the one before ends: windows tile time, in every zone the platform knows", () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...Intl.supportedValuesOf("timeZone")),
-        fc.constantFrom("day" as const, "month" as const),
+        calendarWindow,
         moment,
         anchor,
-        (timeZone, window, atMs, anchorDay) => {
+        (timeZone, window, atMs, day) => {
+          const anchorDay = anchorFor(window, day)
           const span = windowAt(window, timeZone, anchorDay, atMs)
           const [startsAtMs, endsAtMs] = ends(span)
           expect(windowAt(window, timeZone, anchorDay, startsAtMs)).toEqual(span)
@@ -122,6 +188,49 @@ describe("a window", () => {
       ),
       { numRuns: 1_000 },
     )
+  })
+})
+
+describe("a rolling window", () => {
+  const days = fc.integer({ min: 2, max: 31 })
+
+  it("is today and the dates before it, by the zone's calendar, each a counter of its own", () => {
+    fc.assert(
+      fc.property(zone, moment, days, share, (timeZone, atMs, count, part) => {
+        const span = windowAt("rolling", timeZone, count, atMs)
+        const today = windowAt("day", timeZone, 1, atMs)
+        expect(span).toEqual({ ...today, id: `${today.id}~${count}` })
+        checkAgainstOracle(span, atMs, part, (at) => `${dayIdOf(localDateAt(timeZone, at))}~${count}`)
+        const dates = Array.from({ length: count - 1 }, (_, index) => {
+          return `${Temporal.PlainDate.from(today.id).subtract({ days: index + 1 })}~${count}`
+        })
+        expect(earlierWindows(span.id)).toEqual(dates)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it("reads a day's counter until the last window that holds it has ended, and stores keep it as long", () => {
+    fc.assert(
+      fc.property(zone, moment, days, (timeZone, atMs, count) => {
+        const first = windowAt("rolling", timeZone, count, atMs)
+        let last = first
+        for (let next = first; ; last = next) {
+          next = windowAt("rolling", timeZone, count, last.endsAtMs ?? 0)
+          if (!earlierWindows(next.id).includes(first.id)) break
+        }
+        // Two days are what every counter is kept beyond this, and more than clocks are ever set by.
+        expect((last.endsAtMs ?? 0) - (lastReadMs(first.id, first.endsAtMs) ?? 0)).toBeLessThan(48 * HOUR_MS)
+        expect((last.endsAtMs ?? 0) - (first.startsAtMs ?? 0)).toBeLessThan((windowMsMax(first.id) ?? 0) + 48 * HOUR_MS)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it("alone has earlier windows", () => {
+    for (const id of ["2026-11-23", "2026-W48@3", "2026-11@15", "2026", "lifetime", "rate", "now"]) {
+      expect([id, earlierWindows(id), lastReadMs(id, 5)]).toEqual([id, [], 5])
+    }
   })
 })
 
@@ -144,6 +253,11 @@ describe("where clocks do odd things", () => {
   it("a month anchored on a day that does not exist begins with the next that does", () => {
     const month = windowAt("month", "Pacific/Apia", 30, Date.parse("2011-12-30T10:00:00Z"))
     expect(month).toMatchObject({ id: "2011-12@30", startsAtMs: Date.parse("2011-12-30T10:00:00Z") })
+  })
+
+  it("a week that would begin on the skipped day begins with the next", () => {
+    const week = windowAt("week", "Pacific/Apia", 5, Date.parse("2011-12-30T10:00:00Z"))
+    expect(week).toMatchObject({ id: "2011-W52@5", startsAtMs: Date.parse("2011-12-30T10:00:00Z") })
   })
 
   it("São Paulo's day without midnight begins at one o'clock", () => {
@@ -184,6 +298,16 @@ describe("ids", () => {
     expect(months.map(({ startsAtMs }) => startsAtMs)).toEqual([at, Date.UTC(2027, 1, 28), Date.UTC(2027, 1, 28)])
   })
 
+  it("of weeks, quarters and years name where they begin", () => {
+    const at = Date.UTC(2027, 0, 1)
+    const ids = (window: "week" | "quarter" | "year", ...anchors: number[]) =>
+      anchors.map((anchorDay) => windowAt(window, "UTC", anchorDay, at).id)
+    // The first of January 2027 is a Friday of the ISO year 2026.
+    expect(ids("week", 1, 5, 6)).toEqual(["2026-W53", "2026-W53@5", "2026-W52@6"])
+    expect(ids("quarter", 1, 2, 31)).toEqual(["2027-Q1", "2026-Q4@2", "2026-Q4@31"])
+    expect(ids("year", 1, 2, 31)).toEqual(["2027", "2026@2", "2026@31"])
+  })
+
   it("need a zone that exists", () => {
     expect(() => windowAt("day", "Mars/Olympus", 1, 0)).toThrow(RangeError)
   })
@@ -192,18 +316,13 @@ describe("ids", () => {
 it("the cache answers as the calendar does, whatever it was asked before", () => {
   const windowOf = cachedWindowAt()
   fc.assert(
-    fc.property(
-      zone,
-      fc.constantFrom("minute" as const, "day", "month", "lifetime", "none"),
-      anchor,
-      moment,
-      (timeZone, window, anchorDay, atMs) => {
-        const span = windowOf(window, timeZone, anchorDay, atMs)
-        expect(span).toEqual(windowAt(window, timeZone, anchorDay, atMs))
-        const sooner = windowOf(window, timeZone, anchorDay, atMs - 40 * HOUR_MS)
-        expect(sooner).toEqual(windowAt(window, timeZone, anchorDay, atMs - 40 * HOUR_MS))
-      },
-    ),
+    fc.property(zone, fc.constantFrom(...LIMIT_WINDOWS), anchor, moment, (timeZone, window, day, atMs) => {
+      const anchorDay = anchorFor(window, day)
+      const span = windowOf(window, timeZone, anchorDay, atMs)
+      expect(span).toEqual(windowAt(window, timeZone, anchorDay, atMs))
+      const sooner = windowOf(window, timeZone, anchorDay, atMs - 40 * HOUR_MS)
+      expect(sooner).toEqual(windowAt(window, timeZone, anchorDay, atMs - 40 * HOUR_MS))
+    }),
     { numRuns: 500 },
   )
   const today = windowOf("day", "Europe/Berlin", 1, Date.UTC(2026, 10, 23))

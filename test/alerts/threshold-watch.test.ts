@@ -91,7 +91,7 @@ test("limits of every scope are told with their subject, against the cap as it i
       ON CONFLICT (organization_id, limit_id, subject, window_id) DO UPDATE SET settled = excluded.settled`
     await spend(490)
     expect(await watch().look()).toBe(0)
-    await changeLimit(sql, actor, id, { cap: 600n, onStoreFailure: null })
+    await changeLimit(sql, actor, id, { cap: 600n })
     expect(await watch().look()).toBe(2)
     await deleteLimit(sql, actor, id)
     await spend(600)

@@ -27,6 +27,7 @@ organizations:
         cost_center: "4711"
         limits:
           - { kind: requests, window: day, cap: 100, on_store_failure: deny }
+          - { kind: requests, window: day, cap: 10, each: user, enforcement: soft }
       - { id: acme-chat, name: chat }
 `
 
@@ -69,8 +70,9 @@ describe("config apply", () => {
 + limit acme  kind: usd, window: month, cap: 5000.00
 + project acme/acme-search  name: search, client: Acme Retail, cost_center: 4711
 + limit acme/acme-search  kind: requests, window: day, cap: 100, on_store_failure: deny
++ limit acme/acme-search  kind: requests, window: day, each: user, cap: 10, enforcement: soft
 + project acme/acme-chat  name: chat
-5 changes to be made.
+6 changes to be made.
 `,
     )
     expect(await rows("organizations")).toEqual(before)
@@ -92,6 +94,12 @@ describe("config apply", () => {
   test("changes what differs, by its id and not by its name, and leaves alone what is not declared", async () => {
     const acme = (await rows("organizations")).find(({ external_id: id }) => id === "acme")
     const organizationId = String(acme?.id)
+    await app.admin("POST", "/admin/v1/limits", {
+      scope: { organization_id: organizationId, tool: "crawler" },
+      kind: "usd",
+      window: "month",
+      cap: "1.00",
+    })
     await app.admin("POST", "/admin/v1/limits", {
       scope: { organization_id: organizationId },
       kind: "tokens",
@@ -115,6 +123,7 @@ describe("config apply", () => {
     const limits = await rows(`limits?organization_id=${organizationId}`)
     expect(limits.map(({ kind, cap }) => [kind, cap]).sort()).toEqual([
       ["tokens", "7"],
+      ["usd", "1"],
       ["usd", "6000"],
     ])
     const [entry] = await rows("audit?action=limit.change&limit=1")
@@ -129,8 +138,10 @@ test("what was carried out needs no further change, whatever was there before", 
       kind: fc.constantFrom("usd" as const, "tokens" as const),
       window: fc.constantFrom("day" as const, "month" as const),
       cap: fc.nat(9).map((cap) => String(cap)),
+      enforcement: fc.constantFrom("hard" as const, "soft", undefined),
+      each: fc.constantFrom("user" as const, undefined),
     }),
-    { selector: ({ kind, window }) => `${kind} ${window}` },
+    { selector: ({ kind, window, each }) => `${kind} ${window} ${each}` },
   )
   const declared = fc.record({
     id: fc.constant("o"),
@@ -143,7 +154,10 @@ test("what was carried out needs no further change, whatever was there before", 
   /** An installation that has exactly this. */
   const presentOf = (organization: DeclaredOrganization): Present => {
     const limitsOf = (limits: DeclaredOrganization["limits"]) =>
-      limits.map((limit, index) => ({ ...limit, id: `l${index}`, cap: String(limit.cap), on_store_failure: "local" }))
+      limits.map(({ enforcement = "hard", each = "", ...limit }, index) => {
+        const rest = { id: `l${index}`, cap: String(limit.cap), on_store_failure: "local" }
+        return { ...limit, ...rest, enforcement, each }
+      })
     return {
       organization: { id: "org_1", name: organization.name, time_zone: "UTC" },
       organizationLimits: limitsOf(organization.limits),

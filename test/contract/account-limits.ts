@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import { Admission, chargesOf } from "../../src/admission/admit.ts"
 import type { LimitStore } from "../../src/admission/limit-store.ts"
 import { recordCharges } from "../../src/admission/limits.ts"
-import { type AccountLimit, accountCounters, limitsOnAccount } from "../../src/identity/account-limit.ts"
+import { accountCounters } from "../../src/identity/account-limit.ts"
+import { countedApart } from "../../src/identity/counted-apart.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
 import { sampleKey } from "../support/sample-key.ts"
@@ -26,7 +27,7 @@ const ESTIMATE = { requests: 1n, tokensBound: 10n, tokensLikely: 10n, costNanosB
 const ACTUAL = { requests: 1n, tokens: 4n, costNanos: 4n }
 
 /** A lifetime token budget of the account unless told otherwise. */
-function onAccount(overrides: Partial<AccountLimit> = {}): AccountLimit {
+function onAccount(overrides: Partial<Limit> = {}): Limit {
   const place = { scope: "provider_account", subject: ACCOUNT, organizationId: accountCounters(ACCOUNT) } as const
   return { ...limitOf({ id: "lim_acct", ...place }), each: "", ...overrides }
 }
@@ -161,10 +162,10 @@ export function describeAccountLimits(name: string, make: () => Promise<StoreOfA
       const loop = sampleKey({ id: "key_loop" })
       const calm = sampleKey({ id: "key_calm" })
       const ends: string[] = []
-      for (let turn = 0; turn < 4; turn++) ends.push((await admit("org_1", limitsOnAccount([each], loop))).kind)
+      for (let turn = 0; turn < 4; turn++) ends.push((await admit("org_1", countedApart([each], loop))).kind)
       expect(ends).toEqual(["held", "held", "refused", "refused"])
-      expect((await admit("org_1", limitsOnAccount([each], calm))).kind).toBe("held")
-      expect(await admit("org_1", limitsOnAccount([each], loop))).toMatchObject({
+      expect((await admit("org_1", countedApart([each], calm))).kind).toBe("held")
+      expect(await admit("org_1", countedApart([each], loop))).toMatchObject({
         refusal: { limit: { subject: `${ACCOUNT} key_loop` }, isBudget: false, retryAfterMs: 30_000 },
       })
     })

@@ -30,6 +30,11 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
     timeZone: "UTC",
     anchorDay: 1,
     onStoreFailure: "local",
+    enforcement: "hard",
+    thresholds: [50, 80, 100],
+    raise: null,
+    each: "",
+    filter: null,
     ...overrides,
   }
 }
@@ -169,6 +174,139 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         await reserve("a", chargeOf(huge, 9_007_199_254_740_993n))
         expect(await reserve("b", chargeOf(huge, 3n))).toMatchObject({ kind: "denied" })
         expect(await reserve("c", chargeOf(huge, 2n))).toMatchObject({ kind: "held" })
+      })
+    })
+
+    describe.each(["soft", "shadow"] as const)("a %s limit", (enforcement) => {
+      const lenient = (limit: Limit): Limit => ({ ...limit, enforcement })
+
+      it("refuses nothing and counts as a hard one does: held, settled, given back, and expired", async () => {
+        for (const id of ["a", "b", "c", "d"]) {
+          expect(await reserve(id, chargeOf(lenient(budget), 60n))).toMatchObject({ kind: "held" })
+        }
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 240n })
+        await store.settle("a", [chargeOf(lenient(budget), 70n)])
+        await store.release("org_1", "b")
+        expect(await totals(budget)).toEqual({ settled: 70n, held: 120n })
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await totals(budget)).toEqual({ settled: 190n, held: 0n })
+        expect(await store.settle("c", [chargeOf(lenient(budget), 5n)])).toBe("late")
+        expect(await totals(budget)).toEqual({ settled: 135n, held: 0n })
+      })
+
+      it("says in its reply how far beyond its cap it is, with the call in it", async () => {
+        await reserve("a", chargeOf(lenient(budget), 90n))
+        const reply = await reserve("b", chargeOf(lenient(budget), 30n))
+        expect(reply).toEqual({ kind: "held", counters: [{ settled: 0n, held: 120n, emptyInMs: null }] })
+      })
+
+      it("lets rates and calls in flight pass too, which drain and end as ever", async () => {
+        const charges = [chargeOf(lenient(rate), 50n), chargeOf(lenient(slots), 1n)]
+        for (const id of ["a", "b", "c"]) expect(await reserve(id, ...charges)).toMatchObject({ kind: "held" })
+        expect(await counterOf(rate)).toEqual({ settled: 150n, held: 0n, emptyInMs: 150_000 })
+        expect(await totals(slots)).toEqual({ settled: 0n, held: 3n })
+        await clock.advance(MINUTE_MS / 2)
+        expect(await counterOf(rate)).toMatchObject({ settled: 120n })
+      })
+
+      it("takes nothing where a hard limit beside it refuses, and is no reason to wait", async () => {
+        await reserve("a", chargeOf(lenient(budget), 100n), chargeOf(rate, 60n))
+        const reply = await reserve("b", chargeOf(lenient(budget), 1n), chargeOf(rate, 30n))
+        expect(reply).toMatchObject({ kind: "denied", denied: 1, retryAfterMs: 30_000 })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 100n })
+      })
+
+      it("can be extended beyond its cap", async () => {
+        await reserve("a", chargeOf(lenient(budget), 90n))
+        expect(await store.extend("a", [chargeOf(lenient(budget), 90n)])).toMatchObject({ kind: "held" })
+        expect(await totals(budget)).toEqual({ settled: 0n, held: 180n })
+      })
+
+      it("that becomes hard refuses by what it has counted", async () => {
+        await reserve("a", chargeOf(lenient(budget), 150n))
+        expect(await reserve("b", chargeOf(budget, 0n))).toMatchObject({ kind: "denied" })
+      })
+
+      it("is listed as what it is", async () => {
+        await reserve("a", chargeOf(lenient(budget), 1n))
+        expect((await store.holds(1))[0]?.charges).toEqual([chargeOf(lenient(budget), 1n)])
+      })
+    })
+
+    describe("a rolling window", () => {
+      const rolling = limitOf({ id: "lim_roll", window: "rolling", anchorDay: 3, cap: 100n })
+      const on = (day: number, amount: bigint) => chargeOf(rolling, amount, `2026-11-${day}~3`)
+      const standing = async (day: number) => (await store.read([on(day, 0n)]))[0]
+
+      it("is the sum of its days, and each leaves it when it is over", async () => {
+        await reserve("a", on(22, 40n))
+        await store.settle("a", [on(22, 40n)])
+        await reserve("b", on(23, 30n))
+        await store.settle("b", [on(23, 30n)])
+        expect(await reserve("c", on(24, 31n))).toEqual({
+          ...{ kind: "denied", denied: 0, retryAfterMs: null },
+          counters: [{ settled: 70n, held: 0n, emptyInMs: null }],
+        })
+        expect(await reserve("d", on(24, 30n))).toMatchObject({ kind: "held", counters: [{ settled: 70n, held: 30n }] })
+        expect(await reserve("e", on(24, 1n))).toMatchObject({ kind: "denied" })
+        expect(await reserve("f", on(25, 40n))).toMatchObject({ kind: "held", counters: [{ settled: 30n, held: 70n }] })
+        expect(await standing(25)).toMatchObject({ settled: 30n, held: 70n })
+        expect(await standing(28)).toMatchObject({ settled: 0n, held: 0n })
+      })
+
+      it("counts what runs since yesterday where it was admitted, settled, expired or given back", async () => {
+        for (const [id, day] of [["a", 22] as const, ["b", 23] as const, ["c", 24] as const])
+          await reserve(id, on(day, 30n))
+        expect(await standing(24)).toMatchObject({ settled: 0n, held: 90n })
+        await store.settle("a", [on(22, 10n)])
+        await store.release("org_1", "b")
+        expect(await standing(24)).toMatchObject({ settled: 10n, held: 30n })
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await standing(24)).toMatchObject({ settled: 40n, held: 0n })
+        expect(await standing(25)).toMatchObject({ settled: 30n })
+      })
+
+      it("adds up two charges of one call, an extension and other limits beside it", async () => {
+        await reserve("a", on(23, 50n))
+        expect(await reserve("b", on(24, 20n), on(24, 31n), chargeOf(budget, 1n))).toMatchObject({
+          kind: "denied",
+          denied: 1,
+        })
+        await reserve("c", chargeOf(budget, 1n), on(24, 20n))
+        expect(await store.extend("c", [on(24, 31n)])).toMatchObject({ kind: "denied" })
+        const extended = await store.extend("c", [on(24, 30n), chargeOf(budget, 1n)])
+        expect(extended).toMatchObject({ kind: "held", counters: [{ held: 100n }, { held: 2n }] })
+      })
+
+      it("never refuses where it is soft, by the same sums", async () => {
+        const soft = (day: number, amount: bigint) => ({
+          ...on(day, amount),
+          limit: { ...rolling, enforcement: "soft" as const },
+        })
+        await reserve("a", soft(23, 90n))
+        expect(await reserve("b", soft(24, 90n))).toMatchObject({ kind: "held", counters: [{ held: 180n }] })
+        expect(await reserve("c", on(24, 0n))).toMatchObject({ kind: "denied" })
+      })
+
+      it("keeps amounts beyond 2^53 exact over its days", async () => {
+        const huge = { ...rolling, kind: "usd" as const, cap: 27_021_597_764_222_973n }
+        const at = (day: number, amount: bigint) => ({ ...on(day, amount), limit: huge })
+        for (const day of [22, 23]) {
+          await reserve(`d${day}`, at(day, 9_007_199_254_740_991n))
+          await store.settle(`d${day}`, [at(day, 9_007_199_254_740_991n)])
+        }
+        expect(await reserve("b", at(24, 9_007_199_254_740_992n))).toMatchObject({ kind: "denied" })
+        expect(await reserve("c", at(24, 9_007_199_254_740_991n))).toMatchObject({ kind: "held" })
+      })
+
+      it("is filled from the ledger day by day", async () => {
+        const day = (window: string, settled: bigint) => ({ limitId: "lim_roll", subject: "key_1", window, settled })
+        await under.seed([day("2026-11-22~3", 40n), day("2026-11-23~3", 30n), day("2026-11-21~3", 500n)])
+        expect(await standing(24)).toMatchObject({ settled: 70n })
+        expect(await reserve("a", on(24, 31n))).toMatchObject({ kind: "denied" })
+        expect(await reserve("b", on(24, 30n))).toMatchObject({ kind: "held" })
       })
     })
 

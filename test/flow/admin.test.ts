@@ -63,7 +63,7 @@ describe("keys", () => {
     [{ kind: "tokens", window: "day", cap: -1 }, "cap"],
     [{ kind: "concurrency", window: "minute", cap: 1 }, "window"],
     [{ kind: "requests", window: "none", cap: 1 }, "window"],
-    [{ kind: "requests", window: "week", cap: 1 }, "window"],
+    [{ kind: "requests", window: "fortnight", cap: 1 }, "window"],
     [{ kind: "money", window: "day", cap: 1 }, "kind"],
     [{ kind: "requests", window: "day", cap: 1, hard: true }, "hard"],
   ])("%o is refused, naming %s", async (limit, member) => {

@@ -220,7 +220,7 @@ describe("changes", () => {
     for (let cap = 1n; cap <= 30n; cap++) {
       // Look-ups start at any moment around the change.
       const looking = both.flatMap((directory) => [directory.identify(secret), directory.poll()])
-      const change = { cap, onStoreFailure: null }
+      const change = { cap }
       const changing = changeLimit(sql, ACTOR, created.row.id, change)
       const during = both.flatMap((directory) => [directory.poll(), directory.identify(secret)])
       await Promise.all([...looking, changing, ...during])

@@ -13,7 +13,12 @@ beforeAll(async () => {
     ('org_a', 'lim_1', 'key_a', '2026-11', 9007199254740993, now()),
     ('org_a', 'lim_1', 'key_a', '2026-10', 7, now() - interval '40 days'),
     ('org_a', 'lim_1', 'key_a', '2026-08', 6, now() - interval '100 days'),
-    ('org_b', 'lim_2', 'key_b', 'lifetime', 5, now() - interval '3 years')`
+    ('org_a', 'lim_3', 'key_a', '2026-08@31', 6, now() - interval '100 days'),
+    ('org_a', 'lim_3', 'key_a', '2026-W33', 6, now() - interval '100 days'),
+    ('org_b', 'lim_2', 'key_b', 'lifetime', 5, now() - interval '3 years'),
+    ('org_q', 'lim_4', 'key_q', '2026-Q3@15', 4, now() - interval '90 days'),
+    ('org_q', 'lim_4', 'key_q', '2026', 3, now() - interval '360 days'),
+    ('org_q', 'lim_4', 'key_q', '2025@31', 2, now() - interval '401 days')`
   await sql`INSERT INTO journal_ack (journal_id, last_seq) VALUES (${JOURNALS[0]}, 41), (${JOURNALS[1]}, 7)`
   await sql`INSERT INTO proxy_instances (id, journal_id) VALUES ('proxy_a', ${JOURNALS[0]})`
 })
@@ -24,6 +29,8 @@ test("settled amounts come back exactly, beyond what a float holds, and only of 
     { limitId: "lim_1", subject: "key_a", window: "2026-10", settled: 7n },
     { limitId: "lim_1", subject: "key_a", window: "2026-11", settled: 9007199254740993n },
     { limitId: "lim_2", subject: "key_b", window: "lifetime", settled: 5n },
+    { limitId: "lim_4", subject: "key_q", window: "2026", settled: 3n },
+    { limitId: "lim_4", subject: "key_q", window: "2026-Q3@15", settled: 4n },
   ])
 })
 

@@ -1,6 +1,8 @@
 -- Not an act: what the acts share, counters and charges.
 -- A charge is a line `window \t limit|subject \t kind \t cap \t window end ms or '' \t limit's terms \t amount`, kind one
--- of b (budget), r (rate), c (calls in flight). Fields of a window's hash: `<limit|subject>:s` settled, `:h` held,
+-- of b (budget), w (budget over rolling days), r (rate), c (calls in flight); six terms with commas between, and a
+-- seventh, `soft` or `shadow`, of a limit that refuses nothing; of w always seven, and an eighth, the names of its
+-- earlier windows with semicolons between. Fields of a window's hash: `<limit|subject>:s` settled, `:h` held,
 -- `:r` a rate's `debt time cap`, debt in units x 60,000. Amounts move as decimal strings by HINCRBY, which is exact to
 -- 2^63; sums are compared as doubles up to 2^53 and in two halves beyond; a rate's debt is a double (exact to 1.5e11
 -- units, beyond that within one part in 10^15).
@@ -8,7 +10,7 @@
 local call, find, match, sub, format = redis.call, string.find, string.match, string.sub, string.format
 local EXACT_MAX = 9007199254740991
 local KEPT_AFTER_END_MS = 172800000
-local CHARGE = '^([^\t\n]*)\t([^\t\n]*)\t([brc])\t(%d+)\t(%d*)\t([^\t\n]*)\t(%d+)\n'
+local CHARGE = '^([^\t\n]*)\t([^\t\n]*)\t([brcw])\t(%d+)\t(%d*)\t([^\t\n]*)\t(%d+)\n'
 
 -- Window id -> its key, of the keys that were declared.
 local window_keys = {}
@@ -21,8 +23,11 @@ local function charges_of(text, at)
     if not from then break end
     local key = window_keys[window]
     if not key then is_declared = false end
+    local is_rolling = kind == 'w'
+    if is_rolling then kind = 'b' end
     count = count + 1
     charges[count] = {
+      is_rolling = is_rolling,
       key = key, window = window, name = name, kind = kind, cap = cap, ends = ends, terms = terms, amount = amount
     }
     at = to + 1
@@ -32,7 +37,7 @@ end
 
 local function charge_line(charge)
   return table.concat({
-    charge.window, charge.name, charge.kind, charge.cap, charge.ends, charge.terms, charge.amount
+    charge.window, charge.name, charge.is_rolling and 'w' or charge.kind, charge.cap, charge.ends, charge.terms, charge.amount
   }, '\t') .. '\n'
 end
 
@@ -123,6 +128,18 @@ local function drop_held(charge, amount)
   end
 end
 
+-- Adds the earlier days of a rolling window to what today's counter says.
+local function add_earlier(charge, slot)
+  slot.earlier_held = '0'
+  for window in string.gmatch(match(charge.terms, '[^,]*$'), '[^;]+') do
+    local key = window_keys[window] or error('an earlier window was not declared')
+    local pair = call('HMGET', key, charge.name .. ':s', charge.name .. ':h')
+    slot.settled = plus(slot.settled, pair[1] or '0')
+    slot.earlier_held = plus(slot.earlier_held, pair[2] or '0')
+  end
+  slot.held = plus(slot.held, slot.earlier_held)
+end
+
 -- Reads the counter of each charge into `charge.slot`; charges on the same counter share one.
 local function read_slots(charges)
   local slots = {}
@@ -139,6 +156,7 @@ local function read_slots(charges)
         local pair = call('HMGET', charge.key, charge.name .. ':s', charge.name .. ':h')
         slot.is_new = not pair[1] and not pair[2]
         slot.settled, slot.held = pair[1] or '0', pair[2] or '0'
+        if charge.is_rolling then add_earlier(charge, slot) end
       end
       slots[id] = slot
     end
@@ -146,7 +164,12 @@ local function read_slots(charges)
   end
 end
 
--- Index from 0 of the first charge without room, or nil. Charges on one counter add up. Needs slots.
+-- Whether the charge's limit refuses; asked only where there is no room.
+local function refuses(charge)
+  return not find(charge.terms, '^[%d,]+[^,]*,s')
+end
+
+-- Index from 0 of the first charge without room whose limit refuses, or nil. Charges on one counter add up. Needs slots.
 local function first_without_room(charges)
   for index, charge in ipairs(charges) do
     local slot = charge.slot
@@ -156,7 +179,7 @@ local function first_without_room(charges)
     else
       has_room = fits(slot.settled, slot.held, slot.pending, charge.amount, charge.cap)
     end
-    if not has_room then return index - 1 end
+    if not has_room and refuses(charge) then return index - 1 end
     slot.pending = slot.pending + charge.amount
   end
   return nil
@@ -173,6 +196,7 @@ local function take(charges)
       local field = charge.name .. ':h'
       local held = call('HINCRBY', charge.key, field, charge.amount)
       slot.held = held <= EXACT_MAX and format('%.0f', held) or call('HGET', charge.key, field)
+      if slot.earlier_held then slot.held = plus(slot.held, slot.earlier_held) end
       if slot.is_new then register(charge) end
       slot.is_new = false
     end
