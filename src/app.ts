@@ -97,7 +97,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
   const organizationId = await defaultOrganization(stores.sql)
   const findSheet = sheetsNow(() => routing.plane.priceBook)
   const process = { storesUp: ledger.storesUp, backlogRows: () => ledger.journal.backlogRows() }
-  openAlerts(config, { sql: stores.sql, clock, log, box, findSheet, process }, closing)
+  const alerts = openAlerts(config, { sql: stores.sql, clock, log, box, findSheet, process }, closing)
   const admin = adminApp({
     sql: stores.sql,
     clock,
@@ -112,6 +112,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     providers: { configured: () => configuredProviders(current), box, unusable: () => source.stored.unusable },
     findSheet,
     login: loginOptions(config, organizationId),
+    alerts,
   })
   const listeners = new Listeners({ config, routing, admin, registry, log, closing })
   watchPlane(routing, listeners)

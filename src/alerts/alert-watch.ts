@@ -42,7 +42,9 @@ export class AlertWatch {
     this.#options = options
   }
 
+  /** Looks now, at all that was missed while no process ran, and every ten seconds. */
   start(): void {
+    this.#tick()
     this.#timer = setInterval(() => this.#tick(), EVERY_MS)
     this.#timer.unref()
   }

@@ -1,4 +1,5 @@
 /** Opens what tells people: the watch that raises alerts, and the worker that delivers them. */
+import type { AlertOptions } from "../admin/alert-shape.ts"
 import { AlertWatch } from "../alerts/alert-watch.ts"
 import { DeliveryWorker } from "../alerts/delivery-worker.ts"
 import type { ProcessState } from "../alerts/look.ts"
@@ -20,10 +21,8 @@ export type AlertParts = {
   readonly process: ProcessState
 }
 
-/** What the admin API is given of alerts. */
-export type OpenedAlerts = { readonly worker: DeliveryWorker; readonly baseUrl: string | null }
-
-export function openAlerts(config: Config, parts: AlertParts, closing: Closing): OpenedAlerts {
+/** Starts both; returns what the admin API is given of alerts. */
+export function openAlerts(config: Config, parts: AlertParts, closing: Closing): AlertOptions {
   const { sql, clock, log, box, findSheet, process } = parts
   const baseUrl = config.alerts.base_url ?? null
   const worker = new DeliveryWorker({ sql, clock, log, ...sendOptions(config, box) })
@@ -32,7 +31,7 @@ export function openAlerts(config: Config, parts: AlertParts, closing: Closing):
   const watch = new AlertWatch({ sql, clock, log, findSheet, process, baseUrl })
   watch.start()
   closing.add("alerts", () => watch.stop())
-  return { worker, baseUrl }
+  return { worker, baseUrl, allowsPrivate: config.alerts.allow_private_targets }
 }
 
 function sendOptions({ alerts }: Config, box: SecretBox): SendOptions {
