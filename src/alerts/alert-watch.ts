@@ -11,13 +11,20 @@ import { type AlertRule, enabledRules } from "./alert-rule-rows.ts"
 import { newThresholds, raise, tellWaiting } from "./alert-state.ts"
 import { lookAtLimits } from "./limits-look.ts"
 import type { Found, Look, LookOptions, ProcessState } from "./look.ts"
+import { lookAtBacklog, lookAtStores } from "./process-look.ts"
+import { lookAtErrorRate, lookAtKeyExpiry, lookAtUnpriced } from "./usage-look.ts"
 
 const EVERY_MS = 10_000
 /** How often what was not charged lately is looked at too: caps change, and processes are away. */
 const WHOLE_EVERY_MS = 5 * 60_000
 
-const LOOKS: Readonly<Partial<Record<RuleKind, Look>>> = {
+const LOOKS: Readonly<Record<RuleKind, Look>> = {
   threshold: lookAtLimits,
+  error_rate: lookAtErrorRate,
+  unpriced: lookAtUnpriced,
+  key_expiry: lookAtKeyExpiry,
+  store_degraded: lookAtStores,
+  journal_backlog: lookAtBacklog,
 }
 
 export type WatchOptions = {
@@ -72,7 +79,7 @@ export class AlertWatch {
 
   async #follow(rule: AlertRule, looking: LookOptions): Promise<number> {
     const { sql, log, baseUrl } = this.#options
-    const found = (await LOOKS[rule.kind]?.(looking, rule)) ?? []
+    const found = await LOOKS[rule.kind](looking, rule)
     let count = 0
     for (const { one, thresholds } of await this.#unknown(rule, found)) {
       const factsOf = await one.facts()
