@@ -140,10 +140,13 @@ async function tell(
     folded: rows.filter(({ id }) => folded.some((one) => one.id === id)).map(({ facts }) => facts.title),
     link: linkTo(baseUrl, row.facts.path),
   }
-  for (const channelId of await channelsFor(transaction, rule, of.organizationId)) {
+  const channelIds = await channelsFor(transaction, rule, of.organizationId)
+  for (const channelId of channelIds) {
     await writeDelivery(transaction, { organizationId: of.organizationId, ruleId: rule.id, channelId, message }, nowMs)
   }
   await markTold(transaction, rows, reason.id, nowMs)
+  // What nobody was there to be told of keeps nobody from being told of the next.
+  if (channelIds.length === 0) return false
   const { organizationId, limitId, subject } = of
   await transaction`
     UPDATE alert_subjects SET last_told_at = ${new Date(nowMs)}, last_threshold = ${reason.threshold}

@@ -62,7 +62,10 @@ export class AlertWatch {
     await this.#running
   }
 
-  /** Looks once, and tells what had to wait; returns how many alerts were raised. */
+  /**
+   * Looks once, and tells what had to wait; returns how many alerts were raised. A rule that fails keeps no other one from
+   * being followed; the first failure is thrown at the end.
+   */
   async look(): Promise<number> {
     const { sql, clock, findSheet, process, baseUrl } = this.#options
     const nowMs = clock.nowMs()
@@ -71,9 +74,17 @@ export class AlertWatch {
     const looking = { sql, nowMs, findSheet, process, downSinceMs: this.#downSinceMs, isQuick }
     const rules = await enabledRules(sql, (kind) => kind in LOOKS)
     let raised = 0
-    for (const rule of rules) raised += await this.#follow(rule, looking)
-    if (!isQuick) this.#wholeAtMs = nowMs
+    const failures: unknown[] = []
+    for (const rule of rules) {
+      try {
+        raised += await this.#follow(rule, looking)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
     await tellWaiting({ sql, nowMs, baseUrl }, rules)
+    if (failures.length > 0) throw failures[0]
+    if (!isQuick) this.#wholeAtMs = nowMs
     return raised
   }
 
@@ -125,7 +136,8 @@ export class AlertWatch {
       if (!this.#isWatching) log.info("alerts are watched again")
       this.#isWatching = true
     } catch (error) {
-      if (this.#isWatching) log.warn({ err: error }, "alerts cannot be watched, the ledger is away")
+      if (this.#isWatching)
+        log.warn({ err: error }, "alerts cannot be watched in full; what is missed is looked at again")
       this.#isWatching = false
     }
   }

@@ -47,9 +47,9 @@ function columns(sql: Sql): SqlFragment {
 export function claimDue(sql: Sql, nowMs: number, max: number): Promise<DeliveryRow[]> {
   return sql<DeliveryRow[]>`
     UPDATE alert_deliveries SET attempts = attempts + 1, next_attempt_at = ${new Date(nowMs + LEASE_MS)}
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
       SELECT id FROM alert_deliveries WHERE state = 'waiting' AND next_attempt_at <= ${new Date(nowMs)}
-      ORDER BY next_attempt_at, id LIMIT ${max} FOR UPDATE SKIP LOCKED)
+      ORDER BY next_attempt_at, id LIMIT ${max} FOR UPDATE SKIP LOCKED))
     RETURNING ${columns(sql)}`
 }
 

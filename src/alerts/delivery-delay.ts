@@ -2,7 +2,7 @@
 
 /** After which a message is given up. */
 export const DELIVERY_MS_MAX = 24 * 3_600_000
-/** An attempt that has not ended by then has died with its process. */
+/** An attempt that has not ended by then is taken to have died. */
 export const LEASE_MS = 60_000
 
 const FIRST_MS = 5_000

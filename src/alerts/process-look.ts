@@ -21,7 +21,7 @@ export async function lookAtStores({ nowMs, downSinceMs }: LookOptions, rule: Al
       title: `The store ${store} does not serve since ${new Date(sinceMs).toISOString()}`,
       facts: { Store: store, Since: new Date(sinceMs).toISOString() },
       advice: ADVICE[store] ?? "See the log of the process, and tallygate_store_up on its page /metrics.",
-      query: {},
+      query: null,
     })
   })
 }
@@ -36,7 +36,7 @@ export async function lookAtBacklog({ nowMs, process }: LookOptions, rule: Alert
     title: `${rows} records wait for the ledger`,
     facts: { Waiting: String(rows), "Told from": String(rowsMax) },
     advice: "Look at Postgres and at the log. Nothing is lost; at journal.rows_max calls are refused.",
-    query: {},
+    query: null,
   })
   return [found]
 }

@@ -54,8 +54,8 @@ export async function lookAtUnpriced({ sql, nowMs }: LookOptions, rule: AlertRul
     FROM usage_rollups r JOIN organizations o ON o.id = r.organization_id
     WHERE r.bucket > ${new Date(nowMs - UNPRICED_MS)} AND r.unpriced_records > 0 AND ${within(sql, rule)}
     GROUP BY 1, 2, 3, 4`
-  return rows.map(({ organization_id, name, provider, model, calls }) =>
-    foundOf(rule, {
+  return rows.map(({ organization_id, name, provider, model, calls }) => {
+    return foundOf(rule, {
       ...{ organizationId: organization_id, subject: `${provider}/${model}`, windowId: utcDay(nowMs).slice(0, 7) },
       ...{ settled: Number(calls), cap: 0 },
       title: `${provider}/${model} has no price: calls of organization ${name} are not in any sum of money`,
@@ -63,8 +63,8 @@ export async function lookAtUnpriced({ sql, nowMs }: LookOptions, rule: AlertRul
       advice:
         "Add the model's price to a file under prices.files; `tallygate prices explain` shows what a call would cost.",
       query: { range: "today", organization: organization_id, provider, model, unpriced: "true", measure: "requests" },
-    }),
-  )
+    })
+  })
 }
 
 type ExpiryRow = { id: string; name: string; organization_id: string; project_name: string; expires_at: Date }
@@ -78,15 +78,15 @@ export async function lookAtKeyExpiry({ sql, nowMs }: LookOptions, rule: AlertRu
     WHERE r.revoked_at IS NULL AND r.expires_at > ${new Date(nowMs)}
       AND r.expires_at <= ${new Date(nowMs + days * DAY_MS)} AND ${within(sql, rule)}
     ORDER BY r.id`
-  return rows.map(({ id, name, organization_id, project_name, expires_at }) =>
-    foundOf(rule, {
+  return rows.map(({ id, name, organization_id, project_name, expires_at }) => {
+    return foundOf(rule, {
       ...{ organizationId: organization_id, subject: id, windowId: expires_at.toISOString(), settled: 0, cap: 0 },
       title: `Key ${name} of project ${project_name} expires at ${expires_at.toISOString()}`,
       facts: { Key: name, Project: project_name, Expires: expires_at.toISOString() },
       advice: "Give the key a later expiry, or its holder a new key; calls with it are refused from then on.",
       query: { key: id, by: "model" },
-    }),
-  )
+    })
+  })
 }
 
 /** What a rule is over, of rows `r` that have an organization and a project. */
@@ -101,27 +101,27 @@ export function utcDay(atMs: number): string {
 }
 
 /** Something found that has no thresholds: it is there or it is not. */
-export function foundOf(
-  rule: Pick<AlertRule, "kind">,
-  found: {
-    readonly organizationId: string
-    readonly subject: string
-    readonly windowId: string
-    readonly settled: number
-    readonly cap: number
-    readonly title: string
-    readonly facts: Readonly<Record<string, string>>
-    readonly advice: string
-    /** Of the view that shows it. */
-    readonly query: Readonly<Record<string, string>>
-  },
-): Found {
+export type FoundThing = {
+  readonly organizationId: string
+  readonly subject: string
+  readonly windowId: string
+  readonly settled: number
+  readonly cap: number
+  readonly title: string
+  readonly facts: Readonly<Record<string, string>>
+  readonly advice: string
+  /** Of the view that shows it; null where it is not about usage. */
+  readonly query: Readonly<Record<string, string>> | null
+}
+
+/** What there is to be told of it. */
+export function foundOf(rule: Pick<AlertRule, "kind">, found: FoundThing): Found {
   const { organizationId, subject, windowId, settled, cap, title, advice, query } = found
   const kind: RuleKind = rule.kind
   const facts: AlertFacts = {
     ...{ kind, title, advice, contributors: [] },
     facts: Object.entries(found.facts).map(([name, value]) => ({ name, value })),
-    path: `/dashboard/usage?${new URLSearchParams(query)}`,
+    path: query === null ? "/dashboard/overview" : `/dashboard/usage?${new URLSearchParams(query)}`,
     data: { subject, window: windowId, ...found.facts },
   }
   return {

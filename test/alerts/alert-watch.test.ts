@@ -212,6 +212,31 @@ describe("messages", () => {
     expect((await deliveries()).map(({ channel_id }) => channel_id)).toEqual([installation, installation])
   })
 
+  test("what nobody was there to be told of does not keep the next from being told at once", async () => {
+    await fresh()
+    await sql`DELETE FROM alert_channels`
+    const { spend } = await newLimit(100n)
+    await spend(85, "2027-01")
+    expect(await watch().look()).toBe(2)
+    const late = await channel(organizationId, "late")
+    nowMs += 1_000
+    await sql`UPDATE limits SET cap = 101 WHERE cap = 100`
+    expect(await watch().look()).toBe(2)
+    expect((await deliveries()).map(({ channel_id }) => channel_id)).toEqual([late])
+  })
+
+  test("a rule that cannot be followed keeps no other one from it", async () => {
+    await fresh()
+    await sql`
+      INSERT INTO alert_rules (id, kind, name, parameters, created_at)
+      VALUES ('rule_broken', 'threshold', 'of a newer version', '{"unheard_of": 1}', '2000-01-01')`
+    const { spend } = await newLimit(100n)
+    await spend(60, "2027-01")
+    await expect(watch().look()).rejects.toThrow("rule_broken: unheard_of")
+    expect(await deliveries()).toHaveLength(1)
+    await sql`DELETE FROM alert_rules WHERE id = 'rule_broken'`
+  })
+
   test("a rule that was switched off raises nothing", async () => {
     await fresh()
     await changeRule(sql, actor, "rule_default", { isDisabled: true })
