@@ -10,12 +10,12 @@ import { adminApp } from "./admin/admin-app.ts"
 import type { Readiness } from "./admin/operation-routes.ts"
 import { Admission } from "./admission/admit.ts"
 import { MemoryLimitStore } from "./admission/memory-store.ts"
-import { ThresholdWatch } from "./alerts/threshold-watch.ts"
 import { configuredProviders } from "./app/configured-providers.ts"
 import { openSecretBox } from "./app/encryption-keys.ts"
 import { journalFolder } from "./app/journal-folder.ts"
 import { type Addresses, Listeners } from "./app/listeners.ts"
 import { loginOptions } from "./app/login-options.ts"
+import { openAlerts } from "./app/open-alerts.ts"
 import { openDataPlane, readPrices } from "./app/open-data-plane.ts"
 import type { ProviderSource } from "./app/provider-source.ts"
 import { openSharedLimits } from "./app/shared-limits.ts"
@@ -85,9 +85,6 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
   const priceBook = await readPrices(config)
   const stores = await openStores(config, version, log, closing)
   const ledger = await openLedger(config, stores, registry, log, closing)
-  const watch = new ThresholdWatch({ sql: stores.sql, clock, log })
-  watch.start()
-  closing.add("alerts", () => watch.stop())
   const days = new UsageDayJob({ sql: stores.sql, clock, log })
   days.start()
   closing.add("days of usage", () => days.stop())
@@ -99,6 +96,9 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
   )
   let [current, configState] = [config, "current"]
   const organizationId = await defaultOrganization(stores.sql)
+  const findSheet = sheetsNow(() => routing.plane.priceBook)
+  const process = { storesUp: ledger.storesUp, backlogRows: () => ledger.journal.backlogRows() }
+  const alerts = openAlerts(config, { sql: stores.sql, clock, log, box, findSheet, process }, closing)
   const admin = adminApp({
     sql: stores.sql,
     clock,
@@ -111,8 +111,9 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     identifyAdmin: adminKeys(stores.sql, config.admin_key ?? null),
     readiness: () => readiness(listeners, ledger, source, configState),
     providers: { configured: () => configuredProviders(current), box, unusable: () => source.stored.unusable },
-    findSheet: sheetsNow(() => routing.plane.priceBook),
+    findSheet,
     login: loginOptions(config, organizationId),
+    alerts,
   })
   const listeners = new Listeners({ config, routing, admin, registry, log, closing })
   watchPlane(routing, listeners)
@@ -161,6 +162,8 @@ type Ledger = {
   readonly admission: Admission
   /** The limit store in a word. */
   readonly limitsState: () => string
+  /** Stores by name, and whether each serves. */
+  readonly storesUp: () => Readonly<Record<string, boolean>>
 }
 
 /** The journal, and the limits, counted in Redis or, from what the ledger knows, in this process. */
@@ -194,7 +197,8 @@ async function openLedger(
   shadows.start()
   closing.add("shadow refusals", () => shadows.stop())
   const limitsState = () => (shared === null ? "in process" : shared.isAway() ? "away" : "redis")
-  return { journal, admission, limitsState }
+  const storesUp = () => Object.fromEntries(Object.entries(isUp).map(([store, serves]) => [store, serves()]))
+  return { journal, admission, limitsState, storesUp }
 }
 
 /** Once the journals of earlier processes are in the ledger, it knows all that was charged. */

@@ -16,6 +16,10 @@ import type { Sql } from "../platform/postgres.ts"
 import type { FindSheet } from "../reporting/token-classes.ts"
 import type { Access, Principal } from "./access.ts"
 import { adminKeyRoutes } from "./admin-key-routes.ts"
+import { alertChannelRoutes } from "./alert-channel-routes.ts"
+import { alertDeliveryRoutes } from "./alert-delivery-routes.ts"
+import { alertRuleRoutes } from "./alert-rule-routes.ts"
+import type { AlertOptions } from "./alert-shape.ts"
 import { auditRoutes } from "./audit-routes.ts"
 import { type LoginOptions, requireAdminKey, requirePrincipal } from "./authenticate.ts"
 import { budgetRoutes } from "./budget-routes.ts"
@@ -62,6 +66,7 @@ export type AdminOptions = {
   /** Where the prices of records are looked up, for costs by token class. */
   readonly findSheet: FindSheet
   readonly login: LoginOptions
+  readonly alerts: AlertOptions
 }
 
 /** What admin handlers find in their context: `principal` behind the log-in, `access` behind a route's `permit`. */
@@ -107,6 +112,9 @@ export function adminApp(options: AdminOptions): AdminApp {
   importRoutes(app, options)
   auditRoutes(app, options)
   providerRoutes(app, options)
+  alertRuleRoutes(app, options)
+  alertChannelRoutes(app, options)
+  alertDeliveryRoutes(app, options)
   usageRoutes(app, options)
   ownUsageRoutes(app, options)
   openAiUsageRoutes(app, options)

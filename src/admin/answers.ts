@@ -57,6 +57,14 @@ export function missingThing(what: string, id: string, param = "id"): () => neve
   }
 }
 
+/** `what`: "Credentials are". */
+export function noEncryptionKey(what: string, param: string): ApiError {
+  const message =
+    `${what} stored encrypted, and this Tallygate has no encryption key for it. Set TALLYGATE_ENCRYPTION_KEY (32 bytes in ` +
+    "base64 or hex, as `openssl rand -base64 32` makes them), the same for every proxy, or encryption_key_file, and start again."
+  return new ApiError("encryption_key_missing", message, { param })
+}
+
 /** An instant as answers show it. */
 export function iso(date: Date | null): string | null {
   return date?.toISOString() ?? null

@@ -9,7 +9,7 @@ import { idInput, missingThing } from "./answers.ts"
 export const roleInput = z.enum(ROLES).openapi({
   description:
     "owner: everything; admin: everything, except to make owners; billing: reads everything but the audit log, and sets " +
-    "limits; viewer: reads.",
+    "limits and alerts; viewer: reads.",
 })
 
 export const grantScope = z

@@ -26,7 +26,7 @@ import {
 } from "../providers/provider-rules.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
-import { answers, jsonBody, missingThing } from "./answers.ts"
+import { answers, jsonBody, missingThing, noEncryptionKey } from "./answers.ts"
 import { accountOutput, listProviders, providerOutput, type ShownAccount, type ShownProvider } from "./provider-view.ts"
 
 const MODELS_MAX = 1_000
@@ -296,26 +296,19 @@ async function refuseConfiguredAccount(sql: Sql, providers: Providers, provider:
 function requireProvider(changed: ChangedProvider, name: string): void {
   if (changed.kind === "done") return
   if (changed.kind === "missing") missingProvider(name)()
-  if (changed.kind === "no key") throw noKey("headers")
+  if (changed.kind === "no key") throw noEncryptionKey("Credentials are", "headers")
   throw new ApiError("conflict", `There is a provider \`${name}\` already.`, { param: "name" })
 }
 
 function requireAccount(changed: ChangedAccount, provider: string, name: string): void {
   if (changed.kind === "done") return
   if (changed.kind === "missing") missingAccount(provider, name)()
-  if (changed.kind === "no key") throw noKey("api_key")
+  if (changed.kind === "no key") throw noEncryptionKey("Credentials are", "api_key")
   takenAccount(provider, name)
 }
 
 function takenAccount(provider: string, name: string): never {
   throw new ApiError("conflict", `The provider \`${provider}\` has an account \`${name}\` already.`, { param: "name" })
-}
-
-function noKey(param: string): ApiError {
-  const message =
-    "Credentials are stored encrypted, and this Tallygate has no encryption key. Set TALLYGATE_ENCRYPTION_KEY (32 bytes in " +
-    "base64 or hex, as `openssl rand -base64 32` makes them), the same for every proxy, or encryption_key_file, and start again."
-  return new ApiError("encryption_key_missing", message, { param })
 }
 
 function missingProvider(name: string): () => never {

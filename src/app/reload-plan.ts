@@ -39,6 +39,7 @@ const CHANGES = {
   log: "at once",
   sessions: "at the next start",
   oidc: "at the next start",
+  alerts: "at the next start",
   metrics: "at once",
   // The proxy does not look at them: `config apply` does.
   organizations: "at once",

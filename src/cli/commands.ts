@@ -80,6 +80,11 @@ export const COMMANDS: readonly Command[] = [
   },
   { name: "usage", summary: "who spent what", load: async () => (await import("./usage.ts")).runUsage },
   {
+    name: "alerts test",
+    summary: "send a test message to an alert channel",
+    load: async () => (await import("./alerts.ts")).runAlertsTest,
+  },
+  {
     name: "prices list",
     summary: "the prices in force",
     load: async () => (await import("./prices-list.ts")).runPricesList,

@@ -1,7 +1,8 @@
 /**
- * `tallygate rotate-encryption-key`: encrypts what is stored of providers anew under the present encryption key, while
+ * `tallygate rotate-encryption-key`: encrypts what is stored of providers and alert channels anew under the present encryption key, while
  * proxies that were given both keys go on. All of it or nothing, and as often as one likes.
  */
+import { channelSecrets } from "../alerts/channel-rows.ts"
 import { openSecretBox } from "../app/encryption-keys.ts"
 import { asStartError, StartError } from "../app/start-error.ts"
 import type { Environment } from "../config/interpolate.ts"
@@ -15,8 +16,8 @@ import { databaseName, isDatabaseMade, withDatabase } from "./with-database.ts"
 const SHAPE = {
   name: "rotate-encryption-key",
   about:
-    "Encrypts provider credentials and headers in the database anew, under TALLYGATE_ENCRYPTION_KEY (or the file that is\n" +
-    "configured). The key before it is read from TALLYGATE_ENCRYPTION_KEY_PREVIOUS. Give both to all proxies first, and take\n" +
+    "Encrypts provider credentials and headers and the secrets of alert channels in the database anew, under\n" +
+    "TALLYGATE_ENCRYPTION_KEY (or the file that is configured). The key before it is read from TALLYGATE_ENCRYPTION_KEY_PREVIOUS. Give both to all proxies first, and take\n" +
     "the previous one away afterwards. An embedded database must not be in use by a running Tallygate.",
   options: {},
   exits: "0 everything is under the present key, 1 failed and nothing was changed",
@@ -41,7 +42,7 @@ export function runRotateEncryptionKey(
       )
     }
     const done: Reencrypted = isDatabaseMade(config)
-      ? await withDatabase(config, (sql) => reencryptAll(sql, box, ACTOR))
+      ? await withDatabase(config, (sql) => reencryptAll(sql, box, ACTOR, channelSecrets))
       : { kind: "done", changed: 0, unchanged: 0 }
     if (done.kind === "unreadable") {
       const hint = "Set TALLYGATE_ENCRYPTION_KEY_PREVIOUS to the key that they are under. Nothing was changed."

@@ -3,7 +3,7 @@ import { HIDDEN, showUrl } from "./problem.ts"
 import type { Config } from "./schema.ts"
 
 export function redactConfig(config: Config): Config {
-  const { admin_key, encryption_key, encryption_key_previous, database_url, redis_url, oidc } = config
+  const { admin_key, encryption_key, encryption_key_previous, database_url, redis_url, oidc, alerts } = config
   const providers = Object.entries(config.providers).map(([name, provider]) => [
     name,
     {
@@ -21,6 +21,7 @@ export function redactConfig(config: Config): Config {
     ...(database_url === undefined ? {} : { database_url: showUrl(database_url) }),
     ...(redis_url === undefined ? {} : { redis_url: showUrl(redis_url) }),
     ...(oidc?.client_secret === undefined ? {} : { oidc: { ...oidc, client_secret: HIDDEN } }),
+    ...(alerts.smtp_url === undefined ? {} : { alerts: { ...alerts, smtp_url: showUrl(alerts.smtp_url) } }),
     providers: Object.fromEntries(providers),
   }
 }

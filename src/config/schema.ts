@@ -18,6 +18,7 @@ import {
   type Rule,
   withoutSlash,
 } from "../providers/provider-rules.ts"
+import { alerts } from "./alerts.ts"
 import { declaredOrganizations } from "./declared.ts"
 import { oidc, sessions } from "./login.ts"
 
@@ -286,6 +287,7 @@ export const configSchema = z.strictObject(
       .describe("The encryption key before the present one, which still decrypts while it is being replaced."),
     sessions: sessions.prefault({}).describe("Log-ins of persons with a browser."),
     oidc: oidc.describe("An identity provider for log-in by OpenID Connect; unset is none."),
+    alerts: alerts.prefault({}).describe("How alerts reach people."),
     sandbox: sandboxSwitch,
     providers: z
       .record(ruled(PROVIDER_NAME_RULES), providerSchema, { error: "a mapping of provider names to providers" })

@@ -4,7 +4,7 @@
  * proxies learn of it. A credential is sealed before the transaction begins and never leaves here again in the clear.
  */
 import type { Sql, Transaction } from "../platform/postgres.ts"
-import type { SecretBox } from "../platform/secret-box.ts"
+import type { Sealed, SecretBox } from "../platform/secret-box.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
 import { disabledAt } from "./disabled-at.ts"
@@ -118,8 +118,25 @@ export type Reencrypted =
   /** Nothing was changed, because these do not open: `openai/b: encrypted under …`. */
   | { readonly kind: "unreadable"; readonly faults: readonly string[] }
 
-/** Encrypts every stored secret under the box's current key: all of them or none. To be done as often as one likes. */
-export async function reencryptAll(sql: Sql, box: SecretBox, actor: Actor): Promise<Reencrypted> {
+/** A sealed secret, what it was sealed for, and how it is written anew. */
+export type StoredSecret = {
+  /** For people: `openai/b`. */
+  readonly name: string
+  readonly owner: string
+  readonly sealed: Sealed
+  readonly write: (transaction: Transaction, sealed: Sealed) => Promise<unknown>
+}
+
+/**
+ * Encrypts every stored secret under the box's current key: all of them or none. To be done as often as one likes.
+ * `others` reads the secrets of other rooms.
+ */
+export async function reencryptAll(
+  sql: Sql,
+  box: SecretBox,
+  actor: Actor,
+  others: (transaction: Transaction) => Promise<readonly StoredSecret[]>,
+): Promise<Reencrypted> {
   return sql
     .begin(async (transaction): Promise<Reencrypted> => {
       // Held until the end: nobody writes a secret meanwhile.
@@ -129,6 +146,7 @@ export async function reencryptAll(sql: Sql, box: SecretBox, actor: Actor): Prom
       const secrets = [
         ...accounts.flatMap((row) => secretOf(row) ?? []),
         ...providers.flatMap((row) => headersOf(row) ?? []),
+        ...(await others(transaction)),
       ]
       const old = secrets.filter(({ sealed }) => sealed.keyId !== box.current?.id)
       const faults: string[] = []
@@ -161,24 +179,22 @@ class Unreadable extends Error {
   }
 }
 
-type Write = (transaction: Transaction, sealed: ReturnType<SecretBox["seal"]>) => Promise<unknown>
-
-function secretOf(row: AccountRow) {
+function secretOf(row: AccountRow): StoredSecret | null {
   const sealed = sealedCredential(row)
   if (sealed === null) return null
   const { provider, name } = row
-  const write: Write = (transaction, { ciphertext, nonce, keyId }) => transaction`
+  const write: StoredSecret["write"] = (transaction, { ciphertext, nonce, keyId }) => transaction`
     UPDATE provider_accounts
     SET credential_ciphertext = ${ciphertext}, credential_nonce = ${nonce}, credential_key_id = ${keyId}
     WHERE provider = ${provider} AND name = ${name}`
   return { name: `${provider}/${name}`, owner: credentialOwner(provider, name), sealed, write }
 }
 
-function headersOf(row: ProviderRow) {
+function headersOf(row: ProviderRow): StoredSecret | null {
   const sealed = sealedHeaders(row)
   if (sealed === null) return null
   const { name } = row
-  const write: Write = (transaction, { ciphertext, nonce, keyId }) => transaction`
+  const write: StoredSecret["write"] = (transaction, { ciphertext, nonce, keyId }) => transaction`
     UPDATE providers SET headers_ciphertext = ${ciphertext}, headers_nonce = ${nonce}, headers_key_id = ${keyId}
     WHERE name = ${name}`
   return { name: `headers of ${name}`, owner: headersOwner(name), sealed, write }

@@ -26,9 +26,9 @@ export type Target =
 
 const READER = [
   ...["organizations:read", "projects:read", "users:read", "keys:read", "limits:read"],
-  ...["usage:read", "providers:read"],
+  ...["usage:read", "providers:read", "alerts:read"],
 ] as const
-const BILLING = [...READER, "limits:write"] as const
+const BILLING = [...READER, "limits:write", "alerts:write"] as const
 const ADMIN = [
   ...BILLING,
   ...["organizations:write", "projects:write", "users:write", "keys:write"],

@@ -6,8 +6,8 @@ import { BackupError, type LedgerHead } from "./backup.ts"
 import { madeByMigrations, quoted, readTables, tablesThere } from "./backup-tables.ts"
 import { setMarker, unfinishedRestore } from "./restore-marker.ts"
 
-/** Filled by the migration that makes it, so that it is no sign of an installation. */
-const FILLED_BY_MIGRATIONS = ["directory_version"]
+/** Filled by the migrations that make them, so that they are no sign of an installation. */
+const FILLED_BY_MIGRATIONS = ["directory_version", "alert_rules"]
 /** Connections by which a Tallygate that runs is known; commands have other names. */
 const RUNNING_NAMES = ["tallygate", "tallygate-shipper", "tallygate-directory", "tallygate-objects"]
 const SERVER_VERSION_MIN = 140_000

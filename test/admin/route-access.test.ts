@@ -3,6 +3,7 @@ import { pino } from "pino"
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
 import { permissionOf } from "../../src/admin/access.ts"
 import { type AdminApp, adminApp } from "../../src/admin/admin-app.ts"
+import { DeliveryWorker } from "../../src/alerts/delivery-worker.ts"
 import { adminKeys } from "../../src/identity/admin-key.ts"
 import { createAdminKey } from "../../src/identity/admin-key-registry.ts"
 import { Directory } from "../../src/identity/directory.ts"
@@ -16,22 +17,24 @@ import { GRANT_SCOPES, type GrantScope, ROLES, type Role } from "../../src/ident
 import { createUser } from "../../src/identity/user-registry.ts"
 import { keepPartitions } from "../../src/ledger/partitions.ts"
 import { systemClock } from "../../src/platform/clock.ts"
-import { uuidv7Mint } from "../../src/platform/ids.ts"
+import { namedId, uuidv7Mint } from "../../src/platform/ids.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { newEncryptionKey, readEncryptionKey, SecretBox } from "../../src/platform/secret-box.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 
 /** What roles may do, as the documentation says it and not as the program does. */
-const READS = ["organizations", "projects", "users", "keys", "limits", "usage", "providers"].map((it) => `${it}:read`)
+const READS = ["organizations", "projects", "users", "keys", "limits", "usage", "providers", "alerts"].map(
+  (it) => `${it}:read`,
+)
 const WRITES = ["organizations", "projects", "users", "keys", "providers", "admin_keys", "roles"].map(
   (it) => `${it}:write`,
 )
 const MAY: Record<Role, readonly string[]> = {
   viewer: READS,
-  billing: [...READS, "limits:write"],
-  admin: [...READS, ...WRITES, "limits:write", "admin_keys:read", "roles:read", "audit:read"],
-  owner: [...READS, ...WRITES, "limits:write", "admin_keys:read", "roles:read", "audit:read"],
+  billing: [...READS, "limits:write", "alerts:write"],
+  admin: [...READS, ...WRITES, "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"],
+  owner: [...READS, ...WRITES, "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"],
 }
 
 /** The things of one project: the own one, a sibling in the same organization, or another tenant's. */
@@ -43,6 +46,9 @@ type Things = {
   key: string
   record: string
   adminKey: string
+  alertRule: string
+  alertChannel: string
+  alertDelivery: string
 }
 type Place = "own" | "sibling" | "foreign"
 const PLACES: readonly Place[] = ["own", "sibling", "foreign"]
@@ -169,6 +175,31 @@ const CASES: Record<string, Case> = {
   "DELETE /admin/v1/providers/:name/accounts/:account": { lies: "installation", path: () => [PROVIDER, "a"] },
   "GET /admin/v1/audit": list,
   "GET /admin/v1/audit/export": list,
+  "POST /admin/v1/alert-rules": named("project", ({ project }) => ({
+    scope: { project_id: project },
+    kind: "threshold",
+    name: fresh(),
+  })),
+  "GET /admin/v1/alert-rules": list,
+  "GET /admin/v1/alert-rules/:id": inPath("alertRule", "organization"),
+  "PATCH /admin/v1/alert-rules/:id": inPath("alertRule", "organization", () => ({ name: fresh() })),
+  "DELETE /admin/v1/alert-rules/:id": inPath("alertRule", "organization"),
+  "POST /admin/v1/alert-channels": named("organization", ({ organization }) => ({
+    scope: { organization_id: organization },
+    kind: "email",
+    name: fresh(),
+    recipients: ["ops@example.com"],
+  })),
+  "GET /admin/v1/alert-channels": list,
+  "GET /admin/v1/alert-channels/:id": inPath("alertChannel", "organization"),
+  "PATCH /admin/v1/alert-channels/:id": inPath("alertChannel", "organization", () => ({ name: fresh() })),
+  "DELETE /admin/v1/alert-channels/:id": inPath("alertChannel", "organization"),
+  "POST /admin/v1/alert-channels/:id/test": inPath("alertChannel", "organization"),
+  "GET /admin/v1/alert-channels/:id/preview": inPath("alertChannel", "organization"),
+  "GET /admin/v1/alerts": list,
+  "GET /admin/v1/alert-deliveries": list,
+  "GET /admin/v1/alert-deliveries/:id": inPath("alertDelivery", "organization"),
+  "POST /admin/v1/alert-deliveries/:id/redeliver": inPath("alertDelivery", "organization"),
   "GET /admin/v1/usage/summary": list,
   "GET /admin/v1/usage/series": list,
   "GET /admin/v1/usage/records": list,
@@ -202,6 +233,7 @@ beforeAll(async () => {
   things.own = await makeThings(own)
   things.sibling = await makeThings(own)
   things.foreign = await makeThings(foreign)
+  const box = new SecretBox(readEncryptionKey(newEncryptionKey()))
   app = adminApp({
     sql,
     clock: systemClock,
@@ -214,7 +246,12 @@ beforeAll(async () => {
     identifyAdmin: adminKeys(sql, null),
     readiness: () => ({ isReady: true, parts: {} }),
     findSheet: () => undefined,
-    providers: { configured: () => [], box: new SecretBox(readEncryptionKey(newEncryptionKey())), unusable: () => [] },
+    providers: { configured: () => [], box, unusable: () => [] },
+    alerts: {
+      worker: new DeliveryWorker({ sql, clock: systemClock, log, box, mail: null, allowPrivate: false }),
+      baseUrl: null,
+      allowsPrivate: false,
+    },
     login: {
       environmentKey: null,
       hoursMax: 12,
@@ -261,7 +298,9 @@ async function makeThings(organizationId: string): Promise<Things> {
   await sql`
     INSERT INTO usage_records (id, time, organization_id, project_id, key_id)
     VALUES (${record}, now(), ${organizationId}, ${project}, ${key.row.id})`
-  return { organization: organizationId, project, user, account, key: key.row.id, record, adminKey }
+  const alertDelivery = uuidv7Mint()(Date.now())
+  const alerts = { alertRule: namedId("rule"), alertChannel: namedId("chan"), alertDelivery }
+  return { organization: organizationId, project, user, account, key: key.row.id, record, adminKey, ...alerts }
 }
 
 function done<Row>(made: { kind: "done"; row: Row } | { kind: string }): Row {
@@ -283,6 +322,20 @@ async function makeProvider(): Promise<void> {
   await ask(owner, "POST", `/admin/v1/providers/${PROVIDER}/accounts`, { name: "a", api_key: "sk-x" })
 }
 
+/** There before each call that is about one: calls delete them. */
+async function makeAlertThings({ organization, alertRule, alertChannel, alertDelivery }: Things): Promise<void> {
+  await sql`
+    INSERT INTO alert_rules (id, organization_id, kind, name) VALUES (${alertRule}, ${organization}, 'threshold', 'r')
+    ON CONFLICT DO NOTHING`
+  await sql`
+    INSERT INTO alert_channels (id, organization_id, kind, name, recipients)
+    VALUES (${alertChannel}, ${organization}, 'email', 'c', '{ops@example.com}') ON CONFLICT DO NOTHING`
+  await sql`
+    INSERT INTO alert_deliveries (id, organization_id, rule_id, channel_id, message, next_attempt_at, retry_until)
+    VALUES (${alertDelivery}, ${organization}, ${alertRule}, ${alertChannel}, '{"title": "t"}', now(), now())
+    ON CONFLICT DO NOTHING`
+}
+
 /** Limits are used up by their deletion, so each call gets one of its own. */
 async function limitOn(key: string, organizationId: string): Promise<string> {
   const subject = { organizationId, scope: "key", subject: key } as const
@@ -298,6 +351,7 @@ async function call(route: string, { path, body, query }: Case, of: Things, secr
   const values = isLimit ? [await limitOn(of.key, of.organization)] : [...(path?.(of) ?? [])]
   const url = pattern.replace(/:\w+/g, () => values.shift() ?? "") + (query === undefined ? "" : `?${query(of)}`)
   if (pattern.includes("/providers/:name")) await makeProvider()
+  if (pattern.includes("/alert-")) await makeAlertThings(of)
   const response = await ask(secret, method, url, body?.(of))
   // A stream does not end by itself.
   if (route.endsWith("/stream")) await response.body?.cancel()
@@ -379,6 +433,10 @@ test("lists contain nothing of another tenant, and a project's nothing of its si
     "limits",
     "admin-keys",
     "audit",
+    "alert-rules",
+    "alert-channels",
+    "alert-deliveries",
+    "alerts",
   ]) {
     const ofOrganization = await listed(path, secrets.owner.organization)
     const ofProject = await listed(path, secrets.owner.project)

@@ -13,6 +13,7 @@ import { newEncryptionKey } from "../../src/platform/secret-box.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 import { PROJECT, run } from "../support/tallygate-process.ts"
 import { ADMIN_KEY, startTestApp, type TestApp } from "../support/test-app.ts"
+import { startWebhookReceiver, type WebhookReceiver } from "../support/webhook-receiver.ts"
 import { tallygate } from "./run-command.ts"
 
 type Line = { readonly text: string; readonly words: readonly string[]; readonly exitCode: number }
@@ -22,20 +23,28 @@ const lines = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block 
   block.trim().split("\n").map(readLine),
 )
 
+const presentKey = newEncryptionKey()
 let app: TestApp
+let receiver: WebhookReceiver
 let folder: string
 let ids: Record<string, string>
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), "tallygate-cli-page-"))
   cpSync(path.join(PROJECT, "test/fixtures/verify/agreeing"), path.join(folder, "recorded"), { recursive: true })
-  app = await startTestApp("sandbox: true")
+  receiver = await startWebhookReceiver()
+  app = await startTestApp(
+    `{ sandbox: true, encryption_key: "${presentKey}", alerts: { allow_private_targets: true } }`,
+  )
   const project = (await app.admin("POST", "/admin/v1/projects", { name: "search" })).body.id
   ids = { "key_…": (await app.createKey()).id, "user_…": "", "proj_…": project }
+  const channel = { scope: {}, kind: "webhook", name: "hook", url: receiver.url }
+  ids["chan_…"] = (await app.admin("POST", "/admin/v1/alert-channels", channel)).body.id
   ids["user_…"] = (await app.admin("POST", "/admin/v1/users", { name: "Ada" })).body.id
 })
 afterAll(async () => {
   await app?.close()
+  await receiver?.close()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -84,7 +93,8 @@ describe("each line does what the page says", () => {
     const at = words.indexOf("tallygate")
     for (const assignment of words.slice(0, at)) {
       const equals = assignment.indexOf("=")
-      env[assignment.slice(0, equals)] = await filledIn(assignment.slice(equals + 1))
+      const [name, value] = [assignment.slice(0, equals), assignment.slice(equals + 1)]
+      env[name] = name.endsWith("_PREVIOUS") ? presentKey : await filledIn(value)
     }
     if (words.includes("move")) await makeEmbedded(env)
     const { exitCode, stdout, stderr } = await tallygate(words.slice(at + 1), { env, cwd: folder })

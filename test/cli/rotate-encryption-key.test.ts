@@ -51,6 +51,8 @@ encryption_key_previous: "${OLD}"
     for (const name of ["a", "b"]) {
       await before.admin("POST", "/admin/v1/providers/extra/accounts", { name, api_key: `${CANARY}${name}` })
     }
+    const channel = { scope: {}, kind: "slack", name: "chat", url: "https://chat.example/canary-address" }
+    expect((await before.admin("POST", "/admin/v1/alert-channels", channel)).status).toBe(201)
     await before.app.close()
     app = await startTestApp(config, { databaseUrl: before.databaseUrl })
     sql = openPostgres(app.databaseUrl, { max: 1, applicationName: "test" })
@@ -65,7 +67,8 @@ encryption_key_previous: "${OLD}"
 
   const keyIds = async () => {
     const rows = await sql<{ id: string }[]>`
-      SELECT credential_key_id AS id FROM provider_accounts UNION SELECT headers_key_id FROM providers`
+      SELECT credential_key_id AS id FROM provider_accounts UNION SELECT headers_key_id FROM providers
+      UNION SELECT secret_key_id FROM alert_channels`
     return rows.map(({ id }) => id)
   }
 
@@ -116,7 +119,7 @@ encryption_key_previous: "${OLD}"
     // The row of b was written under the new key by the proxy just now.
     expect(JSON.parse((await rotate(env, "--json")).stdout)).toMatchObject({
       key_id: idOf(NEW),
-      changed: 2,
+      changed: 3,
       unchanged: 1,
     })
     expect(await keyIds()).toEqual([idOf(NEW)])

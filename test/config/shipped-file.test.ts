@@ -56,6 +56,7 @@ describe("the shipped proxy.config.yaml", () => {
       FORMER_ENCRYPTION_KEY: "22".repeat(32),
       OPENAI_EU_API_KEY: "sk-eu",
       OIDC_CLIENT_SECRET: "s",
+      SMTP_PASSWORD: "smtp-password",
       OPENAI_EU_SECOND_API_KEY: "sk-eu-2",
     }
     const { config } = folder.loaded(WITH_EXAMPLES, env)

@@ -1,0 +1,51 @@
+/** Who has contributed most to what a limit has counted in its window, from the usage that reports show. */
+import type { Sql } from "../platform/postgres.ts"
+import { namesOf } from "../reporting/names.ts"
+import { type GroupName, usageQuestion } from "../reporting/question.ts"
+import type { Scope } from "../reporting/scope.ts"
+import type { FindSheet } from "../reporting/token-classes.ts"
+import { usageReport } from "../reporting/usage-report.ts"
+import type { Named } from "./alert-message.ts"
+import type { UsedLimit } from "./limit-facts.ts"
+
+const TOP = 5
+
+/** Largest first; empty where usage cannot be cut to what the limit counts. `organizationId` is '' for provider accounts. */
+export async function topContributors(
+  options: { readonly sql: Sql; readonly findSheet: FindSheet },
+  used: UsedLimit,
+  organizationId: string,
+  nowMs: number,
+): Promise<readonly Named[]> {
+  const by: GroupName = used.scope === "key" ? "model" : used.scope === "provider_account" ? "organization" : "key"
+  const isMoney = used.kind === "usd"
+  const { startsAtMs } = used.span
+  const question = usageQuestion.parse({
+    ...(startsAtMs === null ? { range: "all" } : { from: new Date(startsAtMs).toISOString() }),
+    ...(startsAtMs === null ? {} : { until: new Date(nowMs).toISOString() }),
+    ...filterOf(used),
+    group_by: [by],
+    top: TOP,
+    order_by: isMoney ? "cost" : used.kind === "tokens" ? "tokens" : "records",
+  })
+  const scope: Scope =
+    organizationId === "" ? { kind: "all" } : { kind: "within", organizationIds: [organizationId], projectIds: [] }
+  const report = await usageReport(options, question, scope, nowMs)
+  if (report.kind === "refused") return []
+  const names = (await namesOf(options.sql, report)).get(by)
+  return report.groups.map(({ key, sums }) => {
+    const id = key[by] ?? ""
+    const value = isMoney ? `$${sums.cost_usd}` : `${isTokens(used) ? sums.tokens : sums.records} ${used.kind}`
+    return { name: `${by} ${names?.get(id)?.name ?? (id || "(none)")}`, value }
+  })
+}
+
+function isTokens({ kind }: UsedLimit): boolean {
+  return kind === "tokens"
+}
+
+function filterOf({ scope, subject }: UsedLimit): Record<string, string[]> {
+  if (scope !== "provider_account") return { [scope]: [subject] }
+  const slash = subject.indexOf("/")
+  return { provider: [subject.slice(0, slash)], provider_account: [subject.slice(slash + 1)] }
+}

@@ -1,0 +1,118 @@
+/** What messages say, and that names which users have chosen are text and nothing else in every channel. */
+import { expect, test } from "vitest"
+import { windowAt } from "../../src/admission/window.ts"
+import { type AlertMessage, sampleMessage } from "../../src/alerts/alert-message.ts"
+import { discordBody, slackBody, teamsBody, webhookBody } from "../../src/alerts/chat-bodies.ts"
+import { limitFacts, projected, type UsedLimit } from "../../src/alerts/limit-facts.ts"
+import { mailText } from "../../src/alerts/mail-text.ts"
+
+const HOSTILE = `<!channel> @everyone <img src=x> [x](http://x) **b** & "q"\r\nBcc: x@example.com`
+const hostile: AlertMessage = {
+  ...sampleMessage({ id: "org_a", name: HOSTILE }, "https://tallygate.example/", 0),
+  title: HOSTILE,
+  facts: [{ name: HOSTILE, value: HOSTILE }],
+  contributors: [{ name: HOSTILE, value: "$1" }],
+  folded: [HOSTILE],
+}
+
+test("a mail has one subject line, and no markup of a user's", () => {
+  const { subject, html, text } = mailText(hostile)
+  expect(subject).not.toMatch(/[\r\n]/)
+  expect(html).not.toMatch(/<img|<!channel/)
+  expect(html).toContain("&lt;img src=x&gt;")
+  expect(html).toContain('href="https://tallygate.example/dashboard/usage"')
+  expect(text).toContain(HOSTILE)
+})
+
+test("chats call nobody and read no markup", () => {
+  const slack = JSON.parse(slackBody(hostile))
+  expect(slack.text).not.toContain("<!channel>")
+  expect(slack.blocks.flatMap((block: { text?: { type: string } }) => block.text?.type ?? [])).toEqual([
+    "plain_text",
+    "plain_text",
+  ])
+  const discord = JSON.parse(discordBody(hostile))
+  expect(discord.allowed_mentions).toEqual({ parse: [] })
+  for (const text of [discord.embeds[0].title, discord.embeds[0].description]) {
+    expect(text).not.toMatch(/(?<!\\)[<@[*]/)
+  }
+  expect(teamsBody(hostile)).not.toContain('"TextBlock"')
+})
+
+test("what is too long for a chat is cut, since it would be refused", () => {
+  const long: AlertMessage = {
+    ...hostile,
+    title: "t".repeat(9_000),
+    facts: Array(500).fill({ name: "n", value: "v".repeat(50) }),
+  }
+  const { blocks } = JSON.parse(slackBody(long))
+  expect(blocks[0].text.text).toHaveLength(150)
+  expect(blocks[1].text.text).toHaveLength(3_000)
+  const [embed] = JSON.parse(discordBody(long)).embeds
+  expect([embed.title.length, embed.description.length]).toEqual([256, 4_096])
+})
+
+test("a webhook's event has its type, its time, the message and the exact figures", () => {
+  expect(JSON.parse(webhookBody(hostile))).toEqual({
+    type: "alert.threshold",
+    timestamp: "1970-01-01T00:00:00.000Z",
+    data: {
+      organization: { id: "org_a", name: HOSTILE },
+      title: HOSTILE,
+      facts: [{ name: HOSTILE, value: HOSTILE }],
+      contributors: [{ name: HOSTILE, value: "$1" }],
+      folded: [HOSTILE],
+      advice: hostile.advice,
+      link: "https://tallygate.example/dashboard/usage",
+      threshold_percent: 80,
+      test: "true",
+    },
+  })
+})
+
+const NOON = Date.UTC(2026, 10, 16)
+const used: UsedLimit = {
+  limitId: "lim_a",
+  scope: "project",
+  subject: "proj_a",
+  subjectName: "search",
+  kind: "usd",
+  window: "month",
+  span: windowAt("month", "UTC", 1, NOON),
+  settled: 400_500_000_000n,
+  cap: 500_000_000_000n,
+}
+
+test("a limit's message says what was spent of what, how far that goes, and where to look", () => {
+  const { title, facts, advice, path } = limitFacts(used, 80, [], NOON)
+  expect(title).toBe("Project search has used 80 % of its limit of $500 a month")
+  expect(facts.map(({ name, value }) => `${name}: ${value}`)).toEqual([
+    "Spent: $400.5",
+    "Cap: $500",
+    "Used in percent: 80 %",
+    "Threshold: 80 %",
+    "Window: month 2026-11, until 2026-12-01T00:00:00.000Z",
+    "Projected at the window's end: $801",
+  ])
+  expect(advice).toContain("before calls are refused")
+  expect(path).toBe(
+    "/dashboard/usage?from=2026-11-01T00%3A00%3A00.000Z&until=2026-12-01T00%3A00%3A00.000Z&project=proj_a&by=key",
+  )
+  const full = limitFacts({ ...used, settled: 600_000_000_000n }, 100, [], NOON)
+  expect(full.title).toBe("Project search has used up its limit of $500 a month")
+  expect(full.advice).toBe(
+    "Calls that would go over the limit are refused until it is raised or the window ends at 2026-12-01T00:00:00.000Z.",
+  )
+})
+
+test("a cap of nothing, a lifetime and a window that has hardly begun have no percent, no end and no projection", () => {
+  const of = (more: Partial<UsedLimit>, nowMs = NOON) => limitFacts({ ...used, ...more }, 100, [], nowMs)
+  expect(of({ cap: 0n }).facts).toContainEqual({ name: "Used in percent", value: "the cap is nothing" })
+  const lifetime = of({ window: "lifetime", span: windowAt("lifetime", "UTC", 1, NOON), kind: "tokens" })
+  expect(lifetime.path).toBe("/dashboard/usage?range=all&project=proj_a&by=key&measure=tokens")
+  expect(lifetime.data.projected).toBeNull()
+  const startsAtMs = used.span.startsAtMs ?? 0
+  expect(projected(used, startsAtMs + 3_600_000)).toBeNull()
+  expect(projected(used, startsAtMs)).toBeNull()
+  expect(projected(used, used.span.endsAtMs ?? 0)).toBe(used.settled)
+})
