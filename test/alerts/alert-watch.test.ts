@@ -106,7 +106,7 @@ test("limits of every scope are told with their subject, against the cap as it i
       ON CONFLICT (organization_id, limit_id, subject, window_id) DO UPDATE SET settled = excluded.settled`
     await spend(490)
     expect(await watch().look()).toBe(0)
-    await changeLimit(sql, actor, id, { cap: 600n, onStoreFailure: null })
+    await changeLimit(sql, actor, id, { cap: 600n })
     expect(await watch().look()).toBe(2)
     await deleteLimit(sql, actor, id)
     await spend(600)
@@ -179,7 +179,7 @@ describe("messages", () => {
     const { id, spend } = await newLimit(100n)
     await spend(85)
     await watch().look()
-    await changeLimit(sql, actor, id, { cap: 150n, onStoreFailure: null })
+    await changeLimit(sql, actor, id, { cap: 150n })
     expect(await watch().look()).toBe(1)
     expect(await deliveries()).toHaveLength(1)
     nowMs += 1_000
@@ -189,7 +189,7 @@ describe("messages", () => {
     expect(before).toHaveLength(1)
     expect(last?.message.title).toContain("used up its limit of $0.00000015")
     expect(last?.message.folded).toHaveLength(2)
-    await changeLimit(sql, actor, id, { cap: 200n, onStoreFailure: null })
+    await changeLimit(sql, actor, id, { cap: 200n })
     expect(await watch().look()).toBe(1)
     expect(await deliveries()).toHaveLength(2)
     nowMs += 9 * 24 * 3_600_000
