@@ -1,5 +1,4 @@
 /** Sends mail through the configured server. What fails is said by its code alone: a server's words may repeat addresses. */
-import { createTransport } from "nodemailer"
 import type { SendOutcome } from "./deliveries.ts"
 import type { MailText } from "./mail-text.ts"
 
@@ -19,6 +18,8 @@ export async function sendMail(
   recipients: readonly string[],
   mail: MailText,
 ): Promise<SendOutcome> {
+  // Only with the first mail, so that no start waits for it.
+  const { createTransport } = await import("nodemailer")
   const url = new URL(smtpUrl)
   const transport = createTransport({
     host: url.hostname.replace(/^\[|\]$/g, ""),
