@@ -1,6 +1,6 @@
 /** What a message says of a limit that was used up to a threshold. Pure. */
 import type { WindowSpan } from "../admission/window.ts"
-import type { LimitKind, LimitScope, LimitWindow } from "../identity/limit.ts"
+import type { Enforcement, LimitKind, LimitScope, LimitWindow } from "../identity/limit.ts"
 import { formatUsd, PICOS_PER_NANO } from "../pricing/money.ts"
 import type { AlertFacts, Named } from "./alert-message.ts"
 
@@ -15,6 +15,7 @@ export type UsedLimit = {
   readonly span: WindowSpan
   readonly settled: bigint
   readonly cap: bigint
+  readonly enforcement: Enforcement
 }
 
 /** Less of the window than this says nothing about its end. */
@@ -92,7 +93,10 @@ function windowText(window: LimitWindow, { id, endsAtMs }: WindowSpan): string {
   return endsAtMs === null ? window : `${window} ${id}, until ${new Date(endsAtMs).toISOString()}`
 }
 
-function adviceFor({ settled, cap, span }: UsedLimit): string {
+function adviceFor({ settled, cap, span, enforcement }: UsedLimit): string {
+  if (enforcement !== "hard") {
+    return `See who contributes most, and lower it there or raise the limit. Calls go on: the limit is ${enforcement}.`
+  }
   if (settled < cap) {
     return "See who contributes most, and lower it there or raise the limit, before calls are refused."
   }

@@ -31,6 +31,7 @@ type UsageRow = {
   cap: string
   /** The limit's own, lowest first. */
   thresholds: number[]
+  enforcement: Limit["enforcement"]
   /** Whom the limit counts apart; '' where it counts all together. */
   each: Limit["each"]
 }
@@ -54,6 +55,7 @@ async function found(options: LookOptions, row: UsageRow, thresholds: readonly n
   const { own, counted } = readSubject(row.subject)
   const used: UsedLimit = {
     ...{ limitId: row.limit_id, scope: row.scope, kind: row.kind, window: row.window, span, settled, cap },
+    enforcement: row.enforcement,
     subject: isAccount ? shownAccount(own) : own,
     subjectName: [isAccount ? "" : row.subject_name, counted === "" ? "" : `${row.each} ${counted}`]
       .filter((part) => part !== "")
@@ -103,7 +105,7 @@ function usedLimits(
   const lowest = thresholds === null ? sql`l.thresholds[1]` : sql`${Math.min(...thresholds)}::int`
   return sql<UsageRow[]>`
     SELECT coalesce(l.organization_id, '') AS organization_id, u.limit_id, u.subject, l.scope, l.kind, l."window",
-           l.time_zone, l.anchor_day, u.window_id, u.settled::text AS settled, ${cap}::text AS cap, l.thresholds, l.each,
+           l.time_zone, l.anchor_day, u.window_id, u.settled::text AS settled, ${cap}::text AS cap, l.thresholds, l.enforcement, l.each,
            coalesce(CASE l.scope
              WHEN 'organization' THEN (SELECT name FROM organizations WHERE id = l.subject)
              WHEN 'project' THEN (SELECT name FROM projects WHERE id = l.subject)

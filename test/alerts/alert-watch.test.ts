@@ -1,5 +1,6 @@
 import { pino } from "pino"
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
+import { earlierWindows, windowAt } from "../../src/admission/window.ts"
 import { AlertWatch } from "../../src/alerts/alert-watch.ts"
 import { createChannel } from "../../src/alerts/channel-registry.ts"
 import { listDeliveries } from "../../src/alerts/deliveries.ts"
@@ -144,6 +145,32 @@ describe("messages", () => {
     await sql`DELETE FROM limit_usage`
     return channel(organizationId, "own")
   }
+
+  test("a limit's own thresholds, the cap of a raise in force, and all days of a rolling window are what counts", async () => {
+    await fresh()
+    const { id, spend } = await newLimit(100n)
+    await changeLimit(sql, actor, id, { thresholds: [30, 90] })
+    await spend(50)
+    expect(await watch().look()).toBe(1)
+    const [{ threshold_percent: percent } = { threshold_percent: 0 }] = await sql<{ threshold_percent: number }[]>`
+      SELECT threshold_percent FROM alerts WHERE limit_id = ${id}`
+    expect(percent).toBe(30)
+    await sql`UPDATE limits SET raised_cap = 1000, raised_until = ${new Date(nowMs + 3_600_000)} WHERE id = ${id}`
+    await spend(95)
+    expect(await watch().look()).toBe(0)
+
+    const of = { organizationId, scope: "organization", subject: organizationId } as const
+    const made = await createLimit(sql, actor, of, { kind: "tokens", window: "rolling", anchorDay: 7, cap: 100n })
+    if (made.kind !== "created") throw new Error(made.kind)
+    const today = windowAt("rolling", "UTC", 7, nowMs).id
+    const [yesterday = ""] = earlierWindows(today)
+    const used = (window: string, settled: number) => sql`
+      INSERT INTO limit_usage (organization_id, limit_id, subject, window_id, settled)
+      VALUES (${organizationId}, ${made.row.id}, ${organizationId}, ${window}, ${settled})`
+    await used(yesterday, 70)
+    await used(today, 15)
+    expect(await watch().look()).toBe(2)
+  })
 
   test("four watches that see 80 % at once write one message, which says what was spent, where and what to do", async () => {
     const channelId = await fresh()

@@ -77,6 +77,7 @@ const used: UsedLimit = {
   subject: "proj_a",
   subjectName: "search",
   kind: "usd",
+  enforcement: "hard",
   window: "month",
   span: windowAt("month", "UTC", 1, NOON),
   settled: 400_500_000_000n,
@@ -103,6 +104,11 @@ test("a limit's message says what was spent of what, how far that goes, and wher
   expect(full.advice).toBe(
     "Calls that would go over the limit are refused until it is raised or the window ends at 2026-12-01T00:00:00.000Z.",
   )
+})
+
+test.each(["soft", "shadow"] as const)("of a %s limit nobody is told that calls are refused", (enforcement) => {
+  const { advice } = limitFacts({ ...used, settled: used.cap, enforcement }, 100, [], NOON)
+  expect(advice).toContain(`Calls go on: the limit is ${enforcement}.`)
 })
 
 test("a cap of nothing, a lifetime and a window that has hardly begun have no percent, no end and no projection", () => {
