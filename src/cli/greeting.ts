@@ -23,6 +23,7 @@ First run. These keys are shown once; keep them.
   Base URL      ${url}/v1
   Virtual key   ${key}
 ${admin}  Dashboard     ${app.adminUrl ?? url}/dashboard
+
 Your first metered call:
 
   curl ${url}/v1/chat/completions -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '{"model":"${model}","messages":[{"role":"user","content":"Hello, Tallygate!"}]}'
