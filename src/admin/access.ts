@@ -17,6 +17,7 @@ import {
 } from "../identity/role.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { AdminEnv } from "./admin-app.ts"
+import { missingThing } from "./answers.ts"
 
 /** Whoever calls the admin API. */
 export type Principal = {
@@ -100,6 +101,13 @@ export class Access {
       `Your role does not include ${this.#permission} here. Ask an owner for a role that does.`,
     )
   }
+}
+
+/** The organization that a call means, where the caller may do what the route does to it; else 404 or 403. */
+export function permittedOrganization(access: Access, named: string | undefined, defaultId: string): string {
+  const organizationId = organizationMeant(access.principal, named, defaultId)
+  access.inOrganization(organizationId, missingThing("organization", organizationId, "organization_id"))
+  return organizationId
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
  * The control plane: everything that is not a model call, on hono. `/admin/v1` takes an admin key or a session on every
- * route, `/v1/keys` a virtual key or a session; `/auth` opens sessions, `/healthz` and `/readyz` take none. One place renders every error, in the same shape as the data plane.
+ * route; `/v1/key`, `/v1/keys` and `/v1/usage` a virtual key or a session; `/auth` opens sessions, `/healthz` and `/readyz`
+ * take none. One place renders every error, in the same shape as the data plane.
  */
 import type { HttpBindings } from "@hono/node-server"
 import { OpenAPIHono } from "@hono/zod-openapi"

@@ -20,6 +20,7 @@ import { deliveryOutput, shownDelivery } from "./alert-delivery-routes.ts"
 import { requireScope, shownTarget, targetOfRow } from "./alert-shape.ts"
 import {
   answers,
+  atLeastOneField,
   idInput,
   idParams,
   iso,
@@ -63,7 +64,7 @@ const channelChange = z
     ...members,
     disabled: z.boolean().optional().openapi({ description: "While true, no new message goes to it." }),
   })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("AlertChannelChange", { description: "What is absent stays as it is." })
 const channelOutput = z
   .object({

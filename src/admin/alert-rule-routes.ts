@@ -11,6 +11,7 @@ import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import { requireScope, shownTarget, targetOfRow } from "./alert-shape.ts"
 import {
   answers,
+  atLeastOneField,
   idInput,
   idParams,
   iso,
@@ -51,7 +52,7 @@ const ruleChange = z
     channel_ids: members.channel_ids.optional(),
     disabled: z.boolean().optional().openapi({ description: "While true, it raises nothing." }),
   })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("AlertRuleChange", { description: "What is absent stays as it is." })
 const ruleOutput = z
   .object({

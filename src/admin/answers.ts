@@ -50,6 +50,12 @@ export const externalIdInput = z
 
 export const nameInput = z.string().trim().min(1).max(200)
 
+/** For `refine`: a change that changes nothing is a mistake. */
+export const atLeastOneField = [
+  (change: object) => Object.keys(change).length > 0,
+  { error: "must have at least one field" },
+] as const
+
 /** What is not there, or not for this caller. */
 export function missingThing(what: string, id: string, param = "id"): () => never {
   return () => {

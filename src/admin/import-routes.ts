@@ -6,9 +6,9 @@ import { createRoute, z } from "@hono/zod-openapi"
 import type { Context } from "hono"
 import { type ImportOutcome, importKeys, importUsers } from "../identity/import-rows.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { organizationMeant, permit } from "./access.ts"
+import { permit, permittedOrganization } from "./access.ts"
 import { type AdminApp, type AdminEnv, type AdminOptions, actorOf, invalidRequest } from "./admin-app.ts"
-import { answers, idInput, missingThing } from "./answers.ts"
+import { answers, idInput } from "./answers.ts"
 import { IMPORT_ROWS_MAX, importedKey, importedUser, keyRow, readCsv, userRow } from "./import-shape.ts"
 import { usersBeyond } from "./user-guard.ts"
 
@@ -46,7 +46,11 @@ function usersRoute(app: AdminApp, { sql, organizationId: defaultId }: AdminOpti
     responses: answers(200, "What became of each row.", importOutput),
   })
   app.openapi(route, async (context) => {
-    const organizationId = permittedOrganization(context, context.req.valid("query").organization_id, defaultId)
+    const organizationId = permittedOrganization(
+      context.get("access"),
+      context.req.valid("query").organization_id,
+      defaultId,
+    )
     const rows = await readRows(context, userRow)
     const beyond = await usersBeyond(sql, context.get("access"), organizationId)
     const users = goodOnes(rows).map(importedUser)
@@ -64,7 +68,11 @@ function keysRoute(app: AdminApp, { sql, directory, organizationId: defaultId }:
     responses: answers(200, "What became of each row, with the secrets of the keys that were made.", importOutput),
   })
   app.openapi(route, async (context) => {
-    const organizationId = permittedOrganization(context, context.req.valid("query").organization_id, defaultId)
+    const organizationId = permittedOrganization(
+      context.get("access"),
+      context.req.valid("query").organization_id,
+      defaultId,
+    )
     const rows = await readRows(context, keyRow)
     const outcomes = await importKeys(sql, actorOf(context), organizationId, goodOnes(rows).map(importedKey))
     await directory.changed()
@@ -86,13 +94,6 @@ function bodyOf(row: z.ZodType) {
 function describe(row: z.ZodType): string {
   const columns = row instanceof z.ZodObject ? Object.keys(row.shape) : []
   return `At most ${IMPORT_ROWS_MAX} objects with ${columns.join(", ")}; as text/csv, the same as columns.`
-}
-
-function permittedOrganization(context: Context<AdminEnv>, named: string | undefined, defaultId: string): string {
-  const access = context.get("access")
-  const organizationId = organizationMeant(access.principal, named, defaultId)
-  access.inOrganization(organizationId, missingThing("organization", organizationId, "organization_id"))
-  return organizationId
 }
 
 type Row<T> = { readonly externalId: string | null } & ({ readonly good: T } | { readonly fault: string })

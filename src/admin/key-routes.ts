@@ -41,7 +41,7 @@ export function keyRoutes(app: AdminApp, options: AdminOptions): void {
 }
 
 /** Where a new key belongs, as far as the caller may make one there. */
-export async function keyPlace(
+async function keyPlace(
   { sql, organizationId: defaultId }: Pick<AdminOptions, "sql" | "organizationId">,
   access: Access,
   wanted: { readonly organization_id?: string | undefined; readonly project_id?: string | undefined },

@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi"
 import { ipRangeFault } from "../identity/ip-allow.ts"
 import { type KeyChanges, UNMETERED_POLICIES, type VirtualKeyRow } from "../identity/key-registry.ts"
 import { LIMITS_PER_SUBJECT_MAX } from "../identity/limit-registry.ts"
-import { externalIdInput, idInput, iso, nameInput } from "./answers.ts"
+import { atLeastOneField, externalIdInput, idInput, iso, nameInput } from "./answers.ts"
 import { capChanges, capMembers, capOutput, shownCaps } from "./cap-shape.ts"
 import { limitInput, limitOutput, shownLimit } from "./limit-shape.ts"
 
@@ -75,7 +75,7 @@ export const newKey = z
 
 export const keyChange = z
   .strictObject({ name: nameInput.optional(), ...changeableMembers })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("VirtualKeyChange", { description: "What is absent stays as it is; null clears." })
 
 /** The changes that the members say, of a key that is there or of a new one. */

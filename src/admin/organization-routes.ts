@@ -13,6 +13,7 @@ import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import {
   answers,
+  atLeastOneField,
   externalIdInput,
   idParams,
   iso,
@@ -40,7 +41,7 @@ const organizationChange = z
       description: "While true, every key of the organization is refused. Takes a role over the installation.",
     }),
   })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("OrganizationChange", { description: "What is absent stays as it is." })
 const organizationOutput = z
   .object({

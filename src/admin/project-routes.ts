@@ -12,10 +12,11 @@ import {
 } from "../identity/project-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Sql } from "../platform/postgres.ts"
-import { type Access, organizationMeant, permit } from "./access.ts"
+import { type Access, permit, permittedOrganization } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import {
   answers,
+  atLeastOneField,
   externalIdInput,
   idInput,
   idParams,
@@ -50,7 +51,7 @@ const projectChange = z
     ...members,
     disabled: z.boolean().optional().openapi({ description: "While true, every key of the project is refused." }),
   })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("ProjectChange", { description: "What is absent stays as it is; null lifts a cap." })
 const projectOutput = z
   .object({
@@ -90,13 +91,10 @@ function makeAndList(app: AdminApp, { sql, organizationId: defaultId }: AdminOpt
   })
   app.openapi(create, async (context) => {
     const wanted = context.req.valid("json")
-    const access = context.get("access")
-    const organizationId = organizationMeant(access.principal, wanted.organization_id, defaultId)
-    const missing = missingThing("organization", organizationId, "organization_id")
-    access.inOrganization(organizationId, missing)
+    const organizationId = permittedOrganization(context.get("access"), wanted.organization_id, defaultId)
     const changes = { ...changesOf(wanted), name: wanted.name }
     const made = await createProject(sql, actorOf(context), organizationId, changes)
-    return context.json(shownProject(rowOf(made, missing)), 201)
+    return context.json(shownProject(rowOf(made, missingThing("organization", organizationId, "organization_id"))), 201)
   })
 
   const list = createRoute({

@@ -26,7 +26,7 @@ import {
 } from "../providers/provider-rules.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
-import { answers, jsonBody, missingThing, noEncryptionKey } from "./answers.ts"
+import { answers, atLeastOneField, jsonBody, missingThing, noEncryptionKey } from "./answers.ts"
 import { accountOutput, listProviders, providerOutput, type ShownAccount, type ShownProvider } from "./provider-view.ts"
 
 const MODELS_MAX = 1_000
@@ -70,7 +70,7 @@ const providerChange = z
     ...providerMembers,
     disabled: disabled.openapi({ description: "While true, nothing is routed to it." }),
   })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("ProviderChange", { description: "What is absent stays as it is." })
 
 const accountMembers = {
@@ -95,7 +95,7 @@ const accountChange = z
     ...accountMembers,
     disabled: disabled.openapi({ description: "While true, no call goes to it, and its keys go to others." }),
   })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("ProviderAccountChange", { description: "What is absent stays as it is." })
 
 const nameParams = z.object({ name: z.string().max(100) })

@@ -15,10 +15,11 @@ import {
 } from "../identity/user-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Sql } from "../platform/postgres.ts"
-import { type Access, organizationMeant, permit } from "./access.ts"
+import { type Access, permit, permittedOrganization } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import {
   answers,
+  atLeastOneField,
   externalIdInput,
   idInput,
   idParams,
@@ -32,7 +33,7 @@ import {
 } from "./answers.ts"
 import { requireRolesOf } from "./user-guard.ts"
 
-export const emailInput = z.email().max(320)
+const emailInput = z.email().max(320)
 
 const projectIds = z.array(idInput).max(1_000)
 const newUser = z
@@ -53,7 +54,7 @@ const userChange = z
       description: "While true, the user's keys are refused and nobody logs in as the user; sessions end.",
     }),
   })
-  .refine((change) => Object.keys(change).length > 0, { error: "must have at least one field" })
+  .refine(...atLeastOneField)
   .openapi("UserChange", { description: "What is absent stays as it is; null clears." })
 export const userOutput = z
   .object({
@@ -106,9 +107,7 @@ function makeAndList(app: AdminApp, { sql, organizationId: defaultId }: AdminOpt
   })
   app.openapi(create, async (context) => {
     const wanted = context.req.valid("json")
-    const access = context.get("access")
-    const organizationId = organizationMeant(access.principal, wanted.organization_id, defaultId)
-    access.inOrganization(organizationId, missingThing("organization", organizationId, "organization_id"))
+    const organizationId = permittedOrganization(context.get("access"), wanted.organization_id, defaultId)
     const { name, email, external_id: externalId, project_ids: ids = [] } = wanted
     const user = { organizationId, kind, name, email, externalId, projectIds: ids }
     return context.json(shownUser(rowOf(await createUser(sql, actorOf(context), user))), 201)

@@ -5,6 +5,7 @@
 import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
+import { RegularWork } from "../platform/regular-work.ts"
 import type { FindSheet } from "../reporting/token-classes.ts"
 import type { RuleKind } from "./alert-rule.ts"
 import { type AlertRule, enabledRules } from "./alert-rule-rows.ts"
@@ -40,26 +41,29 @@ export type WatchOptions = {
 export class AlertWatch {
   readonly #options: WatchOptions
   readonly #downSinceMs = new Map<string, number>()
+  readonly #work: RegularWork
   #wholeAtMs = Number.NEGATIVE_INFINITY
-  #timer: NodeJS.Timeout | undefined
-  #running: Promise<void> | null = null
-  #isWatching = true
 
   constructor(options: WatchOptions) {
     this.#options = options
+    this.#work = new RegularWork({
+      everyMs: EVERY_MS,
+      beginsAtOnce: true,
+      work: () => this.look(),
+      log: options.log,
+      failing: "alerts cannot be watched in full; what is missed is looked at again",
+      mended: "alerts are watched again",
+    })
   }
 
   /** Looks now, at all that was missed while no process ran, and every ten seconds. */
   start(): void {
-    this.#tick()
-    this.#timer = setInterval(() => this.#tick(), EVERY_MS)
-    this.#timer.unref()
+    this.#work.start()
   }
 
   /** Resolves when the look under way has ended. */
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#running
+  stop(): Promise<void> {
+    return this.#work.stop()
   }
 
   /**
@@ -120,25 +124,6 @@ export class AlertWatch {
     for (const [store, isUp] of Object.entries(this.#options.process.storesUp())) {
       if (isUp) this.#downSinceMs.delete(store)
       else if (!this.#downSinceMs.has(store)) this.#downSinceMs.set(store, nowMs)
-    }
-  }
-
-  #tick(): void {
-    this.#running ??= this.#lookAndTell().finally(() => {
-      this.#running = null
-    })
-  }
-
-  async #lookAndTell(): Promise<void> {
-    const { log } = this.#options
-    try {
-      await this.look()
-      if (!this.#isWatching) log.info("alerts are watched again")
-      this.#isWatching = true
-    } catch (error) {
-      if (this.#isWatching)
-        log.warn({ err: error }, "alerts cannot be watched in full; what is missed is looked at again")
-      this.#isWatching = false
     }
   }
 }

@@ -5,6 +5,7 @@
 import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
+import { RegularWork } from "../platform/regular-work.ts"
 import type { AlertMessage } from "./alert-message.ts"
 import { type ChannelRow, readChannel } from "./channel-rows.ts"
 import { claimDue, type DeliveryRow, readDelivery, type SendOutcome, writeOutcome, writeTest } from "./deliveries.ts"
@@ -23,25 +24,29 @@ export type DeliveryOptions = SendOptions & {
 
 export class DeliveryWorker {
   readonly #options: DeliveryOptions
-  #timer: NodeJS.Timeout | undefined
-  #running: Promise<void> | null = null
+  readonly #work: RegularWork
   #isStopped = false
-  #isFailing = false
 
   constructor(options: DeliveryOptions) {
     this.#options = options
+    this.#work = new RegularWork({
+      everyMs: EVERY_MS,
+      beginsAtOnce: false,
+      work: () => this.deliverDue(),
+      log: options.log,
+      failing: "alerts cannot be delivered, the ledger is away",
+      mended: "alerts are delivered again",
+    })
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#tick(), EVERY_MS)
-    this.#timer.unref()
+    this.#work.start()
   }
 
   /** Resolves when the attempts under way have ended: what is still waiting stays in the outbox. */
   async stop(): Promise<void> {
     this.#isStopped = true
-    clearInterval(this.#timer)
-    await this.#running
+    await this.#work.stop()
   }
 
   /** Tries all that is due now, once; returns how many attempts were made. */
@@ -64,24 +69,6 @@ export class DeliveryWorker {
     const delivery = await writeTest(sql, test, clock.nowMs())
     await this.#attempt(delivery)
     return (await readDelivery(sql, delivery.id)) ?? delivery
-  }
-
-  #tick(): void {
-    this.#running ??= this.#deliverAndTell().finally(() => {
-      this.#running = null
-    })
-  }
-
-  async #deliverAndTell(): Promise<void> {
-    const { log } = this.#options
-    try {
-      await this.deliverDue()
-      if (this.#isFailing) log.info("alerts are delivered again")
-      this.#isFailing = false
-    } catch (error) {
-      if (!this.#isFailing) log.warn({ err: error }, "alerts cannot be delivered, the ledger is away")
-      this.#isFailing = true
-    }
   }
 
   async #attempt(delivery: DeliveryRow): Promise<void> {

@@ -36,7 +36,6 @@ const ADMIN = [
 ] as const
 
 export type Permission = (typeof ADMIN)[number]
-export const PERMISSIONS: readonly Permission[] = ADMIN
 
 /** An owner does what an admin does, and may make and unmake owners. */
 const PERMISSIONS_OF: Readonly<Record<Role, ReadonlySet<Permission>>> = {

@@ -1,12 +1,13 @@
 /**
  * Keeps `usage_day` up to date: once a minute it folds the days of each organization, in its own zone and in UTC, that are
- * over and not folded as they should be now, oldest first. Any number of processes may run it; each day is folded by one of them. While it does
- * not run, or a day cannot be folded, reports read the rollup instead: slower, and no less exact.
+ * over and not folded as they should be now, oldest first. Any number of processes may run it; each day is folded by one
+ * of them. While it does not run, or a day cannot be folded, reports read the rollup instead: slower, and no less exact.
  */
 import { windowAt } from "../admission/window.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
+import { RegularWork } from "../platform/regular-work.ts"
 import { type FoldedDay, foldDay, foldedZones, forgetOtherZones } from "./usage-day.ts"
 
 const EVERY_MS = 60_000
@@ -18,30 +19,31 @@ type Organization = { readonly id: string; readonly time_zone: string; readonly 
 export class UsageDayJob {
   readonly #sql: Sql
   readonly #clock: Clock
-  readonly #log: Log
-  #timer: NodeJS.Timeout | undefined
-  #running: Promise<void> | null = null
+  readonly #work: RegularWork
   #isStopped = false
-  #isFailing = false
 
   constructor(options: { sql: Sql; clock: Clock; log: Log }) {
     this.#sql = options.sql
     this.#clock = options.clock
-    this.#log = options.log
+    this.#work = new RegularWork({
+      everyMs: EVERY_MS,
+      beginsAtOnce: true,
+      work: () => this.foldDue(),
+      log: options.log,
+      failing: "days of usage cannot be folded; reports read the 15-minute rollup",
+      mended: "days of usage are folded again",
+    })
   }
 
   /** Folds what is due now, and looks again every minute. */
   start(): void {
-    this.#tick()
-    this.#timer = setInterval(() => this.#tick(), EVERY_MS)
-    this.#timer.unref()
+    this.#work.start()
   }
 
   /** Resolves when the day that is being folded is done. */
   async stop(): Promise<void> {
     this.#isStopped = true
-    clearInterval(this.#timer)
-    await this.#running
+    await this.#work.stop()
   }
 
   /** Folds every day that is due; returns how many. A day that fails is left out, and the first failure thrown at the end. */
@@ -63,25 +65,6 @@ export class UsageDayJob {
     }
     if (failures.length > 0) throw failures[0]
     return folded
-  }
-
-  #tick(): void {
-    this.#running ??= this.#foldAndTell().finally(() => {
-      this.#running = null
-    })
-  }
-
-  async #foldAndTell(): Promise<void> {
-    try {
-      await this.foldDue()
-      if (this.#isFailing) this.#log.info("days of usage are folded again")
-      this.#isFailing = false
-    } catch (error) {
-      if (!this.#isFailing) {
-        this.#log.warn({ err: error }, "days of usage cannot be folded; reports read the 15-minute rollup")
-      }
-      this.#isFailing = true
-    }
   }
 
   /** The days from the organization's first bucket on that are over, without those whose fold is there and clean. */

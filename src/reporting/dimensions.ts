@@ -53,7 +53,6 @@ export const LIST_FILTERS = [
   "end_customer",
   "tag",
 ] as const satisfies readonly DimensionName[]
-export type ListFilter = (typeof LIST_FILTERS)[number]
 
 export function isOnRecordsOnly(name: DimensionName): boolean {
   return DIMENSIONS[name].rollup === null

@@ -4,29 +4,17 @@
  */
 
 import { useState } from "react"
-import {
-  Bar,
-  CartesianGrid,
-  ComposedChart,
-  DefaultZIndexes,
-  ResponsiveContainer,
-  XAxis,
-  YAxis,
-  ZIndexLayer,
-} from "recharts"
+import { Bar, ComposedChart, DefaultZIndexes, ResponsiveContainer, ZIndexLayer } from "recharts"
 import { lengthOf } from "../format/format.ts"
-import { bucketTick } from "../format/moment.ts"
+import { Axes, MARGIN } from "./axes.tsx"
 import type { ChartData } from "./chart-data.ts"
 import { ChartFrame } from "./chart-frame.tsx"
-import { Ghosts, HitColumns, Weekends } from "./columns.tsx"
+import { Ghosts, HitColumns } from "./columns.tsx"
 import { RunningColumn } from "./running-column.tsx"
-import { namedColumns, ticksUpTo } from "./ticks.ts"
+import { ticksUpTo } from "./ticks.ts"
 
 /** Of the slot; what is left is air. */
 const BAR_SHARE = 0.66
-const MARGIN = { top: 10, right: 6, bottom: 0, left: 0 }
-const TICK = { fontSize: 11, fill: "var(--ink3)" }
-const NAME_PX = 24
 
 export function StackedBars({
   data,
@@ -36,14 +24,13 @@ export function StackedBars({
   heightClass?: string
 }) {
   const [width, setWidth] = useState(600)
-  const { buckets, bucket, series, timeZone, axis } = data
+  const { buckets, series } = data
   const rows = buckets.map((_, index) => ({
     index,
     ...Object.fromEntries(series.map(({ id, values }) => [id, lengthOf(values[index] ?? "0")])),
   }))
   const heights = [...(data.totals ?? []), ...(data.earlier ?? []).map(({ total }) => total)].map(lengthOf)
   const ticks = ticksUpTo(Math.max(0, ...heights))
-  const named = namedColumns(buckets.length, width - 60, bucket === "month" || bucket === "week" ? 52 : NAME_PX)
   return (
     <ChartFrame data={data} heightClass={heightClass}>
       {(active) => (
@@ -54,27 +41,7 @@ export function StackedBars({
             accessibilityLayer={false}
             barCategoryGap={`${(1 - BAR_SHARE) * 50}%`}
           >
-            <Weekends data={data} />
-            <CartesianGrid vertical={false} stroke="var(--line)" />
-            <XAxis
-              dataKey="index"
-              scale="band"
-              ticks={[...named]}
-              tickFormatter={(index: number) => bucketTick(buckets[index]?.from ?? "", bucket, timeZone, index === 0)}
-              tick={TICK}
-              tickLine={false}
-              axisLine={{ stroke: "var(--edge)" }}
-              interval={0}
-            />
-            <YAxis
-              ticks={[...ticks]}
-              domain={[0, ticks.at(-1) ?? 1]}
-              tickFormatter={axis}
-              tick={TICK}
-              tickLine={false}
-              axisLine={false}
-              width={50}
-            />
+            <Axes data={data} ticks={ticks} width={width} />
             {series.map(({ id, slot }) => (
               <Bar
                 key={id}
