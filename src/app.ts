@@ -56,6 +56,8 @@ export type App = Addresses & {
   reconfigure(config: Config): Promise<void>
   /** What `/readyz` says of the configuration from now on, in a word or two. */
   tellConfig(state: string): void
+  /** Another process of this data directory has died: takes over its journal now, and not at the next look. */
+  workerDied(): void
   /** Drains and closes; false where calls had to be cut, or something could not be closed cleanly. */
   close(): Promise<boolean>
 }
@@ -136,6 +138,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     tellConfig: (state) => {
       configState = state
     },
+    workerDied: () => ledger.journal.shipper.adopt(),
     close: () => closing.closeAll(),
   }
 }

@@ -8,7 +8,6 @@
  * they are held in a second step, and where they refuse, what the first step holds is given back. Whoever dies between
  * the two leaves a hold that its lease ends, like any other.
  */
-import { setTimeout as sleep } from "node:timers/promises"
 import { type Limit, refuses } from "../identity/limit.ts"
 import {
   type AdmissionStore,
@@ -29,9 +28,6 @@ const SWEEP_EVERY_MS = 5_000
 const RENEWALS_PER_LEASE = 4
 /** A caller may be told to wait for a budget's next window if it begins within this; beyond, waiting is no advice. */
 const RESET_WAIT_MS_MAX = 60_000
-/** How long a call waits for counters that are being filled, and how often it looks. */
-const RECOVERY_WAIT_MS = 2_000
-const RECOVERY_STEP_MS = 50
 
 /** What is held among the counters of one organization, or of one provider account. */
 export type HeldCharges = {
@@ -165,8 +161,7 @@ export class Admission {
     const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
     const hold = { id: holdId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
-    let reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
-    if (reply.kind === "away" && reply.isRecovering) reply = await this.#reserveLater(holdId, charges)
+    const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
     if (reply.kind === "held") {
       this.#addLive(hold)
       const { counters } = reply
@@ -177,16 +172,6 @@ export class Admission {
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
     throw new Error(`hold ${holdId} was used before, or cannot be made: ${reply.kind}`)
-  }
-
-  /** Counters that are being filled from the ledger are whole in a moment, which is better waited for than refused. */
-  async #reserveLater(holdId: string, charges: readonly Charge[]): Promise<ReserveReply> {
-    for (let waitedMs = RECOVERY_STEP_MS; ; waitedMs += RECOVERY_STEP_MS) {
-      await sleep(RECOVERY_STEP_MS)
-      const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
-      const isWorthAWait = reply.kind === "away" && reply.isRecovering && waitedMs < RECOVERY_WAIT_MS
-      if (!isWorthAWait) return reply
-    }
   }
 
   /** What a call is charged under that held nothing beforehand, because it came to light only later: to be settled. */

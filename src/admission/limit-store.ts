@@ -117,3 +117,8 @@ export function counterName(charge: Pick<Charge, "limit" | "window">): string {
 export function organizationOf(charges: readonly Pick<Charge, "limit">[]): string {
   return charges[0]?.limit.organizationId ?? ""
 }
+
+/** The same charges, of nothing: what settles a hold that used nothing. */
+export function nothingOf(charges: readonly Charge[]): Charge[] {
+  return charges.map((charge) => ({ ...charge, amount: 0n }))
+}

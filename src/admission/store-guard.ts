@@ -1,7 +1,8 @@
 /**
  * Stands between admission and a limit store that can be away, and never rejects because it is. An act waits at most one
  * deadline; failures open a breaker, and while it is open no act waits at all. Calls are then decided here, limit by
- * limit, as `onStoreFailure` says (`local-share.ts`), and what the store misses waits (`waiting-settles.ts`).
+ * limit, as `onStoreFailure` says (`local-share.ts`), and what the store misses waits (`waiting-settles.ts`). Only a call
+ * that would be refused waits longer: most silences are over in a moment, and counters that are being filled are soon whole.
  *
  * Nothing leaks, because everything that is owed to the store is a settle by id. A hold whose answer was lost is settled:
  * to what the call used if it went on, to nothing if it was refused, which also stops a reserve that arrives after all.
@@ -14,10 +15,19 @@ import { randomBase62 } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
 import { Breaker } from "./breaker.ts"
 import { Deadlines } from "./deadlines.ts"
-import { type AdmissionStore, type Charge, organizationOf, type ReserveReply, type SettleReply } from "./limit-store.ts"
-import { LocalShare, type Outage } from "./local-share.ts"
+import {
+  type AdmissionStore,
+  type Charge,
+  nothingOf,
+  organizationOf,
+  type ReserveReply,
+  type SettleReply,
+} from "./limit-store.ts"
+import { LocalShare } from "./local-share.ts"
+import { OutageTimes } from "./outage-times.ts"
 import { SendWaiting } from "./send-waiting.ts"
-import { SIGHT_AGE_MS_MAX, Sights } from "./sights.ts"
+import { Sights } from "./sights.ts"
+import type { StoreGuardStats } from "./store-metrics.ts"
 import { WaitingSettles } from "./waiting-settles.ts"
 import { cachedWindowAt } from "./window.ts"
 
@@ -28,6 +38,10 @@ const SIGHTS_MAX = 50_000
 /** A settle whose answer was lost is sent again soon; what a store that is not away has refused, later. */
 const RESEND_MS = 250
 const RESEND_REFUSED_MS = 2_000
+/** How long a silence is worth a call's wait, how long a filling is, and how often that call asks again. */
+const SILENCE_WAIT_MS = 1_500
+const FILLING_WAIT_MS = 4_000
+const WAIT_STEP_MS = 50
 const QUEUED: Promise<SettleReply> = Promise.resolve("queued")
 
 export type StoreGuardOptions = {
@@ -45,23 +59,21 @@ export type StoreGuardOptions = {
    */
   readonly onOverflow: (organizationId: string) => void
   readonly deadlineMs?: number
+  /** False: a call without a decision is refused at once. */
+  readonly isPatient?: boolean
   readonly waitingMax?: number
 }
 
-/** Sums since the start, but for `isAway`, `awayMs`, `waiting` and `localCalls`. */
-export type StoreGuardStats = {
-  readonly isAway: boolean
-  readonly awayMs: number
-  readonly outages: number
-  readonly failures: number
-  readonly admittedLocally: number
-  readonly refusedAway: number
-  /** Settles to be sent. */
-  readonly waiting: number
-  /** Calls admitted here of which the store has not been told. */
-  readonly localCalls: number
-  readonly dropped: number
+/** A call that asks for a hold. */
+type Asking = {
+  readonly id: string
+  readonly owner: string
+  readonly leaseMs: number
+  readonly charges: readonly Charge[]
+  /** The store was asked and did not answer: it may have made the hold. Asking again under the same id makes no second one. */
+  mayBeHeld: boolean
 }
+type AwayReply = Extract<ReserveReply, { kind: "away" }>
 
 export class StoreGuard implements AdmissionStore {
   readonly #options: StoreGuardOptions
@@ -73,14 +85,10 @@ export class StoreGuard implements AdmissionStore {
   readonly #share: LocalShare
   readonly #waiting: WaitingSettles
   readonly #sendWaiting: SendWaiting
-  /** Organizations whose counters are being refilled: since when, and when the store last said so. */
-  readonly #recovering = new Map<string, { readonly sinceMs: number; saidMs: number }>()
+  readonly #times = new OutageTimes()
   readonly #overflowed = new Set<string>()
   /** Acts are numbered as they are sent. */
   #actNumber = 0
-  /** When the first of the acts that failed was sent; null after one that was answered. */
-  #failingSinceMs: number | null = null
-  #lastOutage = { sinceMs: Number.NEGATIVE_INFINITY, endedMs: Number.NEGATIVE_INFINITY }
   /** Of the last act on a call that failed. */
   #lastCharges: readonly Charge[] = []
   #timer: NodeJS.Timeout | null = null
@@ -119,26 +127,17 @@ export class StoreGuard implements AdmissionStore {
   }
 
   stats(): StoreGuardStats {
-    const awayMs = this.isAway ? this.#elapsedMs() - (this.#failingSinceMs ?? this.#elapsedMs()) : 0
+    const awayMs = this.isAway ? this.#elapsedMs() - (this.#times.failingSinceMs ?? this.#elapsedMs()) : 0
     const localCalls = this.#share.callsCount
     return { isAway: this.isAway, awayMs, waiting: this.#waiting.size, localCalls, ...this.#sums }
   }
 
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
-    if (this.isAway) return Promise.resolve(this.#decide(id, charges, { mayBeHeld: false, isRecovering: false }))
-    const sentMs = this.#elapsedMs()
-    this.#actNumber += 1
-    const actNumber = this.#actNumber
+    const asking: Asking = { id, owner, leaseMs, charges, mayBeHeld: false }
     return new Promise((resolve) => {
-      this.#deadlines.watch(
-        sentMs,
-        this.#store.reserve(id, owner, leaseMs, charges),
-        (reply) => resolve(this.#onReserved(id, charges, reply, actNumber, sentMs)),
-        (error) => {
-          this.#onFailure(error, sentMs, charges)
-          resolve(this.#decide(id, charges, { mayBeHeld: true, isRecovering: false }))
-        },
-      )
+      this.#reserve(asking, (reply) => {
+        resolve(reply.kind === "away" ? this.#reserveLater(asking, reply) : reply)
+      })
     })
   }
 
@@ -185,11 +184,7 @@ export class StoreGuard implements AdmissionStore {
   sweep(): Promise<number> {
     if (this.isAway) return Promise.resolve(0)
     const nowMs = this.#elapsedMs()
-    for (const [organizationId, { saidMs }] of this.#recovering) {
-      if (nowMs - saidMs > SIGHT_AGE_MS_MAX) this.#recovering.delete(organizationId)
-    }
-    const isLongBack = nowMs - this.#lastOutage.endedMs > SIGHT_AGE_MS_MAX
-    if (this.#share.isInUse && this.#recovering.size === 0 && isLongBack) this.#share.forget(nowMs)
+    if (this.#times.isLongOver(nowMs) && this.#share.isInUse) this.#share.forget(nowMs)
     return this.#ask(() => this.#store.sweep(), 0)
   }
 
@@ -229,46 +224,74 @@ export class StoreGuard implements AdmissionStore {
     })
   }
 
-  #onReserved(
-    id: string,
-    charges: readonly Charge[],
-    reply: ReserveReply,
-    actNumber: number,
-    sentMs: number,
-  ): ReserveReply {
+  /** Asks once, and decides without the store where that cannot be asked. */
+  #reserve(asking: Asking, answered: (reply: ReserveReply) => void): void {
+    if (this.isAway) {
+      answered(this.#decide(asking, false))
+      return
+    }
+    const { id, owner, leaseMs, charges } = asking
+    const sentMs = this.#elapsedMs()
+    this.#actNumber += 1
+    const actNumber = this.#actNumber
+    this.#deadlines.watch(
+      sentMs,
+      this.#store.reserve(id, owner, leaseMs, charges),
+      (reply) => answered(this.#onReserved(asking, reply, actNumber, sentMs)),
+      (error) => {
+        this.#onFailure(error, sentMs, charges)
+        asking.mayBeHeld = true
+        answered(this.#decide(asking, false))
+      },
+    )
+  }
+
+  async #reserveLater(asking: Asking, refusal: AwayReply): Promise<ReserveReply> {
+    const askedMs = this.#elapsedMs()
+    let reply: ReserveReply = refusal
+    while (reply.kind === "away" && this.#isWorthAWait(reply, askedMs)) {
+      await new Promise((resolve) => setTimeout(resolve, WAIT_STEP_MS))
+      reply = await new Promise<ReserveReply>((resolve) => this.#reserve(asking, resolve))
+    }
+    if (reply.kind === "away") {
+      this.#decidedInOutage += 1
+      this.#sums.refusedAway += 1
+    }
+    if (reply.kind !== "held" && asking.mayBeHeld) this.#keep(asking.id, nothingOf(asking.charges))
+    return reply
+  }
+
+  /** A store that has been away for long is waited for by nobody. */
+  #isWorthAWait({ isRecovering }: AwayReply, askedMs: number): boolean {
+    if (this.#isStopped || this.#options.isPatient === false) return false
+    const nowMs = this.#elapsedMs()
+    if (isRecovering) return nowMs - askedMs < FILLING_WAIT_MS
+    return nowMs - Math.min(askedMs, this.#times.failingSinceMs ?? askedMs) < SILENCE_WAIT_MS
+  }
+
+  #onReserved(asking: Asking, reply: ReserveReply, actNumber: number, sentMs: number): ReserveReply {
+    const { charges } = asking
     this.#onAnswer(sentMs)
     if (reply.kind === "held" || reply.kind === "denied") {
       this.#sights.note(charges, reply.counters, actNumber, sentMs)
       if (this.#share.isInUse) this.#share.seen(charges, actNumber)
-      if (this.#recovering.size > 0) this.#recovering.delete(organizationOf(charges))
+      this.#times.noteWhole(organizationOf(charges))
       return reply
     }
     if (reply.kind !== "recovering") return reply
-    this.#noteRecovering(organizationOf(charges), sentMs)
-    return this.#decide(id, charges, { mayBeHeld: false, isRecovering: true })
-  }
-
-  /** A store that comes back empty has been away for as long as it did not answer. */
-  #noteRecovering(organizationId: string, saidMs: number): void {
-    const known = this.#recovering.get(organizationId)
-    if (known !== undefined && saidMs - known.saidMs <= SIGHT_AGE_MS_MAX) {
-      known.saidMs = saidMs
-      return
-    }
-    const { sinceMs, endedMs } = this.#lastOutage
-    const hasJustComeBack = saidMs - endedMs <= SIGHT_AGE_MS_MAX
-    this.#recovering.set(organizationId, { sinceMs: hasJustComeBack ? sinceMs : saidMs, saidMs })
+    this.#times.noteRecovering(organizationOf(charges), sentMs)
+    return this.#decide(asking, true)
   }
 
   #onAnswer(sentMs: number): void {
     if (this.isAway) return
     this.#breaker.succeed(sentMs)
-    this.#failingSinceMs = null
+    this.#times.failingSinceMs = null
   }
 
   #onFailure(error: unknown, sentMs: number, charges: readonly Charge[] = []): void {
     this.#sums.failures += 1
-    this.#failingSinceMs ??= sentMs
+    this.#times.failingSinceMs ??= sentMs
     if (charges.length > 0) this.#lastCharges = charges
     if (!this.#breaker.fail(this.#elapsedMs())) return
     this.#sums.outages += 1
@@ -278,31 +301,17 @@ export class StoreGuard implements AdmissionStore {
     this.#deadlines.failAll("the limit store is away")
   }
 
-  /** `mayBeHeld`: the store was asked and may have made the hold. */
-  #decide(
-    id: string,
-    charges: readonly Charge[],
-    { mayBeHeld, isRecovering }: { readonly mayBeHeld: boolean; readonly isRecovering: boolean },
-  ): ReserveReply {
-    this.#decidedInOutage += 1
+  #decide({ id, charges }: Asking, isRecovering: boolean): ReserveReply {
     const nowMs = this.#elapsedMs()
-    const decision = this.#share.take(id, charges, this.#outage(organizationOf(charges), nowMs))
+    const outage = this.#times.of(organizationOf(charges), nowMs, this.#options.nowMs())
+    const decision = this.#share.take(id, charges, outage)
     if (decision.kind === "admitted") {
+      this.#decidedInOutage += 1
       this.#sums.admittedLocally += 1
       return { kind: "held", counters: [] }
     }
-    if (mayBeHeld) this.#keep(id, nothingOf(charges))
-    this.#sums.refusedAway += 1
     const retryAfterMs = 1_000 * Math.max(1, Math.ceil(this.#breaker.waitMs(nowMs) / 1_000))
     return { ...decision, isRecovering, retryAfterMs }
-  }
-
-  #outage(organizationId: string, nowMs: number): Outage {
-    const failingSinceMs = this.#failingSinceMs ?? nowMs
-    const recovering = this.#recovering.get(organizationId)
-    const isContinued = recovering !== undefined && failingSinceMs - recovering.saidMs <= SIGHT_AGE_MS_MAX
-    const sinceMs = isContinued ? recovering.sinceMs : failingSinceMs
-    return { nowMs, sinceMs, sinceEpochMs: this.#options.nowMs() - (nowMs - sinceMs) }
   }
 
   #keep(id: string, actual: readonly Charge[]): void {
@@ -359,10 +368,8 @@ export class StoreGuard implements AdmissionStore {
 
   #comeBack(): void {
     const endedMs = this.#elapsedMs()
-    const sinceMs = this.#failingSinceMs ?? endedMs
+    const sinceMs = this.#times.end(endedMs)
     this.#breaker.close()
-    this.#failingSinceMs = null
-    this.#lastOutage = { sinceMs, endedMs }
     this.#overflowed.clear()
     this.#options.log.info(
       { away_ms: Math.round(endedMs - sinceMs), calls_decided_without_it: this.#decidedInOutage },
@@ -387,8 +394,4 @@ export class StoreGuard implements AdmissionStore {
       )
     })
   }
-}
-
-function nothingOf(charges: readonly Charge[]): Charge[] {
-  return charges.map((charge) => ({ ...charge, amount: 0n }))
 }

@@ -1,7 +1,22 @@
 /** How the limit store fares, in the metrics registry. Whether it serves is `tallygate_store_up`, with the other stores. */
 import type { Registry } from "prom-client"
 import { type Figure, registerFigures } from "../platform/figures.ts"
-import type { StoreGuard, StoreGuardStats } from "./store-guard.ts"
+import type { StoreGuard } from "./store-guard.ts"
+
+/** Sums since the start, but for `isAway`, `awayMs`, `waiting` and `localCalls`. */
+export type StoreGuardStats = {
+  readonly isAway: boolean
+  readonly awayMs: number
+  readonly outages: number
+  readonly failures: number
+  readonly admittedLocally: number
+  readonly refusedAway: number
+  /** Settles to be sent. */
+  readonly waiting: number
+  /** Calls admitted here of which the store has not been told. */
+  readonly localCalls: number
+  readonly dropped: number
+}
 
 const GAUGES: readonly Figure<StoreGuardStats>[] = [
   {

@@ -195,6 +195,8 @@ export class Supervisor {
     const delayMs = restartDelayMs(slot.diedYoung++)
     this.#deaths.inc()
     this.log.error({ ...told, restart_ms: delayMs }, "a worker ended; it is started again")
+    // The next start would take its journal over too, but calls wait for what is in it.
+    for (const { worker } of this.#slots) if (worker !== null) this.#send(worker, { kind: "worker died" })
     slot.state = "waiting"
     slot.timer = setTimeout(() => this.#fork(slot), delayMs)
   }

@@ -11,11 +11,13 @@ import type { Listening, ToSupervisor, ToWorker } from "./worker-messages.ts"
 const PAGE_MS_MAX = 3_000
 const LAST_FIGURES_MS_MAX = 1_000
 
-/** What of a worker follows the supervisor's configuration. */
+/** What of a worker follows what the supervisor tells. */
 export type Configurable = {
   /** @throws Error where it cannot; the one before stays in force then */
   reconfigure(config: Config): Promise<void>
   tellConfig(state: string): void
+  /** Another worker has died and left its journal behind. */
+  workerDied(): void
 }
 
 export type Start = { readonly worker: number; readonly config: Config }
@@ -43,6 +45,7 @@ export class WorkerLink {
       else if (message.kind === "stop") stop.resolve(message.reason)
       else if (message.kind === "reconfigure") this.#reconfigure(message.id, message.config)
       else if (message.kind === "config state") this.#configurable?.tellConfig(message.state)
+      else if (message.kind === "worker died") this.#configurable?.workerDied()
       else if (message.kind === "collect") this.#answer(message.id).catch((fault) => this.#onFault(fault))
       else this.#pages.get(message.id)?.(message.kind === "page" ? message.text : null)
     })

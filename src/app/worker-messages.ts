@@ -20,6 +20,8 @@ export type ToWorker =
   | { readonly kind: "reconfigure"; readonly id: number; readonly config: Config }
   /** What `/readyz` says of the configuration from now on. */
   | { readonly kind: "config state"; readonly state: string }
+  /** Another worker has died: what its journal holds can be taken over at once. */
+  | { readonly kind: "worker died" }
   | { readonly kind: "stop"; readonly reason: string }
   | { readonly kind: "collect"; readonly id: number }
   | { readonly kind: "page"; readonly id: number; readonly text: string }

@@ -23,6 +23,8 @@ export type MainToShipper =
   | { readonly kind: "stop" }
   /** There is an end after what you had read when you went to sleep. */
   | { readonly kind: "wake" }
+  /** A process has died: look for its journal. */
+  | { readonly kind: "adopt" }
   /** All that was told of an adopted journal is counted: it can go. */
   | { readonly kind: "adoption counted"; readonly journalId: string }
   | {

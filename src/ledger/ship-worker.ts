@@ -87,6 +87,7 @@ class ShipThread {
       return
     }
     if (message.kind === "stop") this.#stopping.abort()
+    if (message.kind === "adopt") this.#adoptionDue = true
     if (message.kind === "adoption counted") this.#removeAdopted(message.journalId)
     this.#alarm.ring()
   }

@@ -82,6 +82,11 @@ export class Shipper {
     this.#say({ kind: "wake" })
   }
 
+  /** Looks for journals of dead processes now, and not only when it is time. */
+  adopt(): void {
+    this.#say({ kind: "adopt" })
+  }
+
   /** The calls that ended after a row, read from the files; `gap` where they are gone, or where the shipper has died. */
   endedAfter(organizationId: string, afterSeq: number): Promise<EndedCalls> {
     const question = ++this.#lastQuestion

@@ -39,7 +39,7 @@ type Call = {
 class World {
   readonly inner = new MemoryLimitStore(() => Date.now())
   readonly guards: Guarded[] = Array.from({ length: GUARDS }, () =>
-    guarded({ proxiesMax: () => GUARDS }, new FaultyStore(this.inner)),
+    guarded({ proxiesMax: () => GUARDS, isPatient: true }, new FaultyStore(this.inner)),
   )
   readonly calls: Call[] = []
   /** What each guard last saw left of each budget. */

@@ -718,3 +718,73 @@ it("a rolling window is shared out by what was seen left of all its days, and no
   const tomorrow = { limit: rolling, window: "2026-11-24~3", resetsAtMs: START_MS + 60_000 + 86_400_000, amount: 1n }
   expect(await reserve("c", tomorrow)).toMatchObject({ kind: "away", reason: "unseen" })
 })
+
+describe("a call that would be refused for want of the store", () => {
+  const waiting = () => guarded({ isPatient: true })
+
+  it("waits out a moment's silence, and is held once, though the store had taken its first hold", async () => {
+    const { store, reserve, totals, guard } = waiting()
+    store.mode = "losing"
+    const replies = Promise.all(Array.from({ length: 16 }, (_, index) => reserve(`a${index}`, chargeOf(budget, 2n))))
+    await vi.advanceTimersByTimeAsync(300)
+    expect(guard.isAway).toBe(true)
+    store.mode = "ok"
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect((await replies).map(({ kind }) => kind)).toEqual(Array(16).fill("held"))
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 0n, held: 32n })
+    expect(guard.stats()).toMatchObject({ refusedAway: 0, waiting: 0, localCalls: 0 })
+  })
+
+  it("is refused after a second and a half of silence, and whoever comes later does not wait", async () => {
+    const { store, reserve, guard } = waiting()
+    store.mode = "silent"
+    const first = reserve("a", chargeOf(closed, 1n))
+    await vi.advanceTimersByTimeAsync(1_400)
+    expect(await isImmediate(first)).toBe(false)
+    await vi.advanceTimersByTimeAsync(400)
+    expect(await first).toMatchObject({ kind: "away", reason: "policy" })
+    await Promise.all(Array.from({ length: 5 }, (_, index) => [reserve(`b${index}`, chargeOf(open, 1n))]))
+    await vi.advanceTimersByTimeAsync(200)
+    expect(guard.isAway).toBe(true)
+    expect(await isImmediate(reserve("c", chargeOf(closed, 1n)))).toBe(true)
+    expect(guard.stats()).toMatchObject({ refusedAway: 2 })
+  })
+
+  it("leaves no hold behind where it is refused after all", async () => {
+    const { store, reserve, totals, comeBack } = waiting()
+    store.mode = "losing"
+    const refused = reserve("a", chargeOf(closed, 7n))
+    await vi.advanceTimersByTimeAsync(2_400)
+    expect(await refused).toMatchObject({ kind: "away" })
+    await comeBack()
+    expect(await totals(chargeOf(closed, 0n))).toEqual({ settled: 0n, held: 0n })
+  })
+
+  it("is refused by the limit itself where the store says so when it is back", async () => {
+    const { store, reserve, totals } = waiting()
+    await reserve("full", chargeOf(closed, 100n))
+    store.mode = "failing"
+    const reply = reserve("a", chargeOf(closed, 1n))
+    await vi.advanceTimersByTimeAsync(20)
+    store.mode = "ok"
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(await reply).toMatchObject({ kind: "denied", denied: 0 })
+    expect(await totals(chargeOf(closed, 0n))).toEqual({ settled: 0n, held: 100n })
+  })
+
+  it("waits for counters that are being filled, and does not keep a process that stops", async () => {
+    const { store, guard, reserve } = waiting()
+    store.isRecovering = true
+    const reply = reserve("a", chargeOf(closed, 1n))
+    await vi.advanceTimersByTimeAsync(500)
+    store.isRecovering = false
+    await vi.advanceTimersByTimeAsync(50)
+    expect((await reply).kind).toBe("held")
+    store.isRecovering = true
+    const atStop = reserve("b", chargeOf(closed, 1n))
+    await vi.advanceTimersByTimeAsync(100)
+    await guard.stop()
+    await vi.advanceTimersByTimeAsync(50)
+    expect(await atStop).toMatchObject({ kind: "away", isRecovering: true })
+  })
+})

@@ -152,6 +152,8 @@ describe("a worker that dies", () => {
     expect(delays.slice(0, 3)).toEqual([200, 400, 800])
     expect(running?.output()).toContain('"reason":"an obstacle is in the way"')
     expect(await get("/pid")).toBe(String(other))
+    // Each death is told to those that are left, who take over its journal.
+    expect(Number(await get("/deaths"))).toBeGreaterThanOrEqual(3)
     rmSync(env.TEST_OBSTACLE ?? "")
     await listening(3)
   })

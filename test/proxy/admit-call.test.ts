@@ -26,6 +26,7 @@ async function callUnder(onStoreFailure: StoreFailurePolicy) {
     log: { warn() {}, info() {}, error() {} } as StoreGuardOptions["log"],
     proxiesMax: () => 2,
     onOverflow() {},
+    isPatient: false,
   })
   const admission = new Admission({ store, nowMs: () => Date.now(), owner: "test", onFault() {} })
   const started: string[] = []

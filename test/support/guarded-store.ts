@@ -33,6 +33,8 @@ export function guarded(options: Partial<StoreGuardOptions> = {}, shared?: Fault
     log: { warn: line("warn"), info: line("info"), error: line("error") } as StoreGuardOptions["log"],
     proxiesMax: () => 2,
     onOverflow: (organizationId) => void overflowed.push(organizationId),
+    // Decisions are what most tests are about, and not the wait before a refusal.
+    isPatient: false,
     ...options,
   })
   const reserve = (id: string, ...charges: Charge[]) => guard.reserve(id, "proxy_1", LEASE_MS, charges)

@@ -51,6 +51,10 @@ async function work(link: WorkerLink, { config }: Start, end: Promise<string>): 
   const tellConfig = (state: string) => {
     configState = state
   }
+  let deathsHeard = 0
+  const workerDied = () => {
+    deathsHeard++
+  }
   const registry = new Registry()
   const figures = countedIn(registry)
   let exitCode = 0
@@ -61,6 +65,7 @@ async function work(link: WorkerLink, { config }: Start, end: Promise<string>): 
       response.end(String(process.pid))
     },
     "/config": (response) => response.end(`${taken.body_bytes_max} ${configState}`),
+    "/deaths": (response) => response.end(String(deathsHeard)),
     "/slow": (response) => wait(800).then(() => response.end("done")),
     "/metrics": (response) => link.metricsPage().then((page) => response.end(page)),
     "/end-uncleanly": (response) => {
@@ -85,7 +90,7 @@ async function work(link: WorkerLink, { config }: Start, end: Promise<string>): 
   const addresses = { url: `http://${host}:${port}`, adminUrl: null, metricsUrl: null }
   link.listening(
     { ...addresses, version: "0", firstRun: { kind: "done before" } },
-    { registry, reconfigure, tellConfig },
+    { registry, reconfigure, tellConfig, workerDied },
     (fault) => {
       throw fault
     },
