@@ -1,10 +1,12 @@
 /** What alert rules there are, what each may be told, and what it takes where it is told nothing. Pure. */
 import { z } from "zod"
-import { THRESHOLDS_PERCENT } from "./thresholds.ts"
+import { FORECAST_THRESHOLDS_PERCENT, THRESHOLDS_PERCENT } from "./thresholds.ts"
 
 export const RULE_KINDS = [
   "threshold",
+  "anomaly",
   "error_rate",
+  "provider_down",
   "unpriced",
   "key_expiry",
   "store_degraded",
@@ -19,6 +21,10 @@ export const INSTALLATION_KINDS: ReadonlySet<RuleKind> = new Set(["store_degrade
 export const DEFAULT_RULE_ID = "rule_default"
 
 const whole = (min: number, max: number) => z.int().min(min).max(max)
+const percents = z.array(whole(1, 1_000))
+
+/** Whose spending is compared with what is usual for it. */
+export const ANOMALY_GROUPS = ["key", "project", "tool"] as const
 
 /** Each member has a default, so that `{}` is a rule. */
 export const PARAMETERS = {
@@ -29,12 +35,24 @@ export const PARAMETERS = {
       .min(1)
       .max(3)
       .default(["usd", "tokens"]),
-    /** Percent of the cap. */
-    thresholds: z
-      .array(whole(1, 1_000))
+    /** Percent of the cap that is used. */
+    thresholds: percents
       .min(1)
       .max(10)
       .default([...THRESHOLDS_PERCENT]),
+    /** Percent of the cap that will be used at the window's end; [] tells no forecasts. */
+    forecast_thresholds: percents.max(10).default([...FORECAST_THRESHOLDS_PERCENT]),
+  }),
+  anomaly: z.strictObject({
+    by: z
+      .array(z.enum(ANOMALY_GROUPS))
+      .min(1)
+      .max(ANOMALY_GROUPS.length)
+      .default([...ANOMALY_GROUPS]),
+    /** Whole dollars of a day beyond what is usual: less is not worth a message. */
+    usd_min: whole(1, 1_000_000_000).default(10),
+    /** How many standard deviations, robustly estimated, a day must lie above what is usual. */
+    deviations: whole(2, 100).default(6),
   }),
   error_rate: z.strictObject({
     percent: whole(1, 100).default(10),
@@ -42,6 +60,14 @@ export const PARAMETERS = {
     minutes: whole(1, 1_440).default(15),
     /** Fewer calls than these say nothing. */
     calls_min: whole(1, 1_000_000).default(20),
+  }),
+  provider_down: z.strictObject({
+    /** Of an account's calls that got no answer from the provider, or its failure. */
+    percent: whole(1, 100).default(50),
+    /** Of the last so many minutes. */
+    minutes: whole(1, 1_440).default(5),
+    /** Of fewer calls than these all must have failed, and three at the least. */
+    calls_min: whole(1, 1_000_000).default(10),
   }),
   unpriced: z.strictObject({}),
   key_expiry: z.strictObject({ days: whole(1, 365).default(14) }),

@@ -10,9 +10,11 @@ import type { FindSheet } from "../reporting/token-classes.ts"
 import type { RuleKind } from "./alert-rule.ts"
 import { type AlertRule, enabledRules } from "./alert-rule-rows.ts"
 import { newThresholds, raise, tellWaiting } from "./alert-state.ts"
+import { lookAtAnomalies } from "./anomaly-look.ts"
 import { lookAtLimits } from "./limits-look.ts"
 import type { Found, Look, LookOptions, ProcessState } from "./look.ts"
 import { lookAtBacklog, lookAtStores } from "./process-look.ts"
+import { lookAtProviders } from "./provider-look.ts"
 import { lookAtErrorRate, lookAtKeyExpiry, lookAtUnpriced } from "./usage-look.ts"
 
 const EVERY_MS = 10_000
@@ -21,7 +23,9 @@ const WHOLE_EVERY_MS = 5 * 60_000
 
 const LOOKS: Readonly<Record<RuleKind, Look>> = {
   threshold: lookAtLimits,
+  anomaly: lookAtAnomalies,
   error_rate: lookAtErrorRate,
+  provider_down: lookAtProviders,
   unpriced: lookAtUnpriced,
   key_expiry: lookAtKeyExpiry,
   store_degraded: lookAtStores,

@@ -1,5 +1,6 @@
-/** Who has contributed most to what a limit has counted in its window, from the usage that reports show. */
+/** Who has contributed most to a sum of usage, such as what a limit has counted in its window, as reports show it. */
 import type { Sql } from "../platform/postgres.ts"
+import type { Sums } from "../reporting/measures.ts"
 import { namesOf } from "../reporting/names.ts"
 import { type GroupName, usageQuestion } from "../reporting/question.ts"
 import type { Scope } from "../reporting/scope.ts"
@@ -20,14 +21,26 @@ export async function topContributors(
   const by: GroupName = used.scope === "key" ? "model" : used.scope === "provider_account" ? "organization" : "key"
   const isMoney = used.kind === "usd"
   const { startsAtMs } = used.span
-  const question = usageQuestion.parse({
+  const asked = {
     ...(startsAtMs === null ? { range: "all" } : { from: new Date(startsAtMs).toISOString() }),
     ...(startsAtMs === null ? {} : { until: new Date(nowMs).toISOString() }),
     ...filterOf(used),
-    group_by: [by],
-    top: TOP,
     order_by: isMoney ? "cost" : used.kind === "tokens" ? "tokens" : "records",
-  })
+  }
+  const value = (sums: Sums) =>
+    isMoney ? `$${sums.cost_usd}` : `${isTokens(used) ? sums.tokens : sums.records} ${used.kind}`
+  return topGroups(options, { by, asked, value }, organizationId, nowMs)
+}
+
+/** The largest groups of what is asked, named; empty where that is refused. `organizationId` is '' for all of them. */
+export async function topGroups(
+  options: { readonly sql: Sql; readonly findSheet: FindSheet },
+  wanted: { readonly by: GroupName; readonly asked: object; readonly value: (sums: Sums) => string },
+  organizationId: string,
+  nowMs: number,
+): Promise<readonly Named[]> {
+  const { by, asked, value } = wanted
+  const question = usageQuestion.parse({ ...asked, group_by: [by], top: TOP })
   const scope: Scope =
     organizationId === "" ? { kind: "all" } : { kind: "within", organizationIds: [organizationId], projectIds: [] }
   const report = await usageReport(options, question, scope, nowMs)
@@ -35,8 +48,7 @@ export async function topContributors(
   const names = (await namesOf(options.sql, report)).get(by)
   return report.groups.map(({ key, sums }) => {
     const id = key[by] ?? ""
-    const value = isMoney ? `$${sums.cost_usd}` : `${isTokens(used) ? sums.tokens : sums.records} ${used.kind}`
-    return { name: `${by} ${names?.get(id)?.name ?? (id || "(none)")}`, value }
+    return { name: `${by} ${names?.get(id)?.name ?? (id || "(none)")}`, value: value(sums) }
   })
 }
 
@@ -44,8 +56,9 @@ function isTokens({ kind }: UsedLimit): boolean {
   return kind === "tokens"
 }
 
-function filterOf({ scope, subject }: UsedLimit): Record<string, string[]> {
-  if (scope !== "provider_account") return { [scope]: [subject] }
+function filterOf({ scope, subject, narrowedBy }: UsedLimit): Record<string, string[]> {
+  const narrowed = Object.fromEntries(Object.entries(narrowedBy).map(([name, value]) => [name, [value]]))
+  if (scope !== "provider_account") return { [scope]: [subject], ...narrowed }
   const slash = subject.indexOf("/")
-  return { provider: [subject.slice(0, slash)], provider_account: [subject.slice(slash + 1)] }
+  return { provider: [subject.slice(0, slash)], provider_account: [subject.slice(slash + 1)], ...narrowed }
 }

@@ -1,7 +1,8 @@
-/** What a message says of a limit that was used up to a threshold. Pure. */
+/** What a message says of a limit that was used up to a threshold, or is on its way to one. Pure. */
 import type { WindowSpan } from "../admission/window.ts"
 import type { Enforcement, LimitKind, LimitScope, LimitWindow } from "../identity/limit.ts"
 import { formatUsd, PICOS_PER_NANO } from "../pricing/money.ts"
+import type { LimitForecast } from "../reporting/limit-forecast.ts"
 import type { AlertFacts, Named } from "./alert-message.ts"
 
 export type UsedLimit = {
@@ -10,6 +11,8 @@ export type UsedLimit = {
   /** Whose usage is counted: an id, or a provider account as people write it. */
   readonly subject: string
   readonly subjectName: string
+  /** Filters of usage that leave what is counted of the subject's: of one user or key, of one tool or tag. */
+  readonly narrowedBy: Readonly<Record<string, string>>
   readonly kind: LimitKind
   readonly window: LimitWindow
   readonly span: WindowSpan
@@ -18,29 +21,37 @@ export type UsedLimit = {
   readonly enforcement: Enforcement
 }
 
+/** What was reached, or will be by the window's end. */
+export type LimitReason = { readonly threshold: number; readonly isForecast: boolean }
+
 /** Less of the window than this says nothing about its end. */
 const PROJECTED_FROM_PERCENT = 5n
+const NANOS_PER_CENT = 10_000_000n
+const NANOS_PER_USD = 1_000_000_000n
 
+/** `forecast`: where it goes; null where nobody can say, and then on at its average rate. */
 export function limitFacts(
   used: UsedLimit,
-  threshold: number,
+  { threshold, isForecast }: LimitReason,
   contributors: readonly Named[],
+  forecast: LimitForecast | null,
   nowMs: number,
 ): AlertFacts {
   const { limitId, scope, subject, kind, window, span, settled, cap } = used
-  const percent = usedPercent(used)
-  const projection = projected(used, nowMs)
+  const percent = percentOf(settled, cap)
+  const projection = forecast?.projection ?? null
+  const projectedEnd = projection?.projected ?? projected(used, nowMs)
   const facts: Named[] = [
     { name: kind === "usd" ? "Spent" : "Used", value: amountText(kind, settled) },
     { name: "Cap", value: amountText(kind, cap) },
     { name: "Used in percent", value: percent === null ? "the cap is nothing" : `${percent} %` },
     { name: "Threshold", value: `${threshold} %` },
     { name: "Window", value: windowText(window, span) },
-    ...(projection === null ? [] : [{ name: "Projected at the window's end", value: amountText(kind, projection) }]),
+    ...goingFacts(kind, projectedEnd, forecast),
   ]
   return {
     kind: "threshold",
-    title: titleOf(used, threshold),
+    title: isForecast ? forecastTitle(used, projectedEnd) : titleOf(used, threshold),
     facts,
     contributors,
     advice: adviceFor(used),
@@ -48,9 +59,36 @@ export function limitFacts(
     data: {
       ...{ limit_id: limitId, scope, subject, limit_kind: kind, window: span.id, threshold_percent: threshold },
       ...{ settled: settled.toString(), cap: cap.toString(), percent: percent === null ? null : Number(percent) },
-      projected: projection === null ? null : projection.toString(),
+      on: isForecast ? "forecast" : "actual",
+      projected: projectedEnd === null ? null : projectedEnd.toString(),
+      projected_low: projection === null ? null : projection.low.toString(),
+      projected_high: projection === null ? null : projection.high.toString(),
+      exhausted_at: isoOf(forecast?.reachedAtMs ?? null),
     },
   }
+}
+
+/** Where it goes, and when the cap is reached. */
+function goingFacts(kind: LimitKind, projectedEnd: bigint | null, forecast: LimitForecast | null): Named[] {
+  if (projectedEnd === null) return []
+  const projection = forecast?.projection ?? null
+  const about = (amount: bigint) => aboutText(kind, amount)
+  const interval = projection && `, most likely between ${about(projection.low)} and ${about(projection.high)}`
+  const reachedAt = isoOf(forecast?.reachedAtMs ?? null)
+  return [
+    { name: "Projected at the window's end", value: `${about(projectedEnd)}${interval ?? ""}` },
+    ...(reachedAt === null ? [] : [{ name: "Cap reached at this pace", value: reachedAt }]),
+  ]
+}
+
+/** The same as `amountText` for what nobody knows to the nano-dollar: whole cents, from a dollar on. */
+export function aboutText(kind: LimitKind, amount: bigint): string {
+  if (kind !== "usd" || amount < NANOS_PER_USD) return amountText(kind, amount)
+  return amountText(kind, ((amount + NANOS_PER_CENT / 2n) / NANOS_PER_CENT) * NANOS_PER_CENT)
+}
+
+function isoOf(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString()
 }
 
 /** Dollars of nano-dollars, or a count with its unit. */
@@ -71,15 +109,23 @@ export function projected({ settled, span }: Pick<UsedLimit, "settled" | "span">
   return (settled * whole) / elapsed
 }
 
-function usedPercent({ settled, cap }: UsedLimit): bigint | null {
-  return cap === 0n ? null : (settled * 100n) / cap
+function percentOf(amount: bigint, cap: bigint): bigint | null {
+  return cap === 0n ? null : (amount * 100n) / cap
 }
 
 function titleOf(used: UsedLimit, threshold: number): string {
-  const { kind, cap, window } = used
-  const limit = `its limit of ${amountText(kind, cap)}${window === "lifetime" ? "" : ` a ${window}`}`
-  const what = threshold >= 100 ? `has used up ${limit}` : `has used ${usedPercent(used)} % of ${limit}`
+  const limit = limitText(used)
+  const what = threshold >= 100 ? `has used up ${limit}` : `has used ${percentOf(used.settled, used.cap)} % of ${limit}`
   return `${scopeText(used)} ${what}`
+}
+
+function forecastTitle(used: UsedLimit, projectedEnd: bigint | null): string {
+  const percent = percentOf(projectedEnd ?? used.settled, used.cap)
+  return `${scopeText(used)} is on its way to ${percent} % of ${limitText(used)}`
+}
+
+function limitText({ kind, cap, window }: UsedLimit): string {
+  return `its limit of ${amountText(kind, cap)}${window === "lifetime" ? "" : ` a ${window}`}`
 }
 
 function scopeText({ scope, subject, subjectName }: UsedLimit): string {
@@ -105,7 +151,7 @@ function adviceFor({ settled, cap, span, enforcement }: UsedLimit): string {
 }
 
 /** The explorer over the limit's window, cut to what the limit counts. */
-function pathOf({ scope, subject, kind, span }: UsedLimit): string {
+function pathOf({ scope, subject, narrowedBy, kind, span }: UsedLimit): string {
   const query = new URLSearchParams()
   if (span.startsAtMs === null || span.endsAtMs === null) query.set("range", "all")
   else {
@@ -113,6 +159,7 @@ function pathOf({ scope, subject, kind, span }: UsedLimit): string {
     query.set("until", new Date(span.endsAtMs).toISOString())
   }
   if (scope !== "provider_account") query.set(scope, subject)
+  for (const [name, value] of Object.entries(narrowedBy)) query.set(name, value)
   query.set("by", scope === "key" ? "model" : "key")
   if (kind !== "usd") query.set("measure", kind)
   return `/dashboard/usage?${query}`

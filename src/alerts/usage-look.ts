@@ -90,7 +90,7 @@ export async function lookAtKeyExpiry({ sql, nowMs }: LookOptions, rule: AlertRu
 }
 
 /** What a rule is over, of rows `r` that have an organization and a project. */
-function within(sql: Sql, { organization_id: organizationId, project_id: projectId }: AlertRule): SqlFragment {
+export function within(sql: Sql, { organization_id: organizationId, project_id: projectId }: AlertRule): SqlFragment {
   if (organizationId === "") return sql`true`
   const ofProject = projectId === "" ? sql`` : sql`AND r.project_id = ${projectId}`
   return sql`r.organization_id = ${organizationId} ${ofProject}`
@@ -126,7 +126,7 @@ export function foundOf(rule: Pick<AlertRule, "kind">, found: FoundThing): Found
   }
   return {
     finding: {
-      ...{ organizationId, limitId: "", subject, windowId, thresholds: [0] },
+      ...{ organizationId, limitId: "", subject, windowId, thresholds: [0], isForecast: false },
       ...{ settled: BigInt(settled), cap: BigInt(cap) },
     },
     facts: async () => () => facts,

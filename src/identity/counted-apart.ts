@@ -10,7 +10,7 @@ import type { VirtualKey } from "./virtual-key.ts"
 type Caller = Pick<VirtualKey, "id" | "organizationId" | "projectId" | "userId">
 
 /** What calls without a user are counted as, together, where each user is counted apart. */
-const NOBODY = "nobody"
+export const NOBODY = "nobody"
 
 /** One object for each limit and caller while both live: what stores remember of a limit they remember by its object. */
 const apart = new WeakMap<object, WeakMap<Limit, Limit>>()

@@ -1,12 +1,12 @@
 /** The condition on a list's rows that keeps it to what its reader may see. */
-import type { Sql, SqlFragment } from "../platform/postgres.ts"
+import type { Sql, SqlFragment, Transaction } from "../platform/postgres.ts"
 import type { Visibility } from "./role.ts"
 
 /**
  * `organizationId`: the row's organization. `inProjects`: what makes a row one of these projects', where rows can be.
  */
 export function visibleRows(
-  sql: Sql,
+  sql: Sql | Transaction,
   visibility: Visibility,
   organizationId: SqlFragment,
   inProjects: ((projectIds: string[]) => SqlFragment) | null,

@@ -35,7 +35,7 @@ const truth = z
   .optional()
 
 const emptyIsAbsent = (given: unknown) => (given === "" ? undefined : given)
-const choice = <Name extends string>(names: readonly [Name, ...Name[]]) =>
+export const choice = <Name extends string>(names: readonly [Name, ...Name[]]) =>
   z.preprocess(emptyIsAbsent, z.enum(names).optional())
 
 const moment = z.preprocess(emptyIsAbsent, z.union([z.iso.date(), z.iso.datetime({ offset: true })]).optional())

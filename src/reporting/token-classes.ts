@@ -105,7 +105,7 @@ function usageOf(sums: Sums) {
 }
 
 /** The ledger's sums are decimals of at most twelve places; their whole part may be longer than that of one price. */
-function picosOf(usd: string): bigint {
+export function picosOf(usd: string): bigint {
   const parsed = parseUsd(usd)
   if (parsed.kind === "invalid") throw new Error(`The ledger gave ${usd} as a sum of dollars.`)
   return parsed.picos
