@@ -35,12 +35,19 @@ export const enforcementInput = z.enum(ENFORCEMENTS).openapi({
     "lets it pass unsaid and counts what it would have refused.",
 })
 
+/** The largest percent of a threshold, and how many a limit may have. */
+export const THRESHOLD_MAX = 1_000
+export const THRESHOLDS_MAX = 10
+
+/** Whether each is larger than the one before. */
+export function isRising(percents: readonly number[]): boolean {
+  return percents.every((percent, index) => index === 0 || percent > (percents[index - 1] ?? 0))
+}
+
 export const thresholdsInput = z
-  .array(z.int().min(1).max(1_000))
-  .max(10)
-  .refine((percents) => percents.every((percent, index) => index === 0 || percent > (percents[index - 1] ?? 0)), {
-    error: "must be whole percents, each larger than the one before",
-  })
+  .array(z.int().min(1).max(THRESHOLD_MAX))
+  .max(THRESHOLDS_MAX)
+  .refine(isRising, { error: "must be whole percents, each larger than the one before" })
   .openapi({ description: `Percents of the cap at which someone is told; ${LIMIT_DEFAULTS.thresholds} unless told.` })
 
 export const limitMembers = {
@@ -151,7 +158,10 @@ export function shownCap(kind: LimitKind, amount: bigint): string {
   return kind === "usd" ? formatUsd(amount * PICOS_PER_NANO) : amount.toString()
 }
 
-function windowFaults(input: z.output<typeof limitObject>): (readonly [member: string, message: string])[] {
+type WindowMembers = Pick<z.output<typeof limitObject>, "kind" | "window" | "time_zone" | "anchor_day" | "days">
+
+/** What is wrong with the window that the members say, by member. */
+export function windowFaults(input: WindowMembers): (readonly [member: string, message: string])[] {
   const { kind, window, time_zone: zone, anchor_day: anchorDay } = input
   const faults: (readonly [string, string])[] = []
   if ((kind === "concurrency") !== (window === "none")) {

@@ -20,6 +20,7 @@ import {
 } from "./limit-store.ts"
 import { accountHoldId, actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
 import { type LimitWarning, PassedLimits } from "./passed-limits.ts"
+import { RefusalTally } from "./refusal-tally.ts"
 import { cachedWindowAt } from "./window.ts"
 
 export const LEASE_MS = 60_000
@@ -106,8 +107,10 @@ export class Admission {
   readonly #owner: string
   readonly #leaseMs: number
   readonly #onFault: AdmissionOptions["onFault"]
+  /** How often limits have refused, by what callers were told. */
+  readonly refusals = new RefusalTally()
   /** What limits let pass that do not refuse. */
-  readonly passed = new PassedLimits()
+  readonly passed = new PassedLimits(this.refusals)
   readonly #windowOf = cachedWindowAt()
   /** Live holds by organization and id. */
   readonly #live = new Map<string, Map<string, HeldCharges>>()
@@ -168,7 +171,9 @@ export class Admission {
       return { kind: "held", hold, counters, warnings: this.passed.of(charges, counters) }
     }
     if (reply.kind === "denied") {
-      return { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters: reply.counters }
+      const refusal = refusalFrom(reply, charges, nowMs)
+      this.refusals.add(refusal.limit, refusal.windowId, "refused")
+      return { kind: "refused", refusal, charges, counters: reply.counters }
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
     throw new Error(`hold ${holdId} was used before, or cannot be made: ${reply.kind}`)

@@ -6,11 +6,10 @@ import type { Registry } from "prom-client"
 import { LIMIT_KINDS, type Limit, refuses } from "../identity/limit.ts"
 import { registerSeries } from "../platform/figures.ts"
 import type { Charge, CounterState } from "./limit-store.ts"
+import type { RefusalTally } from "./refusal-tally.ts"
 
 /** A soft limit at or beyond its first threshold; `used` with what running calls hold, in the unit of the cap. */
 export type LimitWarning = { readonly limit: Limit; readonly used: bigint }
-
-export type ShadowRefusals = { readonly limitId: string; readonly refusals: number }
 
 const NONE: readonly LimitWarning[] = []
 
@@ -18,36 +17,29 @@ export class PassedLimits {
   /** By the limit's kind, since the start. */
   readonly #warned = new Map<Limit["kind"], number>()
   readonly #refused = new Map<Limit["kind"], number>()
-  /** By the limit's id, of what nobody has written down yet. */
-  readonly #unwritten = new Map<string, number>()
+  readonly #tally: RefusalTally
+
+  constructor(tally: RefusalTally) {
+    this.#tally = tally
+  }
 
   /** To be asked of every held call: its charges, and what their counters say with the call in them. */
   of(charges: readonly Charge[], counters: readonly CounterState[]): readonly LimitWarning[] {
     let warnings = NONE
     for (let index = 0; index < charges.length; index += 1) {
-      const limit = charges[index]?.limit
+      const charge = charges[index]
       const counter = counters[index]
-      if (limit === undefined || counter === undefined || refuses(limit)) continue
+      if (charge === undefined || counter === undefined || refuses(charge.limit)) continue
+      const { limit, window } = charge
       const used = counter.settled + counter.held
       if (limit.enforcement === "shadow") {
-        if (used > limit.cap) this.#refuse(limit)
+        if (used > limit.cap) this.#shadow(limit, window)
       } else if (isTold(limit, used)) {
         this.#warned.set(limit.kind, (this.#warned.get(limit.kind) ?? 0) + 1)
         warnings = [...warnings, { limit, used }]
       }
     }
     return warnings
-  }
-
-  /** What shadow limits would have refused since this was last asked. What cannot be written down is to be given back. */
-  takeUnwritten(): readonly ShadowRefusals[] {
-    const taken = [...this.#unwritten].map(([limitId, refusals]) => ({ limitId, refusals }))
-    this.#unwritten.clear()
-    return taken
-  }
-
-  giveBack(taken: readonly ShadowRefusals[]): void {
-    for (const { limitId, refusals } of taken) this.#add(limitId, refusals)
   }
 
   /** Registers what is counted; each exposition reads it. */
@@ -60,13 +52,9 @@ export class PassedLimits {
     series("tallygate_soft_limit_warnings_total", "Answers that carry the warning of a soft limit.", this.#warned)
   }
 
-  #refuse({ id, kind }: Limit): void {
-    this.#refused.set(kind, (this.#refused.get(kind) ?? 0) + 1)
-    this.#add(id, 1)
-  }
-
-  #add(limitId: string, refusals: number): void {
-    this.#unwritten.set(limitId, (this.#unwritten.get(limitId) ?? 0) + refusals)
+  #shadow(limit: Limit, windowId: string): void {
+    this.#refused.set(limit.kind, (this.#refused.get(limit.kind) ?? 0) + 1)
+    this.#tally.add(limit, windowId, "shadowed")
   }
 }
 

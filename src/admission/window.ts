@@ -146,6 +146,31 @@ function fourDigits(year: number): string {
 }
 
 /**
+ * The window with this id, of a limit that is counted so; `spanOf(windowAt(at).id)` is `windowAt(at)`. Null where no such
+ * window has such an id. Throws RangeError for a zone that is not in the IANA list.
+ */
+export function spanOf(window: LimitWindow, timeZone: string, anchorDay: number, id: string): WindowSpan | null {
+  const first = firstDateOf(window, anchorDay, id)
+  const span = windowAt(window, timeZone, anchorDay, first === null ? 0 : startOfDayMs(first, timeZone))
+  return span.id === id ? span : null
+}
+
+/** The date on which the window begins, where none is skipped; null where its id says none. Nonsense becomes another date. */
+function firstDateOf(window: LimitWindow, anchorDay: number, id: string): Temporal.PlainDate | null {
+  const parts = /^(\d{4})(?:-Q(\d)|-W(\d\d)|-(\d\d)(?:-(\d\d))?)?/.exec(id)
+  if (parts === null) return null
+  const [year = 0, quarter = 0, week = 0, month = 0, day = 0] = parts.slice(1).map((part) => Number(part ?? 0))
+  const dateOf = (inYear: number, date: number) =>
+    Temporal.PlainDate.from({ year, month: Math.max(1, inYear), day: Math.max(1, date) })
+  if (window === "day" || window === "rolling") return dateOf(month, day)
+  if (window === "week") {
+    const inFirstWeek = dateOf(1, 4)
+    return inFirstWeek.add({ days: (week - 1) * 7 + anchorDay - inFirstWeek.dayOfWeek })
+  }
+  return dateOf(quarter === 0 ? month : quarter * 3 - 2, anchorDay)
+}
+
+/**
  * How long a window with this id may last at the most, in milliseconds, for stores that learn of it from the ledger and
  * know no more than its name: longer than the longest of its kind. Null where it does not end.
  */

@@ -36,7 +36,7 @@ export class AdminClient {
   /** Asks a route and returns its answer. @throws CommandError with the refusal's own words, or for what is not answered */
   async ask<Schema extends z.ZodType>(
     schema: Schema,
-    method: "GET" | "POST" | "PATCH",
+    method: "GET" | "POST" | "PATCH" | "DELETE",
     route: string,
     body?: object,
   ): Promise<z.output<Schema>> {

@@ -5,12 +5,19 @@ import type { DeclaredLimit, DeclaredOrganization } from "../config/schema.ts"
 export type PresentLimit = {
   readonly id: string
   readonly kind: DeclaredLimit["kind"]
-  readonly window: string
+  readonly window: DeclaredLimit["window"]
+  /** Of a rolling window; null elsewhere. */
+  readonly days: number | null
   readonly cap: string
+  readonly time_zone: string
+  readonly anchor_day: number
   readonly on_store_failure: string
   readonly enforcement: string
-  /** '' where it counts all calls together. */
+  readonly thresholds: readonly number[]
+  /** '' where it counts all calls together, of whichever tool, and with whichever tags. */
   readonly each: string
+  readonly tool: string
+  readonly tag: string
 }
 
 /** What is there of one declared organization; ids are the installation's own. */
@@ -28,14 +35,16 @@ export type PresentProject = {
   readonly limits: readonly PresentLimit[]
 }
 
-export type Member = { readonly name: string; readonly from: string | null; readonly to: string }
+type Value = string | number | readonly number[]
+export type Member = { readonly name: string; readonly from: Value | null; readonly to: Value }
 
 export type Change = {
-  readonly act: "create" | "change"
+  /** `replace`: a limit whose windows begin elsewhere is made anew, with nothing used, and the one before it deleted. */
+  readonly act: "create" | "change" | "replace"
   readonly what: "organization" | "project" | "limit"
   /** External id of the organization, or of it and the project. */
   readonly of: readonly [string] | readonly [string, string]
-  /** Of what is changed; null of what is made. */
+  /** Of what is changed or replaced; null of what is made. */
   readonly id: string | null
   readonly members: readonly Member[]
 }
@@ -61,22 +70,37 @@ export function planOf(declared: DeclaredOrganization, present: Present): readon
 }
 
 function limitChanges(of: Change["of"], declared: DeclaredLimit, present: readonly PresentLimit[]): Change[] {
-  const { kind, window, cap, on_store_failure, enforcement, each } = declared
-  const there = present.find((limit) => limit.kind === kind && limit.window === window && limit.each === (each ?? ""))
+  const { kind, window, days, each, tool, tag, cap, time_zone, anchor_day } = declared
+  const { on_store_failure, enforcement, thresholds } = declared
+  const counting = { kind, window, days, each, tool, tag }
+  const place = { time_zone, anchor_day }
+  const alike = present.filter((limit) => isCounting(limit, declared))
+  const there = alike.find((limit) => membersOf(place, limit).length === 0) ?? alike[0]
   if (there === undefined) {
-    const wanted = { kind, window, each, cap: String(cap), on_store_failure, enforcement }
+    const wanted = { ...counting, cap: String(cap), ...place, on_store_failure, enforcement, thresholds }
     return changeOf("limit", of, null, membersOf(wanted, null))
   }
   // 5 and "5.00" are the same cap.
   const isSameCap = readCap(kind, cap) === readCap(kind, there.cap)
-  const wanted = { cap: isSameCap ? undefined : String(cap), on_store_failure, enforcement }
-  const named = [
-    { name: "kind", from: kind, to: kind },
-    { name: "window", from: window, to: window },
-    ...(each === undefined ? [] : [{ name: "each", from: each, to: each }]),
-  ]
-  const members = membersOf(wanted, there)
-  return changeOf("limit", of, there, members.length === 0 ? [] : [...named, ...members])
+  const moved = membersOf(place, there)
+  const wanted = { cap: isSameCap ? undefined : String(cap), on_store_failure, enforcement, thresholds }
+  const members = [...moved, ...membersOf(wanted, there)]
+  if (members.length === 0) return []
+  const named = membersOf(counting, null).map(({ name, to }) => ({ name, from: to, to }))
+  const act = moved.length === 0 ? "change" : "replace"
+  return [{ act, what: "limit", of, id: there.id, members: [...named, ...members] }]
+}
+
+/** Whether they are the same limit, wherever their windows begin. */
+function isCounting(present: PresentLimit, { kind, window, days, each, tool, tag }: DeclaredLimit): boolean {
+  return (
+    present.kind === kind &&
+    present.window === window &&
+    present.days === (days ?? null) &&
+    present.each === (each ?? "") &&
+    present.tool === (tool ?? "") &&
+    present.tag === (tag ?? "")
+  )
 }
 
 function changeOf(
@@ -90,11 +114,11 @@ function changeOf(
 }
 
 /** The members that are declared and differ. */
-function membersOf(wanted: Readonly<Record<string, string | undefined>>, there: object | null): Member[] {
-  const present = new Map<string, unknown>(Object.entries(there ?? {}))
+function membersOf(wanted: Readonly<Record<string, Value | undefined>>, there: object | null): Member[] {
+  const present = new Map<string, Value>(Object.entries(there ?? {}))
   return Object.entries(wanted).flatMap(([name, to]) => {
     const from = present.get(name)
-    if (to === undefined || from === to) return []
-    return [{ name, from: from === undefined ? null : String(from), to }]
+    if (to === undefined || String(from) === String(to)) return []
+    return [{ name, from: from ?? null, to }]
   })
 }

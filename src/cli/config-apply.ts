@@ -4,9 +4,9 @@
  */
 import { z } from "zod"
 import type { DeclaredOrganization } from "../config/schema.ts"
-import { LIMIT_KINDS } from "../identity/limit.ts"
+import { anchorDayMax, LIMIT_KINDS, LIMIT_WINDOWS } from "../identity/limit.ts"
 import { AdminClient } from "./admin-client.ts"
-import { type Change, type Present, type PresentLimit, type PresentProject, planOf } from "./apply-plan.ts"
+import { type Change, type Member, type Present, type PresentLimit, type PresentProject, planOf } from "./apply-plan.ts"
 import { type CommandRun, runCommand, toJson } from "./command.ts"
 import { readConfig } from "./read-config.ts"
 
@@ -39,10 +39,14 @@ const projectRow = created.extend({
 })
 const limitRow = created.extend({
   kind: z.enum(LIMIT_KINDS),
-  window: z.string(),
+  window: z.enum(LIMIT_WINDOWS),
+  days: z.number().nullable(),
   cap: z.string(),
+  time_zone: z.string(),
+  anchor_day: z.number(),
   on_store_failure: z.string(),
   enforcement: z.string(),
+  thresholds: z.array(z.number()),
   scope: z.object({ each: z.string().optional(), tool: z.string().optional(), tag: z.string().optional() }),
 })
 
@@ -82,12 +86,9 @@ async function presentOf(
   return { organization, organizationLimits: await limitsOf(client, { organization_id: id }), projects }
 }
 
-/** Limits on a tool or tag cannot be declared. */
 async function limitsOf(client: AdminClient, of: Readonly<Record<string, string>>): Promise<readonly PresentLimit[]> {
   const rows = await client.askAll(limitRow, "/admin/v1/limits", of)
-  return rows.flatMap(({ scope: { each = "", tool, tag }, ...row }) =>
-    tool === undefined && tag === undefined ? [{ ...row, each }] : [],
-  )
+  return rows.map(({ scope: { each = "", tool = "", tag = "" }, ...row }) => ({ ...row, each, tool, tag }))
 }
 
 /** Things are made before what stands on them, so their ids are known by then. */
@@ -100,7 +101,9 @@ async function carryOut(client: AdminClient, plan: readonly Change[], present: P
     if (change.what === "limit") {
       const projectId = ofProject === undefined ? undefined : projectIds.get(ofProject)
       const scope = projectId === undefined ? { organization_id: organizationId } : { project_id: projectId }
-      await sendLimit(client, change, members, scope)
+      const there = ofProject === undefined ? present.organizationLimits : present.projects.get(ofProject)?.limits
+      const before = there?.find(({ id }) => id === change.id)
+      await sendLimit(client, change, members, scope, before)
     } else if (change.act === "change") {
       await client.ask(created, "PATCH", `/admin/v1/${change.what}s/${change.id}`, members)
     } else if (ofProject === undefined) {
@@ -116,22 +119,41 @@ async function carryOut(client: AdminClient, plan: readonly Change[], present: P
 async function sendLimit(
   client: AdminClient,
   { act, id }: Change,
-  { kind, window, each, ...members }: Readonly<Record<string, string>>,
+  { kind, window, days, each, tool, tag, ...members }: Readonly<Record<string, unknown>>,
   scope: object,
+  before: PresentLimit | undefined,
 ): Promise<void> {
-  if (act === "change") await client.ask(created, "PATCH", `/admin/v1/limits/${id}`, members)
-  else await client.ask(created, "POST", "/admin/v1/limits", { scope: { ...scope, each }, kind, window, ...members })
+  if (act === "change") {
+    await client.ask(created, "PATCH", `/admin/v1/limits/${id}`, members)
+    return
+  }
+  // What is not declared stays as it is, also of a limit that takes the place of another.
+  const stays = before === undefined ? {} : keptOf(before)
+  const body = { scope: { ...scope, each, tool, tag }, kind, window, days, ...stays, ...members }
+  await client.ask(created, "POST", "/admin/v1/limits", body)
+  // The new one is in force by now, so that no call is without a limit.
+  if (act === "replace") await client.ask(created, "DELETE", `/admin/v1/limits/${id}`)
+}
+
+function keptOf({ window, cap, time_zone, anchor_day, on_store_failure, enforcement, thresholds }: PresentLimit) {
+  const hasAnchor = anchorDayMax(window) > 0
+  return { cap, time_zone, ...(hasAnchor ? { anchor_day } : {}), on_store_failure, enforcement, thresholds }
 }
 
 function described(changes: readonly Change[], isDryRun: boolean): string {
   const lines = changes.map(({ act, what, of, members }) => {
-    const told = members.flatMap(({ name, from, to }) => {
-      if (from === to) return [`${name} ${to}`]
-      return [from === null ? `${name}: ${to}` : `${name}: ${from} -> ${to}`]
+    const told = members.map(({ name, from, to }) => {
+      if (String(from) === String(to)) return `${name} ${shown(to)}`
+      return from === null ? `${name}: ${shown(to)}` : `${name}: ${shown(from)} -> ${shown(to)}`
     })
-    return `${act === "create" ? "+" : "~"} ${what} ${of.join("/")}  ${told.join(", ")}\n`
+    const note = act === "replace" ? " (a new limit, with nothing used, in the place of the one before)" : ""
+    return `${act === "create" ? "+" : "~"} ${what} ${of.join("/")}  ${told.join(", ")}${note}\n`
   })
   const count = changes.length === 1 ? "1 change" : `${changes.length} changes`
   if (changes.length === 0) return "Everything that is declared is there as it is declared.\n"
   return `${lines.join("")}${count} ${isDryRun ? "to be made" : "made"}.\n`
+}
+
+function shown(value: Member["to"]): string {
+  return typeof value === "object" ? `[${value.join(", ")}]` : String(value)
 }

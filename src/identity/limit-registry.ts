@@ -147,6 +147,27 @@ export async function raiseLimit(
   })
 }
 
+export type EndedRaise =
+  | { readonly kind: "ended"; readonly row: LimitRow }
+  | { readonly kind: "missing" }
+  | { readonly kind: "not_raised" }
+
+/** Ends a raise that is in force before its time. What was used under it stays used. */
+export async function endRaise(sql: Sql, actor: Actor, id: string): Promise<EndedRaise> {
+  return sql.begin(async (transaction): Promise<EndedRaise> => {
+    await raiseDirectoryVersion(transaction)
+    const before = await readLimit(transaction, id)
+    if (before === null) return { kind: "missing" }
+    if (before.raised_cap === null) return { kind: "not_raised" }
+    const [after] = await transaction<LimitRow[]>`
+      UPDATE limits SET raised_cap = NULL, raised_until = NULL
+      WHERE id = ${id} RETURNING ${limitColumns(transaction)}`
+    if (after === undefined) throw new Error(`The limit ${id} went while its raise ended under the directory's lock.`)
+    await audit(transaction, actor, "limit.raise_end", before, after)
+    return { kind: "ended", row: after }
+  })
+}
+
 /** The limit as it stood; null where there is no such limit. Calls that hold it go on and settle. */
 export async function deleteLimit(sql: Sql, actor: Actor, id: string): Promise<LimitRow | null> {
   return sql.begin(async (transaction): Promise<LimitRow | null> => {
@@ -164,11 +185,17 @@ export async function dropLimit(transaction: Transaction, actor: Actor, id: stri
   return before
 }
 
-/** How often each of these shadow limits would have refused, as far as processes have written it down; others are absent. */
-export async function shadowRefusals(sql: Sql, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
-  const rows = await sql<{ limit_id: string; refusals: string }[]>`
-    SELECT limit_id, refusals::text AS refusals FROM limit_shadow_refusals WHERE limit_id = ANY (${[...ids]}::text[])`
-  return new Map(rows.map(({ limit_id, refusals }) => [limit_id, Number(refusals)]))
+/** Calls that a limit refused, and those that it would have refused while it was a shadow limit, in all its windows. */
+export type LimitRefusals = { readonly refused: number; readonly shadowed: number }
+
+/** Of each of these limits, as far as processes have written it down; those without any are absent. */
+export async function limitRefusals(sql: Sql, ids: readonly string[]): Promise<ReadonlyMap<string, LimitRefusals>> {
+  const rows = await sql<{ limit_id: string; refused: string; shadowed: string }[]>`
+    SELECT limit_id, sum(refused)::text AS refused, sum(shadowed)::text AS shadowed
+    FROM limit_refusals WHERE limit_id = ANY (${[...ids]}::text[]) GROUP BY limit_id`
+  return new Map(
+    rows.map(({ limit_id, refused, shadowed }) => [limit_id, { refused: Number(refused), shadowed: Number(shadowed) }]),
+  )
 }
 
 export async function readLimit(sql: Sql | Transaction, id: string): Promise<LimitRow | null> {

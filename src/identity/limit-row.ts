@@ -57,7 +57,11 @@ export function limitFrom(row: LimitRow): Limit {
   }
 }
 
-function filterFrom({ filter_tool: tool, filter_tag: tag }: LimitRow): Limit["filter"] {
+/** Of which calls alone the limit is, by the row's columns. */
+export function filterFrom({
+  filter_tool: tool,
+  filter_tag: tag,
+}: Pick<LimitRow, "filter_tool" | "filter_tag">): Limit["filter"] {
   if (tool !== "") return { by: "tool", value: tool }
   return tag === "" ? null : { by: "tag", value: tag }
 }

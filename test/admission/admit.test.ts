@@ -243,12 +243,25 @@ it("soft limits warn from their first threshold on, with the call in them; shado
     warned.push(admitted.warnings.map(({ limit, used }) => `${limit.id} ${used}`))
   }
   expect(warned).toEqual([[], ["lim_soft 100"], ["lim_soft 150"], ["lim_soft 200"], ["lim_soft 250"]])
-  const taken = admission.passed.takeUnwritten()
-  expect(taken).toEqual([{ limitId: "lim_shadow", refusals: 3 }])
-  expect(admission.passed.takeUnwritten()).toEqual([])
-  admission.passed.giveBack(taken)
+  const taken = admission.refusals.take()
+  const { subject } = shadow
+  const counted = { limitId: "lim_shadow", subject, windowId: "lifetime", refused: 0, shadowed: 3 }
+  expect(taken).toEqual([counted])
+  expect(admission.refusals.take()).toEqual([])
+  admission.refusals.giveBack(taken)
   await admit(shadow)
-  expect(admission.passed.takeUnwritten()).toEqual([{ limitId: "lim_shadow", refusals: 4 }])
+  expect(admission.refusals.take()).toEqual([{ ...counted, shadowed: 4 }])
+})
+
+it("a refused call counts on the limit that its caller is told of, in the window of the call", async () => {
+  const { admission, admit } = setUp()
+  const wide = limitOf({ id: "lim_wide", cap: 1_000n })
+  const full = limitOf({ id: "lim_full", cap: 10n, window: "month" })
+  expect((await admit(wide, full)).kind).toBe("refused")
+  const { subject } = full
+  expect(admission.refusals.take()).toEqual([
+    { limitId: "lim_full", subject, windowId: "2026-11", refused: 1, shadowed: 0 },
+  ])
 })
 
 it("a refusal never names a limit that does not refuse, however used up it is", async () => {

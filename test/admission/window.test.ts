@@ -5,6 +5,7 @@ import {
   cachedWindowAt,
   earlierWindows,
   lastReadMs,
+  spanOf,
   type WindowSpan,
   windowAt,
   windowMsMax,
@@ -188,6 +189,43 @@ describe("a window", () => {
       ),
       { numRuns: 1_000 },
     )
+  })
+})
+
+describe("the window of an id", () => {
+  it("is the one that has it, in every zone the platform knows", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...Intl.supportedValuesOf("timeZone")),
+        fc.constantFrom(...LIMIT_WINDOWS),
+        anchor,
+        moment,
+        (timeZone, window, day, atMs) => {
+          const anchorDay = anchorFor(window, day)
+          const span = windowAt(window, timeZone, anchorDay, atMs)
+          expect(spanOf(window, timeZone, anchorDay, span.id)).toEqual(span)
+        },
+      ),
+      { numRuns: 1_000 },
+    )
+  })
+
+  it("is none where a limit that is counted so has no such id", () => {
+    for (const [window, anchorDay, id] of [
+      ["day", 1, "2026-11"],
+      ["week", 3, "2026-W48"],
+      ["week", 1, "2026-W54"],
+      ["month", 1, "2026-11@15"],
+      ["month", 1, "rate"],
+      ["quarter", 1, "2026-11"],
+      ["year", 1, "2026-Q4"],
+      ["rolling", 7, "2026-11-24~8"],
+      ["lifetime", 1, "2026"],
+    ] as const) {
+      expect([id, spanOf(window, "UTC", anchorDay, id)]).toEqual([id, null])
+    }
+    // Samoa's skipped day.
+    expect(spanOf("day", "Pacific/Apia", 1, "2011-12-30")).toBeNull()
   })
 })
 

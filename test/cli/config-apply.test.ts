@@ -28,6 +28,8 @@ organizations:
         limits:
           - { kind: requests, window: day, cap: 100, on_store_failure: deny }
           - { kind: requests, window: day, cap: 10, each: user, enforcement: soft }
+          - { kind: tokens, window: rolling, days: 7, cap: 900, tool: crawler, thresholds: [30, 90] }
+          - { kind: tokens, window: week, cap: 50, anchor_day: 3, time_zone: Asia/Tokyo, tag: nightly }
       - { id: acme-chat, name: chat }
 `
 
@@ -71,8 +73,10 @@ describe("config apply", () => {
 + project acme/acme-search  name: search, client: Acme Retail, cost_center: 4711
 + limit acme/acme-search  kind: requests, window: day, cap: 100, on_store_failure: deny
 + limit acme/acme-search  kind: requests, window: day, each: user, cap: 10, enforcement: soft
++ limit acme/acme-search  kind: tokens, window: rolling, days: 7, tool: crawler, cap: 900, thresholds: [30, 90]
++ limit acme/acme-search  kind: tokens, window: week, tag: nightly, cap: 50, time_zone: Asia/Tokyo, anchor_day: 3
 + project acme/acme-chat  name: chat
-6 changes to be made.
+8 changes to be made.
 `,
     )
     expect(await rows("organizations")).toEqual(before)
@@ -80,6 +84,13 @@ describe("config apply", () => {
     const acme = (await rows("organizations")).find(({ external_id: id }) => id === "acme")
     expect(acme).toMatchObject({ name: "Acme", time_zone: "Europe/Berlin" })
     const projects = await rows(`projects?organization_id=${acme?.id}`)
+    const search = projects.find(({ name }) => name === "search")
+    const limits = await rows(`limits?project_id=${search?.id}`)
+    expect(limits.slice().sort((one, other) => String(one.window).localeCompare(String(other.window)))).toMatchObject([
+      ...[{ window: "day" }, { window: "day" }],
+      { window: "rolling", days: 7, scope: { tool: "crawler" }, thresholds: [30, 90], cap: "900" },
+      { window: "week", anchor_day: 3, time_zone: "Asia/Tokyo", scope: { tag: "nightly" }, cap: "50" },
+    ])
     expect(projects.map(({ name, client }) => [name, client]).sort()).toEqual([
       ["chat", ""],
       ["default", ""],
@@ -129,6 +140,49 @@ describe("config apply", () => {
     const [entry] = await rows("audit?action=limit.change&limit=1")
     expect(entry).toMatchObject({ actor: "environment", organization_id: organizationId })
   })
+
+  test("makes a limit anew whose windows are to begin elsewhere, says so, and keeps what is not declared of it", async () => {
+    const acme = (await rows("organizations")).find(({ external_id: id }) => id === "acme")
+    const search = (await rows(`projects?organization_id=${acme?.id}`)).find(
+      ({ external_id: id }) => id === "acme-search",
+    )
+    const weekly = async () => (await rows(`limits?project_id=${search?.id}`)).filter(({ window }) => window === "week")
+    const [before] = await weekly()
+    await app.admin("PATCH", `/admin/v1/limits/${before?.id}`, { enforcement: "shadow", thresholds: [99] })
+    const moved = DECLARED.replace("anchor_day: 3, time_zone: Asia/Tokyo", "anchor_day: 5")
+    const { stdout } = await apply(moved, "--dry-run")
+    expect(stdout).toContain(
+      "~ limit acme/acme-search  kind tokens, window week, tag nightly, anchor_day: 3 -> 5 (a new limit, with nothing used, ",
+    )
+    expect(await weekly()).toHaveLength(1)
+    await apply(moved)
+    const after = await weekly()
+    expect(after).toMatchObject([
+      {
+        anchor_day: 5,
+        time_zone: "Asia/Tokyo",
+        cap: "50",
+        enforcement: "shadow",
+        thresholds: [99],
+        scope: { tag: "nightly" },
+      },
+    ])
+    expect(after[0]?.id).not.toBe(before?.id)
+    expect((await apply(moved)).stdout).toBe("Everything that is declared is there as it is declared.\n")
+  })
+
+  test.each([
+    ["{ kind: usd, window: rolling, cap: '5.00' }", "days: found nothing, expected how many days the window is of"],
+    ["{ kind: usd, window: day, cap: '5.00', days: 7 }", "days: found 7, expected nothing, since it belongs to"],
+    ["{ kind: usd, window: week, cap: '5.00', anchor_day: 8 }", "anchor_day: found 8, expected at most 7 for a week"],
+    ["{ kind: usd, window: day, cap: '5.00', time_zone: +01:00 }", "expected an IANA time zone such as Europe/Berlin"],
+    ["{ kind: usd, window: day, cap: '-5.00' }", "expected nothing negative"],
+    ["{ kind: usd, window: day, cap: '5.00', tool: a, tag: b }", 'tag: found "b", expected nothing beside tool'],
+    ["{ kind: usd, window: day, cap: '5.00', thresholds: [80, 50] }", "expected percents that are each larger than"],
+  ])("refuses %s with what it expects", async (limit, problem) => {
+    const { code, stderr } = await apply(`organizations:\n  - { id: a, name: A, limits: [${limit}] }\n`)
+    expect([code, stderr]).toEqual([1, expect.stringContaining(problem)])
+  })
 })
 
 test("what was carried out needs no further change, whatever was there before", () => {
@@ -137,11 +191,14 @@ test("what was carried out needs no further change, whatever was there before", 
     fc.record({
       kind: fc.constantFrom("usd" as const, "tokens" as const),
       window: fc.constantFrom("day" as const, "month" as const),
+      time_zone: fc.constantFrom("UTC", "Asia/Tokyo", undefined),
+      thresholds: fc.constantFrom([50], [30, 90], undefined),
       cap: fc.nat(9).map((cap) => String(cap)),
       enforcement: fc.constantFrom("hard" as const, "soft", undefined),
       each: fc.constantFrom("user" as const, undefined),
+      tag: fc.constantFrom("nightly", undefined),
     }),
-    { selector: ({ kind, window, each }) => `${kind} ${window} ${each}` },
+    { selector: ({ kind, window, each, tag }) => `${kind} ${window} ${each} ${tag}` },
   )
   const declared = fc.record({
     id: fc.constant("o"),
@@ -154,10 +211,12 @@ test("what was carried out needs no further change, whatever was there before", 
   /** An installation that has exactly this. */
   const presentOf = (organization: DeclaredOrganization): Present => {
     const limitsOf = (limits: DeclaredOrganization["limits"]) =>
-      limits.map(({ enforcement = "hard", each = "", ...limit }, index) => {
-        const rest = { id: `l${index}`, cap: String(limit.cap), on_store_failure: "local" }
-        return { ...limit, ...rest, enforcement, each }
-      })
+      limits.map(
+        ({ enforcement = "hard", each = "", tag = "", time_zone = "UTC", thresholds = [1], ...limit }, index) => {
+          const rest = { id: `l${index}`, cap: String(limit.cap), on_store_failure: "local", days: null, anchor_day: 1 }
+          return { ...limit, ...rest, enforcement, each, tag, time_zone, thresholds, tool: "" }
+        },
+      )
     return {
       organization: { id: "org_1", name: organization.name, time_zone: "UTC" },
       organizationLimits: limitsOf(organization.limits),
@@ -183,7 +242,11 @@ test("what was carried out needs no further change, whatever was there before", 
       const there = new Set(before.projects.map(({ id }) => id))
       expect(made).toEqual(wanted.projects.map(({ id }) => id).filter((id) => !there.has(id)))
       for (const { act, members } of plan)
-        if (act === "change") expect(members.some(({ from, to }) => from !== to)).toBe(true)
+        if (act !== "create") expect(members.some(({ from, to }) => String(from) !== String(to))).toBe(true)
+      for (const { act, members } of plan)
+        expect(act === "replace").toBe(
+          members.some(({ name, from, to }) => act !== "create" && name === "time_zone" && from !== to),
+        )
     }),
   )
 })

@@ -170,6 +170,95 @@ test("a raise lets calls pass at once, is shown and audited, and ends by itself"
   expect(await shown(id)).toMatchObject({ cap: "1", raised_cap: null, raised_until: null })
 })
 
+test("a raise that is ended early is over at once, is audited, and cannot be ended twice", async () => {
+  const project_id = await project()
+  const key = await app.createKey({ project_id })
+  const { id } = await limit({ project_id }, { cap: 1 })
+  const inAnHour = new Date(Date.now() + 3_600_000).toISOString()
+  await ask("POST", `/admin/v1/limits/${id}/raises`, { cap: 5, until: inAnHour })
+  expect(await statuses([() => call(key), () => call(key)])).toEqual([200, 200])
+  const ended = await ask<Shown>("DELETE", `/admin/v1/limits/${id}/raises`)
+  expect(ended).toMatchObject({ id, cap: "1", raised_cap: null, raised_until: null })
+  expect((await call(key)).status).toBe(429)
+  const [audit] = await sql`SELECT before, after FROM audit_log WHERE subject = ${id} AND action = 'limit.raise_end'`
+  expect(audit).toMatchObject({ before: { raised_cap: "5" }, after: { raised_cap: null, raised_until: null } })
+  const again = await app.admin("DELETE", `/admin/v1/limits/${id}/raises`)
+  expect([again.status, again.body.error.message]).toEqual([404, expect.stringContaining("no raise in force")])
+  expect((await app.admin("DELETE", "/admin/v1/limits/lim_none/raises")).status).toBe(404)
+})
+
+describe("the windows of a limit", () => {
+  type Window = Json & { id: string; counted: string | null; refusals: number; shadow_refusals: number }
+  const windows = (id: string, query = "") =>
+    ask<{ data: Window[]; next: string | null }>("GET", `/admin/v1/limits/${id}/windows${query}`)
+
+  test("say what was used and refused, each of its own window and cap, newest first and page by page", async () => {
+    const project_id = await project()
+    const key = await app.createKey({ project_id })
+    const { id } = await limit({ project_id }, { cap: 2, time_zone: "Asia/Tokyo" })
+    expect(await windows(id)).toEqual({ data: [], next: null })
+    expect(await statuses([() => call(key), () => call(key), () => call(key)])).toEqual([200, 200, 429])
+    await settled(id, "2")
+    const [today] = await until(async () => {
+      const { data } = await windows(id)
+      return data[0]?.refusals === 1 ? data : undefined
+    })
+    expect(today).toMatchObject({ counted: null, is_current: true, cap: "2", settled: "2", percent: 100 })
+    const yesterday = Temporal.PlainDate.from(today?.id ?? "").subtract({ days: 1 })
+    await sql`
+      INSERT INTO limit_usage (organization_id, limit_id, subject, window_id, settled)
+      SELECT organization_id, limit_id, subject, ${yesterday.toString()}, 1 FROM limit_usage WHERE limit_id = ${id}`
+    const first = await windows(id, "?limit=1")
+    expect([first.data.map((window) => window.id), first.next]).toEqual([[today?.id], expect.any(String)])
+    const second = await windows(id, `?limit=1&after=${encodeURIComponent(first.next ?? "")}`)
+    expect(second.data).toEqual([
+      {
+        ...{
+          id: yesterday.toString(),
+          counted: null,
+          is_current: false,
+          settled: "1",
+          refusals: 0,
+          shadow_refusals: 0,
+        },
+        ...{ cap: "2", percent: 50 },
+        from: yesterday.toZonedDateTime("Asia/Tokyo").toInstant().toString({ smallestUnit: "millisecond" }),
+        until: today?.from,
+      },
+    ])
+    const third = await windows(id, `?after=${encodeURIComponent(second.next ?? "")}`)
+    expect(third).toEqual({ data: [], next: null })
+  })
+
+  test("of a limit for each are each one's own, and a shadow limit's say what it would have refused", async () => {
+    const project_id = await project()
+    const ada = await user()
+    const [adas, nobodys] = [await app.createKey({ project_id, user_id: ada }), await app.createKey({ project_id })]
+    const { id } = await limit({ project_id, each: "user" }, { cap: 1, window: "lifetime", enforcement: "shadow" })
+    expect(await statuses([() => call(adas), () => call(adas), () => call(nobodys)])).toEqual([200, 200, 200])
+    await settled(id, "3")
+    const told = await until(async () => {
+      const { data } = await windows(id)
+      return data.some(({ shadow_refusals }) => shadow_refusals === 1) ? data : undefined
+    })
+    const lifetime = { id: "lifetime", from: null, until: null, is_current: true, cap: "1", refusals: 0 }
+    expect(told.toSorted((one, other) => Number(other.counted === ada) - Number(one.counted === ada))).toEqual([
+      { ...lifetime, counted: ada, settled: "2", percent: 200, shadow_refusals: 1 },
+      { ...lifetime, counted: "nobody", settled: "1", percent: 100, shadow_refusals: 0 },
+    ])
+    expect((await windows(id, `?counted=${ada}`)).data.map(({ counted }) => counted)).toEqual([ada])
+  })
+
+  test("are asked of whom a limit counts apart only where it does, and a rate has none", async () => {
+    const project_id = await project()
+    const { id } = await limit({ project_id }, { window: "minute" })
+    expect(await windows(id)).toEqual({ data: [], next: null })
+    const { status, body } = await app.admin("GET", `/admin/v1/limits/${id}/windows?counted=user_x`)
+    expect([status, body.error.param]).toEqual([400, "counted"])
+    expect((await app.admin("GET", "/admin/v1/limits/lim_none/windows")).status).toBe(404)
+  })
+})
+
 test("a limit over the last days counts those before today, and says when the oldest leaves it", async () => {
   const project_id = await project()
   const key = await app.createKey({ project_id })
@@ -308,6 +397,75 @@ describe("a budget", () => {
     [{ window: "lifetime", usd: "1.00", time_zone: "Asia/Tokyo" }, "time_zone"],
   ])("%j is refused by name", async (change, param) => {
     const { status, body } = await app.admin("PATCH", route("projects", await project()), change)
+    expect([status, body.error.param]).toEqual([400, param])
+  })
+
+  test("for each, of one tool or tag, and over the last days stands beside the plain one of its window", async () => {
+    const project_id = await project()
+    const at = route("projects", project_id)
+    const rolling = { window: "rolling", days: 7 }
+    const changes = [
+      { window: "day", usd: "9.00" },
+      { window: "day", usd: "1.00", each: "user" },
+      { window: "day", usd: "2.00", tool: "crawler" },
+      { window: "day", usd: "3.00", tag: "nightly", each: "key" },
+      { ...rolling, usd: "4.00", tokens: 100 },
+      { ...rolling, days: 30, usd: "5.00" },
+    ]
+    for (const change of changes) await put(at, change)
+    expect(await put(at, { ...rolling, usd: "6.00" })).toMatchObject({ usd: { cap: "6" }, tokens: { cap: "100" } })
+    expect(await put(at, { window: "day", tool: "crawler", hard: false })).toMatchObject({ usd: { hard: false } })
+    const told = async () =>
+      (await ask<{ data: Budget[] }>("GET", at)).data.map(({ window, days, each, tool, tag, usd }) =>
+        [window, days, each, tool, tag, usd?.cap, usd?.used, usd?.hard].map(String).join(" "),
+      )
+    expect((await told()).sort()).toEqual([
+      "day null key null nightly 3 null true",
+      "day null null crawler null 2 0 false",
+      "day null null null null 9 0 true",
+      "day null user null null 1 null true",
+      "rolling 30 null null null 5 0 true",
+      "rolling 7 null null null 6 0 true",
+    ])
+    expect(await put(at, { window: "day", tool: "crawler", usd: null })).toBeUndefined()
+    expect(await told()).toHaveLength(5)
+    const limits = await ask<{ data: Shown[] }>("GET", `/admin/v1/limits?project_id=${project_id}`)
+    expect(limits.data.map(({ scope }) => scope)).toContainEqual({ project_id, each: "key", tag: "nightly" })
+  })
+
+  test("of a provider account is over all organizations, and each of them may have it whole", async () => {
+    const at = "/admin/v1/providers/openai/accounts/default/budget"
+    expect(await put(at, { window: "month", usd: "900.00", each: "organization" })).toMatchObject({
+      ...{ window: "month", each: "organization", usd: { cap: "900", used: null }, tokens: null },
+    })
+    const total = await put(at, { window: "month", tokens: 5_000_000, hard: false })
+    const used = async () => (await ask<{ data: Budget[] }>("GET", at)).data[1]?.tokens?.used
+    expect([total?.tokens?.cap, await used()]).toEqual(["5000000", "0"])
+    const key = await app.createKey()
+    expect((await call(key)).status).toBe(200)
+    await until(async () => ((await used()) === "0" ? undefined : true))
+    const [shownLimit] = (await ask<{ data: Shown[] }>("GET", "/admin/v1/limits?provider_account=openai/default")).data
+    expect(shownLimit?.scope).toMatchObject({ provider_account: "openai/default" })
+    for (const each of ["organization", undefined]) await put(at, { window: "month", usd: null, tokens: null, each })
+    expect(await ask("GET", at)).toEqual({ data: [] })
+    const unknown = await app.admin("GET", "/admin/v1/providers/openai/accounts/other/budget")
+    expect([unknown.status, unknown.body.error.param]).toEqual([404, "account"])
+  })
+
+  test.each([
+    ["projects", { window: "rolling", usd: "1.00" }, "days"],
+    ["projects", { window: "day", usd: "1.00", days: 7 }, "days"],
+    ["projects", { window: "day", usd: "1.00", each: "organization" }, "each"],
+    ["projects", { window: "day", usd: "1.00", tool: "a", tag: "b" }, "tag"],
+    ["users", { window: "day", usd: "1.00", each: "key" }, "each"],
+    ["users", { window: "day", usd: "1.00", tool: "a" }, "tool"],
+    ["accounts", { window: "day", usd: "1.00", tag: "a" }, "tag"],
+  ])("of %s that says %j is refused by name", async (whose, change, param) => {
+    const at =
+      whose === "accounts"
+        ? "/admin/v1/providers/openai/accounts/default/budget"
+        : route(whose, whose === "users" ? await user() : await project())
+    const { status, body } = await app.admin("PATCH", at, change)
     expect([status, body.error.param]).toEqual([400, param])
   })
 

@@ -19,8 +19,9 @@ export type FleetOptions = {
   /** Dollars per million tokens of every model of the provider. */
   readonly prices: { readonly input: string; readonly output: string }
   readonly leaseMs: number
-  /** More of the environment of each process. */
+  /** More of the environment of each process, and of the configuration. */
   readonly env?: Readonly<Record<string, string>>
+  readonly yaml?: string
 }
 
 export class ProxyFleet {
@@ -119,7 +120,7 @@ export async function openFleet(size: number, options: FleetOptions): Promise<Pr
   const sql = openPostgres(DATABASE_URL, { max: 2, applicationName: "test" })
   const TALLYGATE_CONFIG = path.join(folder, "config.yaml")
   await writeFile(path.join(folder, "prices.yaml"), priceFile(options.prices))
-  await writeFile(TALLYGATE_CONFIG, configFile(upstream.baseUrl, folder, options.leaseMs))
+  await writeFile(TALLYGATE_CONFIG, configFile(upstream.baseUrl, folder, options.leaseMs) + (options.yaml ?? ""))
   const env = {
     TALLYGATE_CONFIG,
     DATABASE_URL,
