@@ -246,6 +246,28 @@ const STORES: Row = {
   ],
 }
 
+const MESSAGES: Row = {
+  title: "Alerts and digests",
+  panels: [
+    {
+      title: "Messages that wait",
+      description: "The same on every proxy, since they share the outbox.",
+      unit: "none",
+      queries: [["max(tallygate_alert_deliveries_waiting)", "waiting"]],
+    },
+    {
+      title: "Age of the oldest message that waits",
+      unit: "s",
+      queries: [["max(tallygate_alert_deliveries_oldest_seconds)", "oldest"]],
+    },
+    {
+      title: "Attempts to deliver",
+      unit: "none",
+      queries: [[`sum by (outcome) (increase(tallygate_alert_delivery_attempts_total[${RATE}]))`, "{{outcome}}"]],
+    },
+  ],
+}
+
 const PROCESS: Row = {
   title: "Processes",
   panels: [
@@ -275,7 +297,7 @@ const PROCESS: Row = {
   ],
 }
 
-const ROWS: readonly Row[] = [NOW, CALLS_ROW, MONEY, LATENCY, STORES, PROCESS]
+const ROWS: readonly Row[] = [NOW, CALLS_ROW, MONEY, LATENCY, STORES, MESSAGES, PROCESS]
 
 /** Every expression that the dashboard asks Prometheus for. */
 export function dashboardQueries(): string[] {

@@ -25,10 +25,10 @@ import { adminKeys } from "./identity/admin-key.ts"
 import { defaultOrganization, type FirstRun, firstRun, install } from "./identity/first-run.ts"
 import { type Journal, openJournal } from "./ledger/journal.ts"
 import { registerJournalMetrics } from "./ledger/journal-metrics.ts"
+import { LimitRefusalWriter } from "./ledger/limit-refusals.ts"
 import { readLimitUsage } from "./ledger/limit-usage.ts"
 import { keepPartitions } from "./ledger/partitions.ts"
 import { unfinishedRestore, unfinishedText } from "./ledger/restore-marker.ts"
-import { ShadowRefusalWriter } from "./ledger/shadow-refusals.ts"
 import { UsageDayJob } from "./ledger/usage-day-job.ts"
 import { systemClock as clock } from "./platform/clock.ts"
 import { Closing } from "./platform/closing.ts"
@@ -100,7 +100,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
   const organizationId = await defaultOrganization(stores.sql)
   const findSheet = sheetsNow(() => routing.plane.priceBook)
   const process = { storesUp: ledger.storesUp, backlogRows: () => ledger.journal.backlogRows() }
-  const alerts = openAlerts(config, { sql: stores.sql, clock, log, box, findSheet, process }, closing)
+  const alerts = openAlerts(config, { sql: stores.sql, clock, log, registry, box, findSheet, process }, closing)
   const admin = adminApp({
     sql: stores.sql,
     clock,
@@ -196,9 +196,9 @@ async function openLedger(
   registerStoresUp(registry, isUp)
   const admission = shared === null ? await countInProcess(config, sql, log, closing) : await shared.admit(journal)
   admission.passed.register(registry)
-  const shadows = new ShadowRefusalWriter({ sql, passed: admission.passed, log })
-  shadows.start()
-  closing.add("shadow refusals", () => shadows.stop())
+  const refusals = new LimitRefusalWriter({ sql, tally: admission.refusals, log })
+  refusals.start()
+  closing.add("refusals of limits", () => refusals.stop())
   const limitsState = () => (shared === null ? "in process" : shared.isAway() ? "away" : "redis")
   const storesUp = () => Object.fromEntries(Object.entries(isUp).map(([store, serves]) => [store, serves()]))
   return { journal, admission, limitsState, storesUp }

@@ -23,12 +23,16 @@ import { alertRuleRoutes } from "./alert-rule-routes.ts"
 import type { AlertOptions } from "./alert-shape.ts"
 import { auditRoutes } from "./audit-routes.ts"
 import { type LoginOptions, requireAdminKey, requirePrincipal } from "./authenticate.ts"
+import { budgetCheckRoutes } from "./budget-check-routes.ts"
 import { budgetRoutes } from "./budget-routes.ts"
 import { dashboardRoutes } from "./dashboard-routes.ts"
+import { digestRoutes } from "./digest-routes.ts"
 import { docsRoutes } from "./docs-routes.ts"
 import { importRoutes } from "./import-routes.ts"
 import { keyRoutes } from "./key-routes.ts"
+import { limitRaiseRoutes } from "./limit-raise-routes.ts"
 import { limitRoutes } from "./limit-routes.ts"
+import { limitWindowRoutes } from "./limit-window-routes.ts"
 import { memberRoutes } from "./member-routes.ts"
 import { oidcRoutes } from "./oidc-routes.ts"
 import { openAiUsageRoutes } from "./openai-usage-routes.ts"
@@ -39,6 +43,7 @@ import { ownKeyRoutes } from "./own-key-routes.ts"
 import { ownUsageRoutes } from "./own-usage-routes.ts"
 import { passwordRoutes } from "./password-routes.ts"
 import { projectRoutes } from "./project-routes.ts"
+import { projectionRoutes } from "./projection-routes.ts"
 import { providerRoutes } from "./provider-routes.ts"
 import type { ProviderOptions } from "./provider-view.ts"
 import { roleRoutes } from "./role-routes.ts"
@@ -108,7 +113,10 @@ export function adminApp(options: AdminOptions): AdminApp {
   roleRoutes(app, options)
   keyRoutes(app, options)
   limitRoutes(app, options)
+  limitRaiseRoutes(app, options)
+  limitWindowRoutes(app, options)
   budgetRoutes(app, options)
+  budgetCheckRoutes(app, options)
   adminKeyRoutes(app, options)
   importRoutes(app, options)
   auditRoutes(app, options)
@@ -116,7 +124,9 @@ export function adminApp(options: AdminOptions): AdminApp {
   alertRuleRoutes(app, options)
   alertChannelRoutes(app, options)
   alertDeliveryRoutes(app, options)
+  digestRoutes(app, options)
   usageRoutes(app, options)
+  projectionRoutes(app, options)
   ownUsageRoutes(app, options)
   openAiUsageRoutes(app, options)
   describeApi(app, options.version)

@@ -9,6 +9,7 @@ import {
   listChannels,
 } from "../alerts/channel-registry.ts"
 import { CHANNEL_KINDS, type ChannelKind, type ChannelRow, readChannel } from "../alerts/channel-rows.ts"
+import { isLookedUp, RECIPIENT_EXPECTED } from "../alerts/recipients.ts"
 import { writeMessage } from "../alerts/send.ts"
 import { isSigningSecret, SIGNING_SECRET_EXPECTED } from "../alerts/webhook-signature.ts"
 import { readOrganization } from "../identity/organization-registry.ts"
@@ -17,11 +18,10 @@ import type { Sql } from "../platform/postgres.ts"
 import { type Access, permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import { deliveryOutput, shownDelivery } from "./alert-delivery-routes.ts"
-import { requireScope, shownTarget, targetOfRow } from "./alert-shape.ts"
+import { organizationScope, requireScope, shownTarget, targetOfRow } from "./alert-shape.ts"
 import {
   answers,
   atLeastOneField,
-  idInput,
   idParams,
   iso,
   jsonBody,
@@ -36,16 +36,21 @@ import { targetOf } from "./grant-shape.ts"
 
 const RECIPIENTS_MAX = 50
 
-const channelScope = z
-  .strictObject({ organization_id: idInput.optional() })
-  .openapi("AlertChannelScope", { description: "Whose it is: an organization's, or {}: the installation's." })
+const recipient = z
+  .string()
+  .max(254)
+  .refine((text) => isLookedUp(text) || z.email().safeParse(text).success, { error: `must be ${RECIPIENT_EXPECTED}` })
 const members = {
   recipients: z
-    .array(z.email().max(254))
+    .array(recipient)
     .min(1)
     .max(RECIPIENTS_MAX)
     .optional()
-    .openapi({ description: "Mail addresses, of the kind email alone." }),
+    .openapi({
+      description:
+        "Of the kind email alone: mail addresses, `role:owner` and so on for everybody who has exactly that role over the " +
+        "channel's scope when a message is sent, `user` for the user whom an alert is about.",
+    }),
   url: z.string().max(2_000).optional().openapi({
     description: "Where messages are posted, of all other kinds; stored encrypted and never shown, but for its host.",
   }),
@@ -56,7 +61,7 @@ const members = {
     .openapi({ description: "What a webhook is signed with; a new webhook without one gets one, shown this once." }),
 }
 const newChannel = z
-  .strictObject({ scope: channelScope, kind: z.enum(CHANNEL_KINDS), name: nameInput, ...members })
+  .strictObject({ scope: organizationScope, kind: z.enum(CHANNEL_KINDS), name: nameInput, ...members })
   .openapi("NewAlertChannel")
 const channelChange = z
   .strictObject({
@@ -69,7 +74,7 @@ const channelChange = z
 const channelOutput = z
   .object({
     id: z.string(),
-    scope: channelScope,
+    scope: organizationScope,
     kind: z.enum(CHANNEL_KINDS),
     name: z.string(),
     recipients: z.array(z.string()),

@@ -1,6 +1,6 @@
 /** What was raised, and what became of each message that said so; a message can be sent again. */
 import { createRoute, z } from "@hono/zod-openapi"
-import { type AlertLogRow, listAlerts } from "../alerts/alert-log.ts"
+import { type AlertLogRow, deliveriesOf, listAlerts, type ToldDelivery } from "../alerts/alert-log.ts"
 import { type DeliveryRow, listDeliveries, readDelivery, redeliver } from "../alerts/deliveries.ts"
 import type { Sql } from "../platform/postgres.ts"
 import { type Access, permit } from "./access.ts"
@@ -21,7 +21,8 @@ export const deliveryOutput = z
   .object({
     id: z.string().openapi({ description: "Also the id of the message at its receiver, the same at each attempt." }),
     organization_id: z.string().openapi({ description: "'': the installation." }),
-    rule_id: z.string().nullable().openapi({ description: "null: a test." }),
+    rule_id: z.string().nullable().openapi({ description: "null: a digest, or a test." }),
+    digest_id: z.string().nullable(),
     channel_id: z.string(),
     title: z.string(),
     state: z.enum(STATES),
@@ -34,6 +35,7 @@ export const deliveryOutput = z
     delivered_at: z.string().nullable(),
   })
   .openapi("AlertDelivery")
+const named = z.array(z.object({ name: z.string(), value: z.string() }))
 const alertOutput = z
   .object({
     id: z.string(),
@@ -43,7 +45,19 @@ const alertOutput = z
     subject: z.string(),
     window: z.string(),
     threshold_percent: z.number().openapi({ description: "0 of a rule without thresholds." }),
+    forecast: z.boolean().openapi({
+      description: "Whether the threshold will be reached by the window's end, at the pace of then, and was not yet.",
+    }),
     title: z.string(),
+    facts: named,
+    contributors: named.openapi({ description: "Largest first; empty where nothing contributes." }),
+    advice: z.string(),
+    path: z
+      .string()
+      .openapi({ description: "The view of the dashboard that shows it, without host; '': there is none." }),
+    deliveries: z
+      .array(z.object({ id: z.string(), channel_id: z.string(), state: z.enum(STATES) }))
+      .openapi({ description: "The messages that told of it, one for each channel." }),
     state: z.enum(["told", "folded"]).openapi({
       description: "told: a message is about it; folded: it waits for the subject's next message, or stands in one.",
     }),
@@ -70,7 +84,9 @@ function alertLog(app: AdminApp, { sql }: AdminOptions): void {
   app.openapi(list, async (context) => {
     const { after = null, limit } = context.req.valid("query")
     const rows = await listAlerts(sql, { visibility: context.get("access").visible(), after, max: limit })
-    return context.json({ data: rows.map(shownAlert), next: nextAfter(rows, limit) }, 200)
+    const told = await deliveriesOf(sql, rows)
+    const data = rows.map((row, index) => shownAlert(row, told[index] ?? []))
+    return context.json({ data, next: nextAfter(rows, limit) }, 200)
   })
 }
 
@@ -130,6 +146,7 @@ export function shownDelivery(row: DeliveryRow): z.infer<typeof deliveryOutput> 
   return {
     ...{ id, organization_id, channel_id, state, attempts, last_error },
     rule_id: rule_id || null,
+    digest_id: row.digest_id || null,
     title: message.title,
     next_attempt_at: state === "waiting" ? row.next_attempt_at.toISOString() : null,
     created_at: row.created_at.toISOString(),
@@ -137,12 +154,17 @@ export function shownDelivery(row: DeliveryRow): z.infer<typeof deliveryOutput> 
   }
 }
 
-function shownAlert(row: AlertLogRow): z.infer<typeof alertOutput> {
-  const { id, organization_id, rule_id, subject, threshold_percent, title, state } = row
+function shownAlert(row: AlertLogRow, deliveries: readonly ToldDelivery[]): z.infer<typeof alertOutput> {
+  const { id, organization_id, rule_id, subject, threshold_percent, facts, state } = row
   return {
-    ...{ id, organization_id, rule_id, subject, threshold_percent, title, state },
+    ...{ id, organization_id, rule_id, subject, threshold_percent, state },
+    ...{ title: facts?.title ?? "", advice: facts?.advice ?? "", path: facts?.path ?? "" },
+    facts: [...(facts?.facts ?? [])],
+    contributors: [...(facts?.contributors ?? [])],
+    deliveries: [...deliveries],
     limit_id: row.limit_id || null,
     window: row.window_id,
+    forecast: row.is_forecast,
     raised_at: row.raised_at.toISOString(),
     told_at: iso(row.told_at),
   }

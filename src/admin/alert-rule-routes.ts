@@ -2,17 +2,15 @@
 import { createRoute, z } from "@hono/zod-openapi"
 import { INSTALLATION_KINDS, parseParameters, RULE_KINDS, type RuleKind } from "../alerts/alert-rule.ts"
 import type { AlertRuleRow } from "../alerts/alert-rule-rows.ts"
-import { readChannel } from "../alerts/channel-rows.ts"
 import { changeRule, createRule, deleteRule, listRules, readRule } from "../alerts/rule-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Sql } from "../platform/postgres.ts"
 import { type Access, permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
-import { requireScope, shownTarget, targetOfRow } from "./alert-shape.ts"
+import { channelIdsInput, requireChannels, requireScope, shownTarget, targetOfRow } from "./alert-shape.ts"
 import {
   answers,
   atLeastOneField,
-  idInput,
   idParams,
   iso,
   jsonBody,
@@ -24,17 +22,14 @@ import {
 } from "./answers.ts"
 import { grantScope, targetOf } from "./grant-shape.ts"
 
-const CHANNELS_MAX = 50
-
 const members = {
   parameters: z.record(z.string().max(50), z.unknown()).openapi({
     description:
-      "threshold: limit_kinds (usd, tokens, requests) and thresholds in percent of the cap; error_rate: percent, minutes, " +
-      "calls_min; key_expiry: days; store_degraded: minutes; journal_backlog: rows. What is absent is the kind's default.",
+      "threshold: limit_kinds (usd, tokens, requests), thresholds in percent of the cap, forecast_thresholds of what will be " +
+      "used at the window's end; anomaly: by (key, project, tool), usd_min, deviations; error_rate and provider_down: " +
+      "percent, minutes, calls_min; key_expiry: days; store_degraded: minutes; journal_backlog: rows. What is absent is the kind's default.",
   }),
-  channel_ids: z.array(idInput).max(CHANNELS_MAX).nullable().openapi({
-    description: "null: all channels of the organization concerned, or the installation's where it has none.",
-  }),
+  channel_ids: channelIdsInput,
 }
 const newRule = z
   .strictObject({
@@ -178,15 +173,6 @@ function readParameters(kind: RuleKind, given: unknown): Record<string, unknown>
   if (parsed.kind === "parsed") return parsed.parameters
   const param = ["parameters", parsed.path].filter((part) => part !== "").join(".")
   throw new ApiError("invalid_request", `${param}: ${parsed.message}, of a rule of the kind ${kind}.`, { param })
-}
-
-/** A rule of an organization tells its own channels; one of the installation whichever there are. */
-async function requireChannels(sql: Sql, organizationId: string, ids: readonly string[] | null): Promise<void> {
-  for (const id of ids ?? []) {
-    const channel = await readChannel(sql, id)
-    const isReached = channel !== null && (organizationId === "" || channel.organization_id === organizationId)
-    if (!isReached) missingThing("alert channel", id, "channel_ids")()
-  }
 }
 
 function missing(id: string): () => never {

@@ -4,12 +4,13 @@
  * message never sent twice, whichever process dies when.
  */
 import { uuidv7Mint } from "../platform/ids.ts"
-import type { Sql, Transaction } from "../platform/postgres.ts"
+import type { Sql, SqlFragment, Transaction } from "../platform/postgres.ts"
 import { type AlertFacts, type AlertMessage, linkTo } from "./alert-message.ts"
 import type { AlertRule } from "./alert-rule-rows.ts"
 import { channelsFor } from "./channel-rows.ts"
-import { DELIVERY_MS_MAX } from "./delivery-delay.ts"
-import { decideTelling, QUIET_MS } from "./tell-decision.ts"
+import { writeDelivery } from "./deliveries.ts"
+import { userConcerned } from "./recipients.ts"
+import { decideTelling, type LastTold, QUIET_MS } from "./tell-decision.ts"
 
 /** What an alert is about, within its rule. */
 export type AlertSubject = {
@@ -25,6 +26,8 @@ export type Finding = AlertSubject & {
   readonly windowId: string
   /** Reached, lowest first, in percent; [0] of a rule without thresholds. */
   readonly thresholds: readonly number[]
+  /** Whether the thresholds will be reached by the window's end, and are not yet. */
+  readonly isForecast: boolean
   readonly settled: bigint
   readonly cap: bigint
 }
@@ -34,17 +37,27 @@ export type RaisedAlert = { readonly threshold: number; readonly facts: AlertFac
 
 export type RaiseOptions = { readonly sql: Sql; readonly nowMs: number; readonly baseUrl: string | null }
 
-type AlertRow = { id: string; threshold_percent: number; facts: AlertFacts; raised_at: Date }
+type AlertRow = { id: string; threshold_percent: number; is_forecast: boolean; facts: AlertFacts; raised_at: Date }
 
 const mintId = uuidv7Mint()
 
 /** Raises what is new of the finding; none where another process was first. `factsOf` says what each threshold means. */
-export function raise(
-  { sql, nowMs, baseUrl }: RaiseOptions,
+export async function raise(
+  options: RaiseOptions,
   rule: AlertRule,
   finding: Finding,
   factsOf: (threshold: number) => AlertFacts,
 ): Promise<readonly RaisedAlert[]> {
+  return (await raiseAndTell(options, rule, finding, factsOf)).raised
+}
+
+/** The same, with the ids of the messages that were written for it; none where its subject was told of lately. */
+export function raiseAndTell(
+  { sql, nowMs, baseUrl }: RaiseOptions,
+  rule: AlertRule,
+  finding: Finding,
+  factsOf: (threshold: number) => AlertFacts,
+): Promise<{ readonly raised: readonly RaisedAlert[]; readonly deliveryIds: readonly string[] }> {
   return sql.begin(async (transaction) => {
     const last = await lockSubject(transaction, rule.id, finding)
     const raised: RaisedAlert[] = []
@@ -52,9 +65,20 @@ export function raise(
       const facts = factsOf(threshold)
       if (await insertAlert(transaction, rule.id, finding, threshold, facts, nowMs)) raised.push({ threshold, facts })
     }
-    if (raised.length > 0) await tell(transaction, rule, finding, last, nowMs, baseUrl)
-    return raised
+    const told = raised.length > 0 ? await tell(transaction, rule, finding, last, nowMs, baseUrl) : null
+    return { raised, deliveryIds: told ?? [] }
   })
+}
+
+/** Whether a message would go out at once, were these thresholds of the finding raised now. */
+export async function wouldTell(sql: Sql, ruleId: string, finding: Finding, nowMs: number): Promise<boolean> {
+  const waiting = (await untold(sql, ruleId, finding)).map(decidedBy)
+  const fresh = finding.thresholds.map((percent) => ({ id: "", threshold: finding.isForecast ? 0 : percent }))
+  return decideTelling([...waiting, ...fresh], await lastTold(sql, ruleId, finding, sql``), nowMs).kind === "tell"
+}
+
+function decidedBy({ id, threshold_percent, is_forecast }: AlertRow) {
+  return { id, threshold: is_forecast ? 0 : threshold_percent }
 }
 
 /** Tells what has waited for its subject's quiet time to end. Returns how many subjects were told of. */
@@ -66,7 +90,7 @@ export async function tellWaiting({ sql, nowMs, baseUrl }: RaiseOptions, rules: 
     const of = { organizationId: organization_id, limitId: limit_id, subject }
     await sql.begin(async (transaction) => {
       const last = await lockSubject(transaction, rule_id, of)
-      if (await tell(transaction, rule, of, last, nowMs, baseUrl)) told++
+      if ((await tell(transaction, rule, of, last, nowMs, baseUrl)) !== null) told++
     })
   }
   return told
@@ -87,10 +111,20 @@ async function lockSubject(transaction: Transaction, ruleId: string, of: AlertSu
   await transaction`
     INSERT INTO alert_subjects (rule_id, organization_id, limit_id, subject)
     VALUES (${ruleId}, ${organizationId}, ${limitId}, ${subject}) ON CONFLICT DO NOTHING`
-  const [row] = await transaction<{ last_told_at: Date | null; last_threshold: number }[]>`
+  return lastTold(transaction, ruleId, of, transaction`FOR UPDATE`)
+}
+
+/** Null where its subject was never told of. */
+async function lastTold(
+  sql: Sql | Transaction,
+  ruleId: string,
+  { organizationId, limitId, subject }: AlertSubject,
+  locking: SqlFragment,
+): Promise<LastTold | null> {
+  const [row] = await sql<{ last_told_at: Date | null; last_threshold: number }[]>`
     SELECT last_told_at, last_threshold FROM alert_subjects
     WHERE rule_id = ${ruleId} AND organization_id = ${organizationId} AND limit_id = ${limitId} AND subject = ${subject}
-    FOR UPDATE`
+    ${locking}`
   const atMs = row?.last_told_at?.getTime()
   return row === undefined || atMs === undefined ? null : { atMs, threshold: row.last_threshold }
 }
@@ -104,17 +138,17 @@ async function insertAlert(
   facts: AlertFacts,
   nowMs: number,
 ): Promise<boolean> {
-  const { organizationId, limitId, subject, windowId, settled, cap } = finding
+  const { organizationId, limitId, subject, windowId, isForecast, settled, cap } = finding
   const rows = await transaction`
-    INSERT INTO alerts (id, organization_id, rule_id, limit_id, subject, window_id, threshold_percent, settled, cap,
-                        state, facts, raised_at)
+    INSERT INTO alerts (id, organization_id, rule_id, limit_id, subject, window_id, threshold_percent, is_forecast,
+                        settled, cap, state, facts, raised_at)
     VALUES (${mintId(nowMs)}, ${organizationId}, ${ruleId}, ${limitId}, ${subject}, ${windowId}, ${threshold},
-            ${settled.toString()}, ${cap.toString()}, 'folded', ${JSON.stringify(facts)}::text::jsonb, ${new Date(nowMs)})
+            ${isForecast}, ${settled.toString()}, ${cap.toString()}, 'folded', ${JSON.stringify(facts)}::text::jsonb, ${new Date(nowMs)})
     ON CONFLICT DO NOTHING RETURNING 1`
   return rows.length === 1
 }
 
-/** Writes the subject's next message for every channel, if it is time for one. */
+/** Writes the subject's next message for every channel, if it is time for one: their ids; null where nobody is told. */
 async function tell(
   transaction: Transaction,
   rule: AlertRule,
@@ -122,14 +156,10 @@ async function tell(
   last: Awaited<ReturnType<typeof lockSubject>>,
   nowMs: number,
   baseUrl: string | null,
-): Promise<boolean> {
+): Promise<readonly string[] | null> {
   const rows = await untold(transaction, rule.id, of)
-  const decision = decideTelling(
-    rows.map(({ id, threshold_percent }) => ({ id, threshold: threshold_percent })),
-    last,
-    nowMs,
-  )
-  if (decision.kind === "wait") return false
+  const decision = decideTelling(rows.map(decidedBy), last, nowMs)
+  if (decision.kind === "wait") return null
   const { reason, folded } = decision
   const row = rows.find(({ id }) => id === reason.id)
   if (row === undefined) throw new Error("An alert that was read is not among those that were read.")
@@ -140,23 +170,24 @@ async function tell(
     folded: rows.filter(({ id }) => folded.some((one) => one.id === id)).map(({ facts }) => facts.title),
     link: linkTo(baseUrl, row.facts.path),
   }
-  const channelIds = await channelsFor(transaction, rule, of.organizationId)
-  for (const channelId of channelIds) {
-    await writeDelivery(transaction, { organizationId: of.organizationId, ruleId: rule.id, channelId, message }, nowMs)
-  }
+  const userId = await userConcerned(transaction, of.subject)
+  const channelIds = await channelsFor(transaction, rule.channel_ids, of.organizationId, userId !== "")
+  const said = { organizationId: of.organizationId, ruleId: rule.id, digestId: "", userId, message }
+  const deliveryIds: string[] = []
+  for (const channelId of channelIds) deliveryIds.push(await writeDelivery(transaction, { ...said, channelId }, nowMs))
   await markTold(transaction, rows, reason.id, nowMs)
   // What nobody was there to be told of keeps nobody from being told of the next.
-  if (channelIds.length === 0) return false
+  if (channelIds.length === 0) return null
   const { organizationId, limitId, subject } = of
   await transaction`
     UPDATE alert_subjects SET last_told_at = ${new Date(nowMs)}, last_threshold = ${reason.threshold}
     WHERE rule_id = ${rule.id} AND organization_id = ${organizationId} AND limit_id = ${limitId} AND subject = ${subject}`
-  return true
+  return deliveryIds
 }
 
-function untold(transaction: Transaction, ruleId: string, of: AlertSubject): Promise<AlertRow[]> {
-  return transaction<AlertRow[]>`
-    SELECT id, threshold_percent, facts, raised_at FROM alerts
+function untold(sql: Sql | Transaction, ruleId: string, of: AlertSubject): Promise<AlertRow[]> {
+  return sql<AlertRow[]>`
+    SELECT id, threshold_percent, is_forecast, facts, raised_at FROM alerts
     WHERE rule_id = ${ruleId} AND organization_id = ${of.organizationId} AND limit_id = ${of.limitId}
       AND subject = ${of.subject} AND told_at IS NULL
     ORDER BY raised_at, threshold_percent`
@@ -180,26 +211,13 @@ async function organizationNamed(transaction: Transaction, id: string): Promise<
   return { id, name: row?.name ?? "" }
 }
 
-/** A message of the outbox, due at once. */
-async function writeDelivery(
-  transaction: Transaction,
-  delivery: { organizationId: string; ruleId: string; channelId: string; message: AlertMessage },
-  nowMs: number,
-): Promise<void> {
-  const { organizationId, ruleId, channelId, message } = delivery
-  await transaction`
-    INSERT INTO alert_deliveries (id, organization_id, rule_id, channel_id, message, next_attempt_at, retry_until,
-                                  created_at)
-    VALUES (${mintId(nowMs)}, ${organizationId}, ${ruleId}, ${channelId}, ${JSON.stringify(message)}::text::jsonb,
-            ${new Date(nowMs)}, ${new Date(nowMs + DELIVERY_MS_MAX)}, ${new Date(nowMs)})`
-}
-
 type KnownRow = {
   organization_id: string
   limit_id: string
   subject: string
   window_id: string
   threshold_percent: number
+  is_forecast: boolean
   cap: string
 }
 
@@ -208,16 +226,24 @@ export async function newThresholds(sql: Sql, ruleId: string, findings: readonly
   if (findings.length === 0) return []
   const windows = [...new Set(findings.map(({ windowId }) => windowId))]
   const rows = await sql<KnownRow[]>`
-    SELECT organization_id, limit_id, subject, window_id, threshold_percent, cap::text AS cap FROM alerts
+    SELECT organization_id, limit_id, subject, window_id, threshold_percent, is_forecast, cap::text AS cap FROM alerts
     WHERE rule_id = ${ruleId} AND window_id = ANY (${windows}::text[])`
   const known = new Set(
     rows.map((row) =>
-      [row.organization_id, row.limit_id, row.subject, row.window_id, row.cap, row.threshold_percent].join("\0"),
+      [
+        row.organization_id,
+        row.limit_id,
+        row.subject,
+        row.window_id,
+        row.cap,
+        row.is_forecast,
+        row.threshold_percent,
+      ].join("\0"),
     ),
   )
   return findings.map((one) => {
-    const { organizationId, limitId, subject, windowId, cap } = one
-    const key = [organizationId, limitId, subject, windowId, cap].join("\0")
+    const { organizationId, limitId, subject, windowId, cap, isForecast } = one
+    const key = [organizationId, limitId, subject, windowId, cap, isForecast].join("\0")
     return one.thresholds.filter((threshold) => !known.has(`${key}\0${threshold}`))
   })
 }

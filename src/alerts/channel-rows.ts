@@ -2,7 +2,7 @@
 import type { StoredSecret } from "../identity/provider-account-registry.ts"
 import type { Sql, SqlFragment, Transaction } from "../platform/postgres.ts"
 import type { Sealed, SecretBox } from "../platform/secret-box.ts"
-import type { AlertRule } from "./alert-rule-rows.ts"
+import { USER_RECIPIENT } from "./recipients.ts"
 
 export const CHANNEL_KINDS = ["email", "slack", "discord", "teams", "webhook"] as const
 export type ChannelKind = (typeof CHANNEL_KINDS)[number]
@@ -40,6 +40,12 @@ export async function readChannel(sql: Sql | Transaction, id: string): Promise<C
   return row ?? null
 }
 
+/** Those of these ids that there are, in order of ids. */
+export async function readChannels(sql: Sql, ids: readonly string[]): Promise<ChannelRow[]> {
+  return sql<ChannelRow[]>`
+    SELECT ${channelColumns(sql)} FROM alert_channels WHERE id = ANY (${[...ids]}::text[]) ORDER BY id`
+}
+
 /** What a channel's secret is sealed for. */
 export function channelOwner(id: string): string {
   return `alert channel\n${id}`
@@ -73,23 +79,25 @@ export async function channelSecrets(transaction: Transaction): Promise<StoredSe
 }
 
 /**
- * Ids of the enabled channels that a rule's alert about this organization ('': the installation) goes to: those the rule
- * names, else those of the organization, else the installation's.
+ * Ids of the enabled channels that a message about this organization ('': the installation) goes to: those named, else
+ * those of the organization, else the installation's. `isAboutUser`: whether it is about a user, whom some channels tell
+ * alone.
  */
 export async function channelsFor(
-  transaction: Transaction,
-  rule: Pick<AlertRule, "channel_ids">,
+  sql: Sql | Transaction,
+  channelIds: readonly string[] | null,
   organizationId: string,
+  isAboutUser: boolean,
 ): Promise<string[]> {
-  const rows = await transaction<{ id: string; organization_id: string }[]>`
+  const rows = await sql<{ id: string; organization_id: string }[]>`
     SELECT id, coalesce(organization_id, '') AS organization_id FROM alert_channels
-    WHERE disabled_at IS NULL AND ${
-      rule.channel_ids === null
-        ? transaction`coalesce(organization_id, '') IN ('', ${organizationId})`
-        : transaction`id = ANY (${[...rule.channel_ids]}::text[])`
+    WHERE disabled_at IS NULL AND ${isAboutUser ? sql`true` : sql`recipients <> ${[USER_RECIPIENT]}::text[]`} AND ${
+      channelIds === null
+        ? sql`coalesce(organization_id, '') IN ('', ${organizationId})`
+        : sql`id = ANY (${[...channelIds]}::text[])`
     }
     ORDER BY id`
-  if (rule.channel_ids !== null) return rows.map(({ id }) => id)
+  if (channelIds !== null) return rows.map(({ id }) => id)
   const own = rows.filter(({ organization_id }) => organization_id === organizationId)
   return (own.length > 0 ? own : rows).map(({ id }) => id)
 }

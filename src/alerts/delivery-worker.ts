@@ -9,7 +9,9 @@ import { RegularWork } from "../platform/regular-work.ts"
 import type { AlertMessage } from "./alert-message.ts"
 import { type ChannelRow, readChannel } from "./channel-rows.ts"
 import { claimDue, type DeliveryRow, readDelivery, type SendOutcome, writeOutcome, writeTest } from "./deliveries.ts"
-import { type SendOptions, send } from "./send.ts"
+import { readDigestCsv } from "./digest-runs.ts"
+import { findRecipients, nobodyReason } from "./recipients.ts"
+import { mail, post, type SendOptions } from "./send.ts"
 
 const EVERY_MS = 2_000
 const AT_ONCE_MAX = 10
@@ -26,6 +28,8 @@ export class DeliveryWorker {
   readonly #options: DeliveryOptions
   readonly #work: RegularWork
   #isStopped = false
+  /** What became of attempts of this process. */
+  readonly attempts: Record<SendOutcome["kind"], number> = { delivered: 0, failed: 0, refused: 0 }
 
   constructor(options: DeliveryOptions) {
     this.#options = options
@@ -74,6 +78,7 @@ export class DeliveryWorker {
   async #attempt(delivery: DeliveryRow): Promise<void> {
     const { sql, clock, log, random = Math.random } = this.#options
     const outcome = await this.#send(delivery)
+    this.attempts[outcome.kind] += 1
     await writeOutcome(sql, delivery, outcome, clock.nowMs(), random())
     if (outcome.kind === "delivered") return
     const { id, channel_id, attempts } = delivery
@@ -83,10 +88,18 @@ export class DeliveryWorker {
     )
   }
 
-  async #send({ id, channel_id, message }: DeliveryRow): Promise<SendOutcome> {
+  async #send(delivery: DeliveryRow): Promise<SendOutcome> {
     const { sql, clock } = this.#options
+    const { id, channel_id, message, arrived } = delivery
     const channel = await readChannel(sql, channel_id)
     if (channel === null) return { kind: "refused", reason: "the channel was deleted" }
-    return send(this.#options, channel, id, message, clock.nowMs())
+    const { kind } = channel
+    if (kind !== "email") return post(this.#options, { ...channel, kind }, id, message, clock.nowMs())
+    const recipients = await findRecipients(sql, channel, delivery.user_id)
+    if (recipients.named.length + recipients.lookedUp.length === 0) {
+      return { kind: "refused", reason: nobodyReason(channel, delivery.user_id) }
+    }
+    const csv = message.kind === "digest" ? await readDigestCsv(sql, message) : null
+    return mail(this.#options, { id, message, csv, recipients, arrived })
   }
 }

@@ -1,52 +1,70 @@
 /** An alert as a mail: its subject, as plain text and as HTML. Pure. Names come from users and are escaped. */
-import { type AlertMessage, messageBody, type Named } from "./alert-message.ts"
+import { type AlertMessage, messageBody } from "./alert-message.ts"
+import { advice, button, heading, mailPage, meter, partHeading, pill, rows, type Tone, toneOf } from "./mail-layout.ts"
 
 const SUBJECT_MAX = 200
 
 export type MailText = { readonly subject: string; readonly text: string; readonly html: string }
 
 export function mailText(message: AlertMessage): MailText {
-  const { organization, title } = message
-  const subject = organization.name === "" ? title : `[${organization.name}] ${title}`
-  // A line break would begin another header.
-  const oneLine = subject.replace(/\s+/g, " ").slice(0, SUBJECT_MAX)
-  return { subject: oneLine, text: `${title}\n\n${messageBody(message)}\n`, html: html(message) }
+  const { title, organization } = message
+  return {
+    subject: subjectOf(organization.name, title),
+    text: `${title}\n\n${messageBody(message)}\n`,
+    html: html(message),
+  }
 }
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
+/** One line, with whom it is about before it: a line break would begin another header. */
+export function subjectOf(organization: string, title: string): string {
+  const subject = organization === "" ? title : `[${organization}] ${title}`
+  return subject.replace(/\s+/g, " ").slice(0, SUBJECT_MAX)
 }
 
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (sign) => ENTITIES[sign] ?? sign)
+const KIND_NAMES: Readonly<Record<AlertMessage["kind"], string>> = {
+  threshold: "Budget",
+  anomaly: "Unusual spending",
+  error_rate: "Failing calls",
+  provider_down: "Provider down",
+  unpriced: "No price",
+  key_expiry: "Key expires",
+  store_degraded: "Store down",
+  journal_backlog: "Backlog",
 }
 
-const CELL = "padding:4px 16px 4px 0;text-align:left;vertical-align:top"
+const INSTANT = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z/g
+const READABLE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" })
 
-function table(rows: readonly Named[]): string {
-  const cells = rows.map(
-    ({ name, value }) =>
-      `<tr><th style="${CELL};font-weight:normal;color:#555">${escaped(name)}</th><td style="${CELL}">${escaped(value)}</td></tr>`,
-  )
-  return `<table style="border-collapse:collapse">${cells.join("")}</table>`
+/** Instants as people read them, on one line: `30 Nov 2026, 23:00 UTC`. */
+function readable(text: string): string {
+  return text.replace(INSTANT, (instant) => `${READABLE.format(Date.parse(instant))} UTC`.replaceAll(" ", "\u00a0"))
 }
 
-/** Styles stand in the elements, since mail programs drop the others. */
-function html({ title, facts, contributors, folded, advice, link }: AlertMessage): string {
-  const heading = (text: string) => `<p style="margin:16px 0 4px;font-weight:bold">${text}</p>`
-  const items = folded.map((line) => `<li>${escaped(line)}</li>`).join("")
-  return [
-    `<!doctype html><html><body style="font-family:sans-serif;font-size:14px;color:#111">`,
-    `<h1 style="font-size:18px">${escaped(title)}</h1>`,
-    table(facts),
-    ...(contributors.length === 0 ? [] : [heading("Top contributors"), table(contributors)]),
-    ...(folded.length === 0 ? [] : [heading("Since the last message"), `<ul>${items}</ul>`]),
-    `<p>${escaped(advice)}</p>`,
-    ...(link === null ? [] : [`<p><a href="${escaped(link)}">Look at the usage</a></p>`]),
-    "</body></html>",
-  ].join("\n")
+function html(message: AlertMessage): string {
+  const { kind, organization, contributors, folded, link, raisedAt, data } = message
+  const title = readable(message.title)
+  const facts = message.facts.map(({ name, value }) => ({ name, value: readable(value) }))
+  const percent = typeof data.percent === "number" ? data.percent : null
+  const tone: Tone = percent === null ? "warn" : toneOf(percent)
+  const list = (name: string, lines: readonly { name: string; value: string }[]) =>
+    lines.length === 0 ? [] : [partHeading(name), rows(lines)]
+  return mailPage({
+    title,
+    preview: readable(message.advice),
+    about: organization.name,
+    body: [
+      pill(percent === null ? KIND_NAMES[kind] : `${KIND_NAMES[kind]} · ${percent} % used`, tone),
+      heading(title),
+      ...(percent === null ? [] : [`<div style="padding:16px 0 4px">${meter(percent, tone, 8)}</div>`]),
+      `<div style="padding:12px 0 0">${rows(facts)}</div>`,
+      ...list("Top contributors", contributors),
+      ...list(
+        "Since the last message",
+        folded.map((line) => ({ name: readable(line), value: "" })),
+      ),
+      advice(readable(message.advice)),
+      ...(link === null ? [] : [button("Look at the usage", link)]),
+    ],
+    foot: `Raised at ${readable(raisedAt)}.`,
+  })
 }

@@ -9,7 +9,7 @@ export const QUIET_MS = 24 * 3_600_000
 
 export type Raised = {
   readonly id: string
-  /** Percent of a cap; 0 where the rule has no thresholds. */
+  /** Percent of a cap that is used; 0 of a forecast, below whatever is reached, and where the rule has no thresholds. */
   readonly threshold: number
 }
 

@@ -1,8 +1,12 @@
-/** Opens what tells people: the watch that raises alerts, and the worker that delivers them. */
+/** Opens what tells people: the watch that raises alerts, the schedule of digests, and the worker that delivers both. */
+import type { Registry } from "prom-client"
 import type { AlertOptions } from "../admin/alert-shape.ts"
 import { AlertWatch } from "../alerts/alert-watch.ts"
+import { DeliveryFigures } from "../alerts/delivery-metrics.ts"
 import { DeliveryWorker } from "../alerts/delivery-worker.ts"
+import { DigestSchedule } from "../alerts/digest-schedule.ts"
 import type { ProcessState } from "../alerts/look.ts"
+import { AlertRetention } from "../alerts/retention.ts"
 import type { SendOptions } from "../alerts/send.ts"
 import type { Config } from "../config/schema.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -16,21 +20,30 @@ export type AlertParts = {
   readonly sql: Sql
   readonly clock: Clock
   readonly log: Log
+  readonly registry: Registry
   readonly box: SecretBox
   readonly findSheet: FindSheet
   readonly process: ProcessState
 }
 
-/** Starts both; returns what the admin API is given of alerts. */
+/** Starts all of them; returns what the admin API is given of alerts. */
 export function openAlerts(config: Config, parts: AlertParts, closing: Closing): AlertOptions {
-  const { sql, clock, log, box, findSheet, process } = parts
+  const { sql, clock, log, registry, box, findSheet, process } = parts
   const baseUrl = config.alerts.base_url ?? null
   const worker = new DeliveryWorker({ sql, clock, log, ...sendOptions(config, box) })
-  worker.start()
-  closing.add("alert deliveries", () => worker.stop())
-  const watch = new AlertWatch({ sql, clock, log, findSheet, process, baseUrl })
-  watch.start()
-  closing.add("alerts", () => watch.stop())
+  const figures = new DeliveryFigures({ sql, log })
+  figures.register(registry, worker, clock.nowMs)
+  const regular = {
+    "alert deliveries": worker,
+    "figures of deliveries": figures,
+    "old alerts": new AlertRetention({ sql, clock, log }),
+    digests: new DigestSchedule({ sql, clock, log, findSheet, baseUrl }),
+    alerts: new AlertWatch({ sql, clock, log, findSheet, process, baseUrl }),
+  }
+  for (const [name, one] of Object.entries(regular)) {
+    one.start()
+    closing.add(name, () => one.stop())
+  }
   return { worker, baseUrl, allowsPrivate: config.alerts.allow_private_targets }
 }
 

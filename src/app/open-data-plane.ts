@@ -11,12 +11,13 @@ import type { Config } from "../config/schema.ts"
 import { Directory } from "../identity/directory.ts"
 import { ProviderObjects } from "../identity/provider-objects.ts"
 import type { Journal } from "../ledger/journal.ts"
+import { RefusalCounts } from "../ledger/refusal-counts.ts"
 import { Estimator } from "../metering/estimator.ts"
 import { systemClock as clock } from "../platform/clock.ts"
 import type { Closing } from "../platform/closing.ts"
 import { uuidv7Mint } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
-import { openPostgres } from "../platform/postgres.ts"
+import { openPostgres, type Sql } from "../platform/postgres.ts"
 import type { SecretBox } from "../platform/secret-box.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { Router } from "../providers/router.ts"
@@ -39,6 +40,7 @@ const FLUSH_MS_MAX = 5_000
 
 export type PlaneParts = {
   readonly databaseUrl: string
+  readonly sql: Sql
   readonly journal: Journal
   readonly admission: Admission
   readonly priceBook: PriceBook
@@ -63,6 +65,9 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
   const estimator = new Estimator({ queueMax: ESTIMATES_MAX, timeoutMs: ESTIMATE_MS })
   closing.add("estimator", () => estimator.close())
   const objects = openObjects(parts, closing)
+  const refusals = new RefusalCounts(parts)
+  refusals.start()
+  closing.add("counts of refused calls", () => refusals.stop())
   const sandboxUrl = sandboxOnce(estimator, closing)
   const basisOf = async (wanted: Config) => ({ config: wanted, sandboxUrl: wanted.sandbox ? await sandboxUrl() : null })
   let basis = await basisOf(config)
@@ -84,6 +89,7 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     newValues: new NewValues(config.attribution.new_values_max),
     bookings: new Set(),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
+    refusals,
   })
   source.onChange(() => routing.use(router()))
   const reconfigure = async (next: Config) => {

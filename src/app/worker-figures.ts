@@ -12,8 +12,8 @@ type Aggregator = Metric["aggregator"]
 const GAUGE_RULES: readonly (readonly [name: RegExp, aggregator: Aggregator])[] = [
   [/^process_start_time_seconds$|_timestamp_seconds$|_lag_min_seconds$|_up$|_success$/, "min"],
   [/_seconds$/, "max"],
-  // Counted in one file that all processes of a machine share.
-  [/^tallygate_quarantine_rows$/, "max"],
+  // Counted in what all processes of a machine share: one file, one ledger.
+  [/^tallygate_quarantine_rows$|^tallygate_alert_deliveries_waiting$/, "max"],
 ]
 
 /** One set of figures out of several. */

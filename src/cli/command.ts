@@ -32,8 +32,10 @@ export type CommandShape<Options extends Record<string, OptionShape>> = {
   readonly options: Options
   /** Words beside the options, as the help shows them, and how many there must and may be; none by default. */
   readonly words?: { readonly text: string; readonly min: number; readonly max: number }
-  /** What 0 and 1 mean, where it is not plain. */
+  /** What 0 and 1 mean, where it is not plain; with `codes` all of them. */
   readonly exits?: string
+  /** Exit codes for what does not succeed, where 1 and 2 say something else. */
+  readonly codes?: { readonly failed: number; readonly wrongUsage: number }
 }
 
 export type OptionValues<Options extends Record<string, OptionShape>> = {
@@ -73,6 +75,7 @@ export async function runCommand<const Options extends Record<string, OptionShap
   act: (asked: Asked<Options>) => Promise<number> | number,
 ): Promise<number> {
   let isJson = args.includes("--json")
+  const { failed, wrongUsage } = shape.codes ?? { failed: 1, wrongUsage: 2 }
   try {
     const asked = readArguments(shape, args)
     if (asked === "help") {
@@ -84,12 +87,12 @@ export async function runCommand<const Options extends Record<string, OptionShap
   } catch (error) {
     if (error instanceof WrongUsage) {
       out.stderr.write(`tallygate ${shape.name}: ${error.message}\n\n${usageText(shape)}`)
-      return 2
+      return wrongUsage
     }
     if (!(error instanceof CommandError)) throw error
     if (isJson) out.stdout.write(toJson({ kind: "failed", reason: error.message }))
     else out.stderr.write(`tallygate ${shape.name}: ${error.message}\n`)
-    return 1
+    return failed
   }
 }
 
@@ -148,6 +151,6 @@ function usageText(shape: CommandShape<Record<string, OptionShape>>): string {
 ${shape.about}
 
 ${flags.map(({ flag, text }) => `  ${flag.padEnd(width)}  ${text}\n`).join("")}
-Exit code: ${shape.exits ?? "0 fine, 1 failed"}, 2 wrong usage.
+Exit code: ${shape.exits ?? "0 fine, 1 failed"}${shape.codes === undefined ? ", 2 wrong usage" : ""}.
 `
 }

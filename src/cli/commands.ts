@@ -80,6 +80,11 @@ export const COMMANDS: readonly Command[] = [
   },
   { name: "usage", summary: "who spent what", load: async () => (await import("./usage.ts")).runUsage },
   {
+    name: "budgets",
+    summary: "where budgets stand, told by the exit code as well",
+    load: async () => (await import("./budgets.ts")).runBudgets,
+  },
+  {
     name: "alerts test",
     summary: "send a test message to an alert channel",
     load: async () => (await import("./alerts.ts")).runAlertsTest,

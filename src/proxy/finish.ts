@@ -21,6 +21,7 @@ export async function finish(plane: DataPlane, call: Call, ending: Ending): Prom
   if (ending.kind === "refused") {
     refuse(call, ending.error)
     plane.metrics.refused(ending.error, ending.reason)
+    if (call.key !== null) plane.refusals.add(call.key, ending.error.code, call.arrivedMs)
   }
 }
 

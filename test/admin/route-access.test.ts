@@ -49,6 +49,7 @@ type Things = {
   alertRule: string
   alertChannel: string
   alertDelivery: string
+  digest: string
 }
 type Place = "own" | "sibling" | "foreign"
 const PLACES: readonly Place[] = ["own", "sibling", "foreign"]
@@ -139,8 +140,10 @@ const CASES: Record<string, Case> = {
   "PATCH /admin/v1/limits/:id": { ...inPath("key", "project", () => ({ cap: 6 })) },
   "DELETE /admin/v1/limits/:id": { ...inPath("key", "project") },
   "POST /admin/v1/limits/:id/raises": {
-    ...inPath("key", "project", () => ({ cap: 7, until: new Date(Date.now() + 60_000).toISOString() })),
+    ...inPath("key", "project", () => ({ cap: 17, until: new Date(Date.now() + 60_000).toISOString() })),
   },
+  "DELETE /admin/v1/limits/:id/raises": { ...inPath("key", "project") },
+  "GET /admin/v1/limits/:id/windows": inPath("key", "project"),
   "GET /admin/v1/organizations/:id/budget": inPath("organization", "organization"),
   "PATCH /admin/v1/organizations/:id/budget": inPath("organization", "organization", budget),
   "GET /admin/v1/projects/:id/budget": inPath("project", "project"),
@@ -150,6 +153,11 @@ const CASES: Record<string, Case> = {
   "PATCH /admin/v1/users/:id/budget": inPath("user", "organization", budget),
   "GET /admin/v1/keys/:id/budget": inPath("key", "project"),
   "PATCH /admin/v1/keys/:id/budget": inPath("key", "project", budget),
+  "GET /admin/v1/providers/:name/accounts/:account/budget": { lies: "installation", path: () => [PROVIDER, "a"] },
+  "PATCH /admin/v1/providers/:name/accounts/:account/budget": {
+    ...named("installation", budget),
+    path: () => [PROVIDER, "a"],
+  },
   "POST /admin/v1/admin-keys": named("project", ({ project }) => ({
     name: fresh(),
     role: "viewer",
@@ -200,12 +208,26 @@ const CASES: Record<string, Case> = {
   "GET /admin/v1/alert-deliveries": list,
   "GET /admin/v1/alert-deliveries/:id": inPath("alertDelivery", "organization"),
   "POST /admin/v1/alert-deliveries/:id/redeliver": inPath("alertDelivery", "organization"),
+  "POST /admin/v1/digests": named("organization", ({ organization }) => ({
+    scope: { organization_id: organization },
+    name: fresh(),
+    period: "weekly",
+  })),
+  "GET /admin/v1/digests": list,
+  "GET /admin/v1/digests/:id": inPath("digest", "organization"),
+  "PATCH /admin/v1/digests/:id": inPath("digest", "organization", () => ({ name: fresh() })),
+  "DELETE /admin/v1/digests/:id": inPath("digest", "organization"),
+  "POST /admin/v1/digests/:id/send": inPath("digest", "organization"),
+  "GET /admin/v1/digests/:id/preview": inPath("digest", "organization"),
+  "GET /admin/v1/budgets/check": list,
+  "POST /admin/v1/budgets/check": list,
   "GET /admin/v1/usage/summary": list,
   "GET /admin/v1/usage/series": list,
   "GET /admin/v1/usage/records": list,
   "GET /admin/v1/usage/records/:id": inPath("record", "project"),
   "GET /admin/v1/usage/export": list,
   "GET /admin/v1/usage/stream": list,
+  "GET /admin/v1/usage/projection": list,
 }
 
 const ACTOR = { name: "test", ip: "" }
@@ -299,7 +321,7 @@ async function makeThings(organizationId: string): Promise<Things> {
     INSERT INTO usage_records (id, time, organization_id, project_id, key_id)
     VALUES (${record}, now(), ${organizationId}, ${project}, ${key.row.id})`
   const alertDelivery = uuidv7Mint()(Date.now())
-  const alerts = { alertRule: namedId("rule"), alertChannel: namedId("chan"), alertDelivery }
+  const alerts = { alertRule: namedId("rule"), alertChannel: namedId("chan"), alertDelivery, digest: namedId("dig") }
   return { organization: organizationId, project, user, account, key: key.row.id, record, adminKey, ...alerts }
 }
 
@@ -323,7 +345,11 @@ async function makeProvider(): Promise<void> {
 }
 
 /** There before each call that is about one: calls delete them. */
-async function makeAlertThings({ organization, alertRule, alertChannel, alertDelivery }: Things): Promise<void> {
+async function makeAlertThings(of: Things): Promise<void> {
+  const { organization, alertRule, alertChannel, alertDelivery, digest } = of
+  await sql`
+    INSERT INTO digests (id, organization_id, name, period, schedule, time_zone, due_from)
+    VALUES (${digest}, ${organization}, 'd', 'daily', '0 8 * * *', 'UTC', now()) ON CONFLICT DO NOTHING`
   await sql`
     INSERT INTO alert_rules (id, organization_id, kind, name) VALUES (${alertRule}, ${organization}, 'threshold', 'r')
     ON CONFLICT DO NOTHING`
@@ -336,12 +362,13 @@ async function makeAlertThings({ organization, alertRule, alertChannel, alertDel
     ON CONFLICT DO NOTHING`
 }
 
-/** Limits are used up by their deletion, so each call gets one of its own. */
+/** Limits are used up by their deletion, and raises by their end, so each call gets one of its own. */
 async function limitOn(key: string, organizationId: string): Promise<string> {
   const subject = { organizationId, scope: "key", subject: key } as const
   await sql`DELETE FROM limits WHERE subject = ${key}`
   const made = await createLimit(sql, ACTOR, subject, { kind: "requests", window: "day", cap: 9n })
   if (made.kind !== "created") throw new Error(made.kind)
+  await sql`UPDATE limits SET raised_cap = 10, raised_until = now() + interval '1 hour' WHERE id = ${made.row.id}`
   return made.row.id
 }
 
@@ -351,7 +378,7 @@ async function call(route: string, { path, body, query }: Case, of: Things, secr
   const values = isLimit ? [await limitOn(of.key, of.organization)] : [...(path?.(of) ?? [])]
   const url = pattern.replace(/:\w+/g, () => values.shift() ?? "") + (query === undefined ? "" : `?${query(of)}`)
   if (pattern.includes("/providers/:name")) await makeProvider()
-  if (pattern.includes("/alert-")) await makeAlertThings(of)
+  if (/\/(alert-|digests)/.test(pattern)) await makeAlertThings(of)
   const response = await ask(secret, method, url, body?.(of))
   // A stream does not end by itself.
   if (route.endsWith("/stream")) await response.body?.cancel()
@@ -437,6 +464,8 @@ test("lists contain nothing of another tenant, and a project's nothing of its si
     "alert-channels",
     "alert-deliveries",
     "alerts",
+    "digests",
+    "budgets/check",
   ]) {
     const ofOrganization = await listed(path, secrets.owner.organization)
     const ofProject = await listed(path, secrets.owner.project)

@@ -14,6 +14,7 @@ import { createUser } from "../../src/identity/user-registry.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { newEncryptionKey, readEncryptionKey, SecretBox } from "../../src/platform/secret-box.ts"
+import { alertOf } from "../support/alert-messages.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 
 let sql: Sql
@@ -181,19 +182,19 @@ describe("messages", () => {
     const [delivery, ...others] = await deliveries()
     expect(others).toEqual([])
     expect(delivery).toMatchObject({ channel_id: channelId, organization_id: organizationId, state: "waiting" })
-    const { message } = delivery ?? {}
-    expect(message?.title).toMatch(/^Project .* has used 82 % of its limit of \$500 a month$/)
-    expect(message?.folded).toHaveLength(1)
-    expect(message?.facts).toEqual(
+    const message = alertOf(delivery?.message)
+    expect(message.title).toMatch(/^Project .* has used 82 % of its limit of \$500 a month$/)
+    expect(message.folded).toHaveLength(1)
+    expect(message.facts).toEqual(
       expect.arrayContaining([
         { name: "Spent", value: "$410" },
         { name: "Cap", value: "$500" },
         { name: "Threshold", value: "80 %" },
       ]),
     )
-    expect(message?.data).toMatchObject({ limit_id: id, threshold_percent: 80, settled: "410000000000" })
-    expect(message?.link).toMatch(/^https:\/\/tallygate\.example\/dashboard\/usage\?from=2026-11-01/)
-    expect(message?.link).toContain(`project=${projectId}`)
+    expect(message.data).toMatchObject({ limit_id: id, threshold_percent: 80, settled: "410000000000" })
+    expect(message.link).toMatch(/^https:\/\/tallygate\.example\/dashboard\/usage\?from=2026-11-01/)
+    expect(message.link).toContain(`project=${projectId}`)
     const states = await sql`SELECT threshold_percent, state FROM alerts WHERE limit_id = ${id} ORDER BY 1`
     expect(states.map((row) => [row.threshold_percent, row.state])).toEqual([
       [50, "folded"],
@@ -215,7 +216,7 @@ describe("messages", () => {
     const [last, ...before] = await deliveries()
     expect(before).toHaveLength(1)
     expect(last?.message.title).toContain("used up its limit of $0.00000015")
-    expect(last?.message.folded).toHaveLength(2)
+    expect(alertOf(last?.message).folded).toHaveLength(2)
     await changeLimit(sql, actor, id, { cap: 200n })
     expect(await watch().look()).toBe(1)
     expect(await deliveries()).toHaveLength(2)

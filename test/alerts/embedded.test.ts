@@ -7,6 +7,9 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { AlertWatch } from "../../src/alerts/alert-watch.ts"
 import { createChannel } from "../../src/alerts/channel-registry.ts"
 import { DeliveryWorker } from "../../src/alerts/delivery-worker.ts"
+import { createDigest } from "../../src/alerts/digest-rows.ts"
+import { DigestSchedule } from "../../src/alerts/digest-schedule.ts"
+import { AlertRetention } from "../../src/alerts/retention.ts"
 import { createLimit } from "../../src/identity/limit-registry.ts"
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/platform/embedded-postgres.ts"
 import type { Sql } from "../../src/platform/postgres.ts"
@@ -34,7 +37,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-test("watches and workers side by side raise once and deliver once", async () => {
+test("watches, schedules and workers side by side raise once and deliver once", async () => {
   const box = new SecretBox(readEncryptionKey(newEncryptionKey()))
   const wanted = {
     organizationId: "org_a",
@@ -55,7 +58,13 @@ test("watches and workers side by side raise once and deliver once", async () =>
   const watch = () => new AlertWatch({ ...options, findSheet: () => undefined, process, baseUrl: null })
   const raised = await Promise.all([watch().look(), watch().look(), watch().look()])
   expect(raised.reduce((sum, count) => sum + count, 0)).toBe(2)
+  const digest = { organizationId: "org_a", name: "d", schedule: "0 8 * * *", timeZone: "UTC", channelIds: null }
+  await createDigest(sql, ACTOR, { ...digest, period: "daily" }, NOW_MS - 24 * 3_600_000)
+  const schedule = () => new DigestSchedule({ ...options, findSheet: () => undefined, baseUrl: null })
+  const sent = await Promise.all([schedule().sendDue(), schedule().sendDue(), schedule().sendDue()])
+  expect(sent.reduce((sum, count) => sum + count, 0)).toBe(1)
   const worker = () => new DeliveryWorker({ ...options, box, mail: null, allowPrivate: true })
   await Promise.all([worker().deliverDue(), worker().deliverDue()])
-  expect(receiver.received).toHaveLength(1)
+  expect(receiver.received.map(({ body }) => JSON.parse(body).type).sort()).toEqual(["alert.threshold", "digest.daily"])
+  expect(await new AlertRetention(options).deleteOld()).toBe(0)
 })

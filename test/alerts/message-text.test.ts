@@ -76,6 +76,7 @@ const used: UsedLimit = {
   scope: "project",
   subject: "proj_a",
   subjectName: "search",
+  narrowedBy: {},
   kind: "usd",
   enforcement: "hard",
   window: "month",
@@ -85,7 +86,7 @@ const used: UsedLimit = {
 }
 
 test("a limit's message says what was spent of what, how far that goes, and where to look", () => {
-  const { title, facts, advice, path } = limitFacts(used, 80, [], NOON)
+  const { title, facts, advice, path } = limitFacts(used, { threshold: 80, isForecast: false }, [], null, NOON)
   expect(title).toBe("Project search has used 80 % of its limit of $500 a month")
   expect(facts.map(({ name, value }) => `${name}: ${value}`)).toEqual([
     "Spent: $400.5",
@@ -99,20 +100,49 @@ test("a limit's message says what was spent of what, how far that goes, and wher
   expect(path).toBe(
     "/dashboard/usage?from=2026-11-01T00%3A00%3A00.000Z&until=2026-12-01T00%3A00%3A00.000Z&project=proj_a&by=key",
   )
-  const full = limitFacts({ ...used, settled: 600_000_000_000n }, 100, [], NOON)
+  const full = limitFacts({ ...used, settled: 600_000_000_000n }, { threshold: 100, isForecast: false }, [], null, NOON)
   expect(full.title).toBe("Project search has used up its limit of $500 a month")
   expect(full.advice).toBe(
     "Calls that would go over the limit are refused until it is raised or the window ends at 2026-12-01T00:00:00.000Z.",
   )
 })
 
+test("a limit that is forecast says how far it goes, within what, and when its cap is reached, to the cent", () => {
+  const projection = { projected: 545_454_545_454n, low: 520_000_000_000n, high: 571_239_999_999n }
+  const reachedAtMs = Date.UTC(2026, 10, 27, 9, 30)
+  const forecast = { state: "warning", daysSeen: 40, projection, reachedAtMs } as const
+  const reason = { threshold: 100, isForecast: true }
+  const { title, facts, data } = limitFacts(used, reason, [], forecast, NOON)
+  expect(title).toBe("Project search is on its way to 109 % of its limit of $500 a month")
+  expect(facts.slice(-2)).toEqual([
+    { name: "Projected at the window's end", value: "$545.45, most likely between $520 and $571.24" },
+    { name: "Cap reached at this pace", value: "2026-11-27T09:30:00.000Z" },
+  ])
+  expect(data).toMatchObject({ on: "forecast", projected: "545454545454", projected_high: "571239999999" })
+  const tokens = limitFacts({ ...used, kind: "tokens" }, reason, [], forecast, NOON)
+  expect(tokens.facts.at(-2)?.value).toMatch(/^545,454,545,454 tokens, most likely between /)
+})
+
+test("the view of a limit that counts one user, tool or tag apart is cut to it", () => {
+  const narrowedBy = { user: "user_a", tool: "crawler" }
+  const { path } = limitFacts({ ...used, narrowedBy }, { threshold: 80, isForecast: false }, [], null, NOON)
+  expect(path).toContain("&project=proj_a&user=user_a&tool=crawler&by=key")
+})
+
 test.each(["soft", "shadow"] as const)("of a %s limit nobody is told that calls are refused", (enforcement) => {
-  const { advice } = limitFacts({ ...used, settled: used.cap, enforcement }, 100, [], NOON)
+  const { advice } = limitFacts(
+    { ...used, settled: used.cap, enforcement },
+    { threshold: 100, isForecast: false },
+    [],
+    null,
+    NOON,
+  )
   expect(advice).toContain(`Calls go on: the limit is ${enforcement}.`)
 })
 
 test("a cap of nothing, a lifetime and a window that has hardly begun have no percent, no end and no projection", () => {
-  const of = (more: Partial<UsedLimit>, nowMs = NOON) => limitFacts({ ...used, ...more }, 100, [], nowMs)
+  const of = (more: Partial<UsedLimit>, nowMs = NOON) =>
+    limitFacts({ ...used, ...more }, { threshold: 100, isForecast: false }, [], null, nowMs)
   expect(of({ cap: 0n }).facts).toContainEqual({ name: "Used in percent", value: "the cap is nothing" })
   const lifetime = of({ window: "lifetime", span: windowAt("lifetime", "UTC", 1, NOON), kind: "tokens" })
   expect(lifetime.path).toBe("/dashboard/usage?range=all&project=proj_a&by=key&measure=tokens")
