@@ -27,7 +27,7 @@ import { DrainGate } from "../proxy/drain-gate.ts"
 import { NewValues } from "../proxy/new-values.ts"
 import { ProxyMetrics } from "../proxy/proxy-metrics.ts"
 import { type Replaceable, Routing } from "../proxy/routing.ts"
-import { openPriceBook } from "./price-book.ts"
+import { openPriceBook, preparePrices } from "./price-book.ts"
 import { ProviderSource } from "./provider-source.ts"
 
 /** Estimates that may wait for the counting thread, and how long one may take; beyond it bytes are counted. */
@@ -91,7 +91,12 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
     refusals,
   })
-  source.onChange(() => routing.use(router()))
+  source.onChange(() => {
+    const next = router()
+    // A file that cannot be read leaves its provider unpriced, with the reason, and the others as they are.
+    for (const { pricedAs } of next.providers.values()) routing.plane.priceBook.prepare(pricedAs)
+    routing.use(next)
+  })
   const reconfigure = async (next: Config) => {
     const [nextBasis, priceBook] = await Promise.all([basisOf(next), readPrices(next)])
     basis = nextBasis
@@ -111,6 +116,7 @@ export function readPrices(config: Config): Promise<PriceBook> {
 }
 
 function replaceable(config: Config, router: Router, priceBook: PriceBook): Replaceable {
+  preparePrices(priceBook, router.providers.values())
   return {
     router,
     priceBook,

@@ -2,6 +2,9 @@
  * The price book: which row priced a model, in a tier, at an instant. It stands on the request path, so how an id
  * matches is decided once and remembered; a book never changes, a reload makes a new one. What is not listed is
  * unpriced with a reason, never 0.
+ *
+ * Most installations call few of the providers whose prices are shipped, and reading all of them takes a second of
+ * processor time. A file that is named after its provider can therefore wait until somebody asks for that provider.
  */
 import { isSnapshotOf, spellings } from "./model-name.ts"
 import {
@@ -53,10 +56,29 @@ const REMEMBERED_MAX = 4_096
 const NAME_LENGTH_MAX = 256
 
 export class PriceBook {
-  readonly #shelves: ReadonlyMap<string, Shelf>
+  readonly #shelves: Map<string, Shelf>
+  /** Files that nobody has asked for yet, by provider. */
+  readonly #closed: Map<string, PriceFileText>
+  /** What is wrong with files that could not be opened. */
+  readonly #faults = new Map<string, readonly PriceProblem[]>()
 
-  constructor(shelves: ReadonlyMap<string, Shelf>) {
-    this.#shelves = shelves
+  constructor(shelves: ReadonlyMap<string, Shelf>, closed: ReadonlyMap<string, PriceFileText>) {
+    this.#shelves = new Map(shelves)
+    this.#closed = new Map(closed)
+  }
+
+  /** Opens the provider's file now, so that no call has to wait for it; returns what is wrong with it. */
+  prepare(provider: string): readonly PriceProblem[] {
+    const file = this.#closed.get(provider)
+    if (file === undefined) return this.#faults.get(provider) ?? []
+    this.#closed.delete(provider)
+    const loaded = fillShelves([file])
+    const others = [...loaded.shelves.keys()].filter((name) => name !== provider)
+    const problems = [...loaded.problems, ...others.map((name) => misnamed(file, name))]
+    const shelf = loaded.shelves.get(provider)
+    if (shelf !== undefined && problems.length === 0) this.#shelves.set(provider, shelf)
+    else this.#faults.set(provider, problems)
+    return problems
   }
 
   /**
@@ -85,19 +107,20 @@ export class PriceBook {
 
   /** Every listed id and alias of a provider, sorted. Ids that only a prefix covers are not among them. */
   models(provider: string): readonly string[] {
+    this.prepare(provider)
     return [...(this.#shelves.get(provider)?.byId.keys() ?? [])].sort()
   }
 
   providers(): readonly string[] {
-    return [...this.#shelves.keys()].sort()
+    return [...this.#shelves.keys(), ...this.#closed.keys()].sort()
   }
 
   #match(provider: string, model: string): Match {
     if (model.length > NAME_LENGTH_MAX) {
       return { kind: "unpriced", reason: `a model name of ${model.length} characters is not in the price book` }
     }
-    const shelf = this.#shelves.get(provider)
-    if (shelf === undefined) return { kind: "unpriced", reason: `provider ${provider} is not in the price book` }
+    const shelf = this.#shelves.get(provider) ?? this.#opened(provider)
+    if (shelf === undefined) return this.#absent(provider)
     const known = shelf.remembered.get(model)
     if (known !== undefined) return known
     const match = this.#search(provider, shelf, model)
@@ -107,6 +130,20 @@ export class PriceBook {
     }
     shelf.remembered.set(model, match)
     return match
+  }
+
+  #opened(provider: string): Shelf | undefined {
+    this.prepare(provider)
+    return this.#shelves.get(provider)
+  }
+
+  #absent(provider: string): { readonly kind: "unpriced"; readonly reason: string } {
+    const [fault] = this.#faults.get(provider) ?? []
+    const reason =
+      fault === undefined
+        ? `provider ${provider} is not in the price book`
+        : `the prices of ${provider} cannot be read: ${fault.file}:${fault.line} ${fault.path}`
+    return { kind: "unpriced", reason }
   }
 
   #search(provider: string, shelf: Shelf, model: string): Match {
@@ -130,8 +167,21 @@ function tooEarly(model: CatalogModel): { readonly kind: "unpriced"; readonly re
   return { kind: "unpriced", reason: `${model.provider}/${model.id} has no price before its first date` }
 }
 
-/** Builds the book from price files; one bad figure refuses all of it, so that the book before it can stay. */
-export function loadPriceBook(files: readonly PriceFileText[]): LoadedPriceBook {
+/**
+ * Builds the book from price files; one bad figure refuses all of it, so that the book before it can stay. Of `later`,
+ * files named `<provider>.yaml`, those are opened when they are asked for whose provider is in no other file.
+ */
+export function loadPriceBook(files: readonly PriceFileText[], later: readonly PriceFileText[] = []): LoadedPriceBook {
+  const named = new Map(later.map((file) => [file.name.replace(/\.yaml$/, ""), file]))
+  const first = fillShelves(files)
+  const shared = [...first.shelves.keys()].flatMap((provider) => named.get(provider) ?? [])
+  const { shelves, problems } = shared.length === 0 ? first : fillShelves([...shared, ...files])
+  if (problems.length > 0) return { kind: "invalid", problems }
+  for (const provider of shelves.keys()) named.delete(provider)
+  return { kind: "loaded", book: new PriceBook(shelves, named) }
+}
+
+function fillShelves(files: readonly PriceFileText[]) {
   const shelves = new Map<string, Shelf>()
   const problems: PriceProblem[] = []
   for (const file of files) {
@@ -139,9 +189,12 @@ export function loadPriceBook(files: readonly PriceFileText[]): LoadedPriceBook 
     if (catalog.kind === "invalid") problems.push(...catalog.problems)
     else for (const model of catalog.models) problems.push(...place(shelves, model))
   }
-  if (problems.length > 0) return { kind: "invalid", problems }
   for (const shelf of shelves.values()) shelf.prefixes.sort((a, b) => b.prefix.length - a.prefix.length)
-  return { kind: "loaded", book: new PriceBook(shelves) }
+  return { shelves, problems }
+}
+
+function misnamed({ name }: PriceFileText, found: string): PriceProblem {
+  return { file: name, line: 1, path: "provider", found, expected: "the name of the file" }
 }
 
 /** Puts a model on its provider's shelf; an id that two models claim is a problem, since one of them would be wrong. */

@@ -136,6 +136,47 @@ describe("a bad catalog is refused, with the place and what was expected", () =>
   })
 })
 
+describe("a file that waits until its provider is asked for", () => {
+  const OTHER = ACME.replace("provider: acme", "provider: other")
+  const asked = { model: "big", tier: "standard", atMs: Date.parse("2026-01-01T00:00:00Z") }
+  const loaded = (later: { name: string; text: string }[], own: { name: string; text: string }[] = []) => {
+    const result = loadPriceBook(own, later)
+    if (result.kind === "invalid") throw new Error(JSON.stringify(result.problems))
+    return result.book
+  }
+
+  it("prices as if it had been read at once, and is among the providers before", () => {
+    const lazy = loaded([{ name: "acme.yaml", text: ACME }])
+    expect(lazy.providers()).toEqual(["acme"])
+    expect(lazy.find({ provider: "acme", ...asked })).toEqual(book(ACME).find({ provider: "acme", ...asked }))
+    expect(lazy.models("acme")).toEqual(book(ACME).models("acme"))
+  })
+
+  it("that is wrong leaves its provider unpriced and says where, and the others as they are", () => {
+    const lazy = loaded([
+      { name: "acme.yaml", text: ACME },
+      { name: "other.yaml", text: OTHER.replace("provider: other", "provider: acme") },
+    ])
+    expect(lazy.prepare("other")).toMatchObject([{ file: "other.yaml", path: "provider", found: "acme" }])
+    const found = lazy.find({ provider: "other", ...asked })
+    expect(found).toMatchObject({
+      kind: "unpriced",
+      reason: expect.stringMatching(/^the prices of other cannot be read: other\.yaml:1/),
+    })
+    expect(lazy.find({ provider: "acme", ...asked }).kind).toBe("found")
+  })
+
+  it("is read at once where another file has models of its provider, since they may not share a name", () => {
+    const shipped = [{ name: "acme.yaml", text: ACME }]
+    expect(loadPriceBook([{ name: "own.yaml", text: ACME }], shipped)).toMatchObject({ kind: "invalid" })
+    const own = {
+      name: "own.yaml",
+      text: OTHER.replace("provider: other", "provider: acme").replace(/^ {2}big:/m, "  bigger:"),
+    }
+    expect(loadPriceBook([own], shipped).kind).toBe("invalid")
+  })
+})
+
 describe("what is not listed is unpriced, with a reason", () => {
   const prices = book(ACME)
 

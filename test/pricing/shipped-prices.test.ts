@@ -106,6 +106,33 @@ describe("known calls", () => {
   })
 })
 
+it("each file is named after its provider, so that it can wait until that is asked for", async () => {
+  for (const { name, text } of await readPriceFiles(shipped)) {
+    expect(text).toMatch(new RegExp(`^provider: ${name.replace(".yaml", "")}$`, "m"))
+  }
+})
+
+it("at least 1,000 models of at least 15 providers are priced, the older ones among them", () => {
+  const counts = book.providers().map((provider) => book.models(provider).length)
+  expect(counts.length).toBeGreaterThanOrEqual(15)
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(1_000)
+  for (const [provider, model] of [
+    ...[
+      ["openai", "gpt-4"],
+      ["openai", "gpt-4-turbo"],
+      ["openai", "gpt-3.5-turbo"],
+      ["google", "gemini-pro"],
+    ],
+    ...[
+      ["anthropic", "claude-3-opus-20240229"],
+      ["azure", "gpt-4"],
+      ["bedrock", "anthropic.claude-3-haiku-20240307-v1:0"],
+    ],
+  ] as const) {
+    expect(cost(provider, model, { outputTokens: 1 })).not.toBe("unpriced")
+  }
+})
+
 it("every shipped id finds a price, and every rate is whole picos per token", () => {
   let rates = 0
   for (const provider of book.providers()) {

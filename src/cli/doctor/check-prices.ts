@@ -1,4 +1,5 @@
-/** The price book: sound, and looked at lately. */
+/** The price book: sound, and looked at lately: the files of the installation's own, and those of the configured providers. */
+import { configuredProviders } from "../../app/configured-providers.ts"
 import type { Config } from "../../config/load.ts"
 import { PRICES_OLD_DAYS, priceAge } from "../../pricing/price-age.ts"
 import { loadPriceBook } from "../../pricing/price-book.ts"
@@ -21,12 +22,17 @@ export async function checkPrices(config: Config, nowMs: number): Promise<Findin
       ),
     )
   }
-  const old = texts.flatMap((text) => {
+  const used = new Set(configuredProviders(config).map(({ pricedAs, name }) => pricedAs || name))
+  const looked = texts.flatMap((text) => {
     const catalog = readCatalog(text)
-    const age = catalog.kind === "read" ? priceAge(catalog.models, nowMs) : null
-    return age?.isOld === true ? [oldFile(text.name, age.days)] : []
+    const isOwn = config.prices.files.includes(text.name)
+    const models = catalog.kind === "read" ? catalog.models.filter(({ provider }) => isOwn || used.has(provider)) : []
+    const age = priceAge(models, nowMs)
+    return age === null ? [] : [{ file: text.name, age }]
   })
-  return old.length > 0 ? old : [ok("prices", `${texts.length} files, each looked at within ${PRICES_OLD_DAYS} days`)]
+  const old = looked.flatMap(({ file, age }) => (age.isOld ? [oldFile(file, age.days)] : []))
+  const found = `${texts.length} files; those in use were looked at within ${PRICES_OLD_DAYS} days`
+  return old.length > 0 ? old : [ok("prices", found)]
 }
 
 function oldFile(file: string, days: number): Finding {
