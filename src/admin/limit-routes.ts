@@ -20,14 +20,17 @@ import { type Access, permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import { answers, idParams, jsonBody, missingThing, nextAfter, pageOf, pageQuery } from "./answers.ts"
 import {
+  canSlice,
   capInput,
   enforcementInput,
   limitMembers,
   limitOutput,
   newLimit,
   readCap,
+  SLICE_FAULT,
   shownCap,
   shownLimit,
+  sliceInput,
   storeFailureInput,
   thresholdsInput,
 } from "./limit-shape.ts"
@@ -120,9 +123,10 @@ const limitChange = z
     on_store_failure: storeFailureInput.optional(),
     enforcement: enforcementInput.optional(),
     thresholds: thresholdsInput.optional(),
+    slice_tokens: sliceInput.nullable().optional(),
   })
   .refine((change) => Object.keys(change).length > 0, {
-    error: "must have cap, on_store_failure, enforcement or thresholds",
+    error: "must have cap, on_store_failure, enforcement, thresholds or slice_tokens",
   })
   .openapi("LimitChange")
 
@@ -227,10 +231,14 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     const { id } = context.req.valid("param")
     const wanted = context.req.valid("json")
     // A limit's kind never changes, so the cap may be read by it before the transaction.
-    const { kind } = await permittedLimit(sql, context.get("access"), id)
+    const { kind, window, enforcement: before } = await permittedLimit(sql, context.get("access"), id)
     const cap = wanted.cap === undefined ? undefined : requiredCap(kind, wanted.cap)
-    const { on_store_failure: onStoreFailure, enforcement, thresholds } = wanted
-    const row = await changeLimit(sql, actorOf(context), id, { cap, onStoreFailure, enforcement, thresholds })
+    const { on_store_failure: onStoreFailure, enforcement, thresholds, slice_tokens: sliceTokens } = wanted
+    if (typeof sliceTokens === "number" && !canSlice({ kind, window, enforcement: enforcement ?? before })) {
+      throw new ApiError("invalid_request", `\`slice_tokens\` ${SLICE_FAULT}.`, { param: "slice_tokens" })
+    }
+    const changed = { cap, onStoreFailure, enforcement, thresholds, sliceTokens }
+    const row = await changeLimit(sql, actorOf(context), id, changed)
     await directory.changed()
     return context.json(await shownOne(sql, row ?? missing(id)()), 200)
   })

@@ -8,12 +8,16 @@ import type { KeyLimitRow } from "../identity/key-registry.ts"
 import {
   anchorDayMax,
   ENFORCEMENTS,
+  type Enforcement,
   isCalendarWindow,
   LIMIT_DEFAULTS,
   LIMIT_KINDS,
   LIMIT_WINDOWS,
   type LimitKind,
+  type LimitWindow,
   ROLLING_DAYS_MAX,
+  SLICE_TOKENS_MAX,
+  SLICE_TOKENS_MIN,
   STORE_FAILURE_POLICIES,
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
@@ -43,6 +47,16 @@ export const thresholdsInput = z
   })
   .openapi({ description: `Percents of the cap at which someone is told; ${LIMIT_DEFAULTS.thresholds} unless told.` })
 
+export const sliceInput = z
+  .int()
+  .min(SLICE_TOKENS_MIN)
+  .max(SLICE_TOKENS_MAX)
+  .openapi({
+    description:
+      "A stream holds its output in slices of so many tokens as it flows, and is ended cleanly when no further one fits; " +
+      "without it the whole output is held beforehand. Of budgets of tokens or usd that are hard.",
+  })
+
 export const limitMembers = {
   kind: z.enum(LIMIT_KINDS).openapi({ description: "What is counted; usd is money." }),
   window: z.enum(LIMIT_WINDOWS).openapi({ description: "`none` belongs to concurrency, the others to the rest." }),
@@ -50,6 +64,7 @@ export const limitMembers = {
   on_store_failure: storeFailureInput.optional(),
   enforcement: enforcementInput.optional(),
   thresholds: thresholdsInput.optional(),
+  slice_tokens: sliceInput.optional(),
   time_zone: z
     .string()
     .max(64)
@@ -83,7 +98,11 @@ export const limitInput = limitObject
 /** The limit that the members say; null where they are wrong, each fault added to the context. */
 export function newLimit(input: z.output<typeof limitObject>, context: z.RefinementCtx): NewLimit | null {
   const cap = readCap(input.kind, input.cap)
-  const faults = [...(typeof cap === "string" ? [["cap", cap] as const] : []), ...windowFaults(input)]
+  const faults = [
+    ...(typeof cap === "string" ? [["cap", cap] as const] : []),
+    ...windowFaults(input),
+    ...(input.slice_tokens === undefined || canSlice(input) ? [] : [["slice_tokens", SLICE_FAULT] as const]),
+  ]
   for (const [member, message] of faults) context.addIssue({ code: "custom", path: [member], message })
   if (typeof cap === "string" || faults.length > 0) return null
   return {
@@ -93,10 +112,24 @@ export function newLimit(input: z.output<typeof limitObject>, context: z.Refinem
     ...(input.on_store_failure === undefined ? {} : { onStoreFailure: input.on_store_failure }),
     ...(input.enforcement === undefined ? {} : { enforcement: input.enforcement }),
     ...(input.thresholds === undefined ? {} : { thresholds: input.thresholds }),
+    ...(input.slice_tokens === undefined ? {} : { sliceTokens: input.slice_tokens }),
     ...(input.time_zone === undefined ? {} : { timeZone: input.time_zone }),
     ...(input.anchor_day === undefined ? {} : { anchorDay: input.anchor_day }),
     ...(input.days === undefined ? {} : { anchorDay: input.days }),
   }
+}
+
+/** What is wrong with slices on a limit that cannot have them. */
+export const SLICE_FAULT = "belongs to hard budgets of tokens or usd: no other limit ends a stream"
+
+/** Whether a limit can hold a stream in slices: a hard sum of tokens or dollars. */
+export function canSlice(limit: {
+  readonly kind: LimitKind
+  readonly window: LimitWindow
+  readonly enforcement?: Enforcement | undefined
+}): boolean {
+  const { kind, window, enforcement = LIMIT_DEFAULTS.enforcement } = limit
+  return (kind === "tokens" || kind === "usd") && window !== "minute" && enforcement === "hard"
 }
 
 /** The cap in the limit's unit, or what is wrong with it. */
@@ -124,12 +157,13 @@ export const limitOutput = z.object({
   days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
   enforcement: z.enum(ENFORCEMENTS),
   thresholds: z.array(z.number()),
+  slice_tokens: z.number().nullable().openapi({ description: "null: the whole output is held beforehand." }),
   raised_cap: z.string().nullable().openapi({ description: "The cap until raised_until; null: no raise is in force." }),
   raised_until: z.string().nullable(),
 })
 
 export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
-  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, thresholds } = row
+  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, thresholds, slice_tokens } = row
   return {
     id,
     kind,
@@ -141,6 +175,7 @@ export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
     days: window === "rolling" ? anchor_day : null,
     enforcement,
     thresholds,
+    slice_tokens,
     raised_cap: row.raised_cap === null ? null : shownCap(kind, BigInt(row.raised_cap)),
     raised_until: row.raised_until === null ? null : new Date(row.raised_until).toISOString(),
   }

@@ -18,7 +18,16 @@ import {
   type ReserveReply,
   type SettleReply,
 } from "./limit-store.ts"
-import { accountHoldId, actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
+import {
+  accountHoldId,
+  actualCharges,
+  type CallActual,
+  type CallEstimate,
+  chargesFor,
+  counterKind,
+  extensionCharges,
+  type SliceBound,
+} from "./limits.ts"
 import { type LimitWarning, PassedLimits } from "./passed-limits.ts"
 import { cachedWindowAt } from "./window.ts"
 
@@ -32,13 +41,14 @@ const RESET_WAIT_MS_MAX = 60_000
 /** What is held among the counters of one organization, or of one provider account. */
 export type HeldCharges = {
   readonly id: string
-  readonly charges: readonly Charge[]
+  /** Grows where a stream holds its output in slices. */
+  charges: readonly Charge[]
 }
 
 /** What is held for a call: charges in the order of its limits. A call without limits holds nothing. */
 export type HeldCall = HeldCharges & {
   /** What it holds on its provider account; null where that has no limits. */
-  readonly account: HeldCharges | null
+  account: HeldCharges | null
 }
 
 const NOTHING = { requests: 0n, tokens: 0n, costNanos: 0n }
@@ -88,6 +98,18 @@ export type Admitted =
     }
   /** Nothing is held, and no limit is known to be reached: the limit store is away. */
   | { readonly kind: "away"; readonly refusal: AwayRefusal }
+
+/** What a limit still has room for, in the unit of its cap. */
+export type Room = { readonly limit: Limit; readonly left: bigint }
+
+/** What came of holding more for a call. Where it is not held, nothing of it is, and what was held before stays so. */
+export type Extended =
+  | { readonly kind: "held" }
+  /** `rooms`: what the limits of the refused act would have room for. */
+  | { readonly kind: "refused"; readonly refusal: Refusal; readonly rooms: readonly Room[] }
+  | { readonly kind: "away"; readonly refusal: AwayRefusal }
+  /** The hold is over: nothing can be added to it. */
+  | { readonly kind: "lost" }
 
 export type AdmissionOptions = {
   readonly store: AdmissionStore
@@ -148,9 +170,9 @@ export class Admission {
       const second = await this.#hold(accountHoldId(first.hold.id), limits, estimate)
       isHeld = second.kind === "held"
       if (second.kind !== "held") return second
-      const { id, charges } = second.hold
       const warnings = [...first.warnings, ...second.warnings]
-      return { kind: "held", hold: { ...first.hold, account: { id, charges } }, counters: first.counters, warnings }
+      first.hold.account = second.hold
+      return { kind: "held", hold: first.hold, counters: first.counters, warnings }
     } finally {
       if (!isHeld) await this.release(first.hold)
     }
@@ -159,7 +181,7 @@ export class Admission {
   async #hold(holdId: string, limits: readonly Limit[], estimate: CallEstimate): Promise<Admitted> {
     const nowMs = this.#nowMs()
     const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
-    const hold = { id: holdId, charges, account: null }
+    const hold: HeldCall = { id: holdId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
     const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
     if (reply.kind === "held") {
@@ -185,6 +207,34 @@ export class Admission {
     const budgets = limits.filter((limit) => counterKind(limit) === "budget")
     const nothing = { requests: 0n, tokensBound: 0n, tokensLikely: 0n, costNanosBound: 0n }
     return chargesFor(budgets, nothing, this.#nowMs(), this.#windowOf)
+  }
+
+  /**
+   * Holds more for a call whose output flows, under its limits with slices: all of it or none. Where a provider account
+   * refuses, what the organization's limits hold by then stays held until the call is settled.
+   */
+  async extend(hold: HeldCall, more: SliceBound): Promise<Extended> {
+    for (const held of hold.account === null ? [hold] : [hold, hold.account]) {
+      const charges = extensionCharges(held.charges, more)
+      const taken = charges.filter(({ amount }) => amount > 0n)
+      if (taken.length === 0) continue
+      const reply = await this.#store.extend(held.id, taken)
+      if (reply.kind === "held") {
+        held.charges = held.charges.map((charge, at) => ({
+          ...charge,
+          amount: charge.amount + (charges[at]?.amount ?? 0n),
+        }))
+        continue
+      }
+      if (reply.kind === "denied") {
+        const refusal = refusalFrom(reply, taken, this.#nowMs())
+        return { kind: "refused", refusal, rooms: roomsOf(taken, reply.counters) }
+      }
+      if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, taken) }
+      // Its lease had ended and it is charged in full, or it is over: nothing more can be held for it.
+      return { kind: "lost" }
+    }
+    return { kind: "held" }
   }
 
   /** Replaces the hold by what the call really used. */
@@ -320,6 +370,13 @@ function awayRefusalFrom(
 
 function fits(counter: CounterState, amount: bigint, cap: bigint): boolean {
   return counter.settled + counter.held + amount <= cap
+}
+
+function roomsOf(charges: readonly Charge[], counters: readonly CounterState[]): Room[] {
+  return charges.flatMap(({ limit }, index) => {
+    const counter = counters[index]
+    return counter === undefined ? [] : [{ limit, left: limit.cap - counter.settled - counter.held }]
+  })
 }
 
 function budgetWaitMs(charge: Charge, nowMs: number): number | null {

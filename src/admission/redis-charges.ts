@@ -132,6 +132,7 @@ function readCharge(organizationId: string, line: string): Charge {
     raise: null,
     each: "",
     filter: null,
+    sliceTokens: null,
   }
   const readForMs = lastReadMs(window, 0) ?? 0
   return { limit, window, resetsAtMs: ends === "" ? null : Number(ends) - readForMs, amount: BigInt(amount) }

@@ -56,6 +56,7 @@ export type KeyLimitRow = Pick<
   | "anchor_day"
   | "on_store_failure"
   | "enforcement"
+  | "slice_tokens"
   | "thresholds"
   | "raised_cap"
 > & {
@@ -293,6 +294,7 @@ function keyColumns(sql: Sql | Transaction) {
                                                          'time_zone', l.time_zone, 'anchor_day', l.anchor_day,
                                                          'on_store_failure', l.on_store_failure,
                                                          'enforcement', l.enforcement, 'thresholds', l.thresholds,
+                                                         'slice_tokens', l.slice_tokens,
                                                          'raised_cap', CASE WHEN l.raised_until > now() THEN l.raised_cap::text END,
                                                          'raised_until', CASE WHEN l.raised_until > now() THEN l.raised_until END)
                                       ORDER BY l.created_at, l.id)

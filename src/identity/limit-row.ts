@@ -23,6 +23,7 @@ export type LimitRow = {
   readonly raised_until: Date | null
   readonly filter_tool: string
   readonly filter_tag: string
+  readonly slice_tokens: number | null
   readonly created_at: Date
 }
 
@@ -31,7 +32,8 @@ export function limitColumns(sql: Sql | Transaction) {
     id, coalesce(organization_id, '') AS organization_id, scope, subject, each, kind, "window", cap::text AS cap,
     time_zone, anchor_day, on_store_failure, enforcement, thresholds,
     CASE WHEN raised_until > now() THEN raised_cap::text END AS raised_cap,
-    CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag, created_at`
+    CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag, slice_tokens,
+    created_at`
 }
 
 export function limitFrom(row: LimitRow): Limit {
@@ -54,6 +56,7 @@ export function limitFrom(row: LimitRow): Limit {
         : { cap: BigInt(row.raised_cap), untilMs: row.raised_until.getTime() },
     each: row.each,
     filter: filterFrom(row),
+    sliceTokens: row.slice_tokens,
   }
 }
 

@@ -58,6 +58,10 @@ export type StoreFailurePolicy = (typeof STORE_FAILURE_POLICIES)[number]
 export const ENFORCEMENTS = ["hard", "soft", "shadow"] as const
 export type Enforcement = (typeof ENFORCEMENTS)[number]
 
+/** Bounds of a slice: a smaller one would ask the store at every event, a larger one is as good as none. */
+export const SLICE_TOKENS_MIN = 64
+export const SLICE_TOKENS_MAX = 1_000_000
+
 /** A larger cap for a time. It ends by itself, since the cap in force is asked for by the time. */
 export type CapRaise = { readonly cap: bigint; readonly untilMs: number }
 
@@ -88,6 +92,11 @@ export type Limit = {
   readonly each: LimitEach
   /** Counts only calls of this tool, or with this tag; null where it counts all. */
   readonly filter: LimitFilter | null
+  /**
+   * Of a budget of tokens or dollars: a stream holds its output in slices of so many tokens, and is ended when no further
+   * one fits. Null: the whole output is held beforehand.
+   */
+  readonly sliceTokens: number | null
 }
 
 /** The exact value that a call must carry. */
@@ -120,4 +129,5 @@ export const LIMIT_DEFAULTS = {
   onStoreFailure: "local",
   enforcement: "hard",
   thresholds: [50, 80, 100],
+  sliceTokens: null,
 } as const satisfies Partial<Limit>

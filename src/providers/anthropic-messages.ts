@@ -7,6 +7,7 @@
  * In a stream that ends before a `message_delta`, the reading's usage is that of `message_start`: its input is the bill,
  * its output is not. `isFinished` tells the two apart: it is set by nothing before `message_delta`.
  */
+import { AnthropicStreamEnd } from "./anthropic-stream-end.ts"
 import { laterAnthropicUsage, readAnthropicUsage } from "./anthropic-usage.ts"
 import {
   addContainer,
@@ -77,6 +78,8 @@ export const anthropicMessages: Dialect = {
     }
     return SHOWN
   },
+
+  streamEnd: () => new AnthropicStreamEnd(),
 
   streamError: anthropicStreamError,
 }

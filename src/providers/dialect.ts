@@ -4,6 +4,7 @@
  */
 import type { Usage } from "../metering/usage.ts"
 import type { EventShape } from "./openai-event-shape.ts"
+import type { StreamEnd } from "./stream-end.ts"
 
 /** Whose API is spoken: decides how errors look, how a credential travels, and which providers can serve a call. */
 export type Api = "openai" | "anthropic" | "google"
@@ -123,6 +124,8 @@ export type Dialect = {
   readLine?(line: string, reading: Reading): void
   /** Reads one SSE event into the reading. Never throws. */
   readEvent(data: string, reading: Reading): StreamEvent
+  /** What ends a stream of this dialect before its provider does; absent where nothing can. */
+  streamEnd?(facts: RequestFacts): StreamEnd
   /** One SSE event, in the dialect's own shape, that tells the caller that the stream failed. */
   streamError(message: string, code: string): string
 }

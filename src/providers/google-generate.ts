@@ -15,6 +15,7 @@ import {
   type Rewrite,
   type StreamEvent,
 } from "./dialect.ts"
+import { GoogleStreamEnd } from "./google-stream-end.ts"
 import { googleTier, readGoogleUsage } from "./google-usage.ts"
 import { addMember, type JsonMember, jsonMembers, outline, splice } from "./json-members.ts"
 import { invalid, readOutline } from "./json-request.ts"
@@ -80,6 +81,8 @@ export const googleGenerate: Dialect = {
     if (isLast(chunk)) reading.isFinished = true
     return SHOWN
   },
+
+  streamEnd: () => new GoogleStreamEnd(),
 
   streamError: googleStreamError,
 }

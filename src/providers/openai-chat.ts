@@ -16,6 +16,7 @@ import { addMember, type JsonMember, jsonMembers, outline, splice, withMember } 
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject, parseJson } from "./json-values.ts"
 import { learnShape, textByShape } from "./openai-event-shape.ts"
+import { OpenAiStreamEnd } from "./openai-stream-end.ts"
 import { readOpenAiUsage } from "./openai-usage.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
@@ -77,6 +78,8 @@ export const openAiChat: Dialect = {
     const isUsageAlone = Array.isArray(chunk.choices) && choices.length === 0 && asObject(chunk.usage) !== null
     return isUsageAlone ? INJECTED : SHOWN
   },
+
+  streamEnd: ({ asksUsage }) => new OpenAiStreamEnd("chat.completion.chunk", asksUsage),
 
   streamError(message: string, code: string): string {
     const error = { error: { message, type: "api_error", param: null, code } }

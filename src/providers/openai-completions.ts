@@ -15,6 +15,7 @@ import { jsonMembers, outline, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject, parseJson } from "./json-values.ts"
 import { openAiChat } from "./openai-chat.ts"
+import { OpenAiStreamEnd } from "./openai-stream-end.ts"
 import { readOpenAiUsage } from "./openai-usage.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
@@ -66,6 +67,8 @@ export const openAiCompletions: Dialect = {
     const isUsageAlone = Array.isArray(chunk.choices) && chunk.choices.length === 0 && asObject(chunk.usage) !== null
     return isUsageAlone ? INJECTED : SHOWN
   },
+
+  streamEnd: ({ asksUsage }) => new OpenAiStreamEnd("text_completion", asksUsage),
 
   streamError: openAiChat.streamError,
 }

@@ -22,6 +22,7 @@ import { outline, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
 import { readResponsesUsage, webSearchesIn } from "./openai-responses-usage.ts"
+import { ResponsesStreamEnd } from "./responses-stream-end.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 /** The last two name what another caller may own: which of two is meant must not depend on who reads. */
@@ -94,6 +95,8 @@ export const openAiResponses: Dialect = {
     }
     return SHOWN
   },
+
+  streamEnd: () => new ResponsesStreamEnd(),
 
   streamError(message: string, code: string): string {
     const error = { type: "error", code, message, param: null, sequence_number: 0 }

@@ -23,6 +23,7 @@ import { limitsOnCall } from "./limits-on-call.ts"
 import { limitHeaders } from "./own-headers.ts"
 import type { Asked } from "./read-request.ts"
 import { chargeCall, putUsage, startRecord } from "./record.ts"
+import { firstSlice, openSlices, sliceTokensOf } from "./slices-of.ts"
 
 export type CallAdmission = { readonly kind: "admitted"; readonly admitted: Admitted } | Refused
 
@@ -52,7 +53,18 @@ export async function admitCall(
   const bound = boundOf(plane, call, asked, route, { estimate, isMoneyLimited })
   if (bound.kind === "refused") return bound
 
-  const held = await plane.admission.admit({ holdId: call.id, limits, accountLimits, estimate: bound.estimate })
+  const sliceTokens = sliceTokensOf(call, asked, route, [...limits, ...accountLimits])
+  const slicing =
+    sliceTokens === null
+      ? null
+      : {
+          sliceTokens,
+          outputTokensMax: facts.outputTokensMax,
+          estimate,
+          costNanosOf: costOf(plane, call, asked, route, isMoneyLimited ? estimate : null),
+        }
+  const callEstimate = slicing === null ? bound.estimate : { ...bound.estimate, firstSlice: firstSlice(slicing) }
+  const held = await plane.admission.admit({ holdId: call.id, limits, accountLimits, estimate: callEstimate })
   if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)
   if (held.kind === "away") return refusedUncounted(held.refusal)
 
@@ -68,6 +80,7 @@ export async function admitCall(
     form: asked.form,
     outputTokensMax,
     object,
+    slices: slicing === null ? null : openSlices(plane, call, held.hold, slicing),
     record,
     subject: subjectText(record),
   }
@@ -115,6 +128,21 @@ function boundOf(
   const tokensBound = BigInt(inputTokensBound) + BigInt(outputTokensBound)
   const tokensLikely = BigInt(totalTokens(likely))
   return { kind: "bound", estimate: { requests: 1n, tokensBound, tokensLikely, costNanosBound } }
+}
+
+/** The dearest that so much output can cost with the call's input, in nano-dollars; 0 where no limit is in money. */
+function costOf(
+  plane: DataPlane,
+  call: Call,
+  asked: Asked,
+  route: Route,
+  estimate: UsageEstimate | null,
+): (outputTokens: number) => bigint {
+  return (outputTokens) => {
+    if (estimate === null) return 0n
+    const worst = worstCaseOf(plane, call, asked, route, { ...estimate, outputTokensBound: outputTokens })
+    return worst.kind === "bounded" ? nanosRoundedUp(worst.costPicos) : 0n
+  }
 }
 
 function isMoney({ kind }: Limit): boolean {

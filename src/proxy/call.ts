@@ -15,6 +15,7 @@ import type { ProviderAccount, Route } from "../providers/router.ts"
 import type { CallerCredential } from "./credential.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Door } from "./open-door.ts"
+import type { OutputSlices } from "./output-slices.ts"
 
 export type Call = {
   /** UUIDv7: the record's id, the hold's id and the answer's `x-request-id`. */
@@ -61,6 +62,8 @@ export type Admitted = {
   readonly object: ProviderObject | null
   /** The record this call becomes if the process dies now; completed on the way out. */
   readonly record: UsageRecord
+  /** Of a stream whose output is held in slices; null for all others. */
+  readonly slices: OutputSlices | null
   /** The part of the record's text that does not change any more. */
   readonly subject: string
 }
@@ -80,7 +83,9 @@ export type Answer = {
   readonly upstreamStatus: number
   /** Refusal to send in place of an answer; null where the upstream's own was relayed. */
   readonly error: ApiError | null
-  readonly endState: "complete" | "client_abort" | "upstream_error" | "timeout"
+  readonly endState: "complete" | "client_abort" | "upstream_error" | "timeout" | "cut"
+  /** Why Tallygate itself ended the stream; '' where it did not. */
+  readonly cutBy: "" | "budget"
   /** The caller left, and the answer was read to its usage. */
   readonly isDrained: boolean
   /** The request may have reached the provider's meter although nothing was reported. */

@@ -249,6 +249,7 @@ function putEnd(record: UsageRecord, answer: Answer): void {
   record.end_state = answer.endState
   record.outcome = outcomeOf(answer.endState, answer.reading.hasError)
   record.error_code = answer.errorCode
+  record.cut_by = answer.cutBy
   record.http_status = answer.endState === "client_abort" ? 0 : (answer.error?.status ?? answer.upstreamStatus)
 }
 

@@ -35,6 +35,7 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
     raise: null,
     each: "",
     filter: null,
+    sliceTokens: null,
     ...overrides,
   }
 }
