@@ -30,6 +30,7 @@ import {
   shownLimit,
   storeFailureInput,
   thresholdsInput,
+  unboundedInput,
 } from "./limit-shape.ts"
 import { isAccount } from "./provider-view.ts"
 
@@ -119,10 +120,11 @@ const limitChange = z
     cap: capInput.optional(),
     on_store_failure: storeFailureInput.optional(),
     enforcement: enforcementInput.optional(),
+    unbounded: unboundedInput.optional(),
     thresholds: thresholdsInput.optional(),
   })
   .refine((change) => Object.keys(change).length > 0, {
-    error: "must have cap, on_store_failure, enforcement or thresholds",
+    error: "must have cap, on_store_failure, enforcement, unbounded or thresholds",
   })
   .openapi("LimitChange")
 
@@ -229,8 +231,9 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     // A limit's kind never changes, so the cap may be read by it before the transaction.
     const { kind } = await permittedLimit(sql, context.get("access"), id)
     const cap = wanted.cap === undefined ? undefined : requiredCap(kind, wanted.cap)
-    const { on_store_failure: onStoreFailure, enforcement, thresholds } = wanted
-    const row = await changeLimit(sql, actorOf(context), id, { cap, onStoreFailure, enforcement, thresholds })
+    const { on_store_failure: onStoreFailure, enforcement, unbounded, thresholds } = wanted
+    const change = { cap, onStoreFailure, enforcement, unbounded, thresholds }
+    const row = await changeLimit(sql, actorOf(context), id, change)
     await directory.changed()
     return context.json(await shownOne(sql, row ?? missing(id)()), 200)
   })

@@ -15,6 +15,7 @@ import {
   type LimitKind,
   ROLLING_DAYS_MAX,
   STORE_FAILURE_POLICIES,
+  UNBOUNDED_POLICIES,
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
 import { formatUsd, PICOS_PER_NANO, parseUsd } from "../pricing/money.ts"
@@ -35,6 +36,12 @@ export const enforcementInput = z.enum(ENFORCEMENTS).openapi({
     "lets it pass unsaid and counts what it would have refused.",
 })
 
+export const unboundedInput = z.enum(UNBOUNDED_POLICIES).openapi({
+  description:
+    "What a hard limit on tokens or money does to a call whose most nobody can tell beforehand: deny refuses it, clamp holds " +
+    "and bounds what can be bounded, overshoot lets it pass held at what is likely. docs/limits.md lists the reasons.",
+})
+
 export const thresholdsInput = z
   .array(z.int().min(1).max(1_000))
   .max(10)
@@ -49,6 +56,7 @@ export const limitMembers = {
   cap: capInput,
   on_store_failure: storeFailureInput.optional(),
   enforcement: enforcementInput.optional(),
+  unbounded: unboundedInput.optional(),
   thresholds: thresholdsInput.optional(),
   time_zone: z
     .string()
@@ -92,6 +100,7 @@ export function newLimit(input: z.output<typeof limitObject>, context: z.Refinem
     cap,
     ...(input.on_store_failure === undefined ? {} : { onStoreFailure: input.on_store_failure }),
     ...(input.enforcement === undefined ? {} : { enforcement: input.enforcement }),
+    ...(input.unbounded === undefined ? {} : { unbounded: input.unbounded }),
     ...(input.thresholds === undefined ? {} : { thresholds: input.thresholds }),
     ...(input.time_zone === undefined ? {} : { timeZone: input.time_zone }),
     ...(input.anchor_day === undefined ? {} : { anchorDay: input.anchor_day }),
@@ -123,13 +132,14 @@ export const limitOutput = z.object({
   anchor_day: z.number(),
   days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
   enforcement: z.enum(ENFORCEMENTS),
+  unbounded: z.enum(UNBOUNDED_POLICIES),
   thresholds: z.array(z.number()),
   raised_cap: z.string().nullable().openapi({ description: "The cap until raised_until; null: no raise is in force." }),
   raised_until: z.string().nullable(),
 })
 
 export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
-  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, thresholds } = row
+  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, unbounded, thresholds } = row
   return {
     id,
     kind,
@@ -140,6 +150,7 @@ export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
     anchor_day: window === "rolling" ? LIMIT_DEFAULTS.anchorDay : anchor_day,
     days: window === "rolling" ? anchor_day : null,
     enforcement,
+    unbounded,
     thresholds,
     raised_cap: row.raised_cap === null ? null : shownCap(kind, BigInt(row.raised_cap)),
     raised_until: row.raised_until === null ? null : new Date(row.raised_until).toISOString(),

@@ -84,7 +84,8 @@ export function withMember(bytes: Buffer, name: string, value: string): Buffer {
   return splice(bytes, member.valueStart, member.valueEnd, value)
 }
 
-function skipSpace(bytes: Buffer, from: number): number {
+/** The offset of the first byte from `from` on that is no white space. */
+export function skipSpace(bytes: Buffer, from: number): number {
   let at = from
   // JSON's white space: space, tab, line feed, carriage return.
   while (at < bytes.length && isSpace(bytes[at])) at++
@@ -96,7 +97,7 @@ function isSpace(byte: number | undefined): boolean {
 }
 
 /** The offset after the closing quote of the string that begins at `from`. */
-function stringEnd(bytes: Buffer, from: number): number {
+export function stringEnd(bytes: Buffer, from: number): number {
   let at = from + 1
   for (;;) {
     const quote = bytes.indexOf(QUOTE, at)
