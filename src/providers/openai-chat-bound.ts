@@ -53,7 +53,7 @@ const OUTPUT: readonly TokenClass[] = ["output", "reasoning"]
 const OUTPUT_WITH_SOUND: readonly TokenClass[] = [...OUTPUT, "output_audio"]
 
 /** What servers of other models put before the first message: gpt-oss some 70 tokens, Llama up to 40. */
-const TEMPLATE_TOKENS = 256
+const TEMPLATE_TOKENS = 128
 /** What reasoning models of OpenAI's add to the tools that a request names: some 90 tokens. */
 const TOOLS_TOKENS = 256
 /** A bound below this is hardly an answer. */

@@ -49,7 +49,7 @@ const OUTPUT: readonly TokenClass[] = ["output", "reasoning"]
 
 /** What is added to the tools that a request names; what servers of other models put before the first message. */
 const TOOLS_TOKENS = 256
-const TEMPLATE_TOKENS = 256
+const TEMPLATE_TOKENS = 128
 /** The API takes no less. */
 const OUTPUT_TOKENS_MIN = 16
 

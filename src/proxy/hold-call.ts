@@ -2,9 +2,8 @@
  * Holds a call on its limits. Where a hard budget has room for the call but not for all of the output that it may have,
  * the provider is asked for as much as there is room for, so that a budget can be used to its end.
  */
-import type { Admitted as AdmissionReply } from "../admission/admit.ts"
-import type { CallEstimate } from "../admission/limits.ts"
-import { counterKind } from "../admission/limits.ts"
+import type { Admitted as AdmissionReply, Lower, RefusedCall } from "../admission/admit.ts"
+import { type CallEstimate, counterKind } from "../admission/limits.ts"
 import { type Limit, refuses } from "../identity/limit.ts"
 import { mostOutput } from "./call-bound.ts"
 import type { DataPlane } from "./data-plane.ts"
@@ -18,7 +17,7 @@ export type HeldOutput = {
 }
 
 /** Others take of the same room at the same time; who loses so often is refused. */
-const TRIES_MAX = 4
+const TRIES_MAX = 3
 
 export async function holdCall(
   plane: DataPlane,
@@ -26,22 +25,27 @@ export async function holdCall(
   { limits, accountLimits }: { readonly limits: readonly Limit[]; readonly accountLimits: readonly Limit[] },
   plan: HoldPlan,
 ): Promise<HeldOutput> {
-  let { outputTokens, estimate } = plan
-  for (let tries = 1; ; tries++) {
-    const reply = await plane.admission.admit({ holdId, limits, accountLimits, estimate })
-    if (reply.kind !== "refused" || plan.outputTokensMin === null) return { reply, estimate, outputTokens }
-    const least = Math.min(plan.outputTokensMin, plan.outputTokens)
-    const affordable = tries === TRIES_MAX ? 0 : affordableOutput(reply, plan, outputTokens)
-    if (affordable < least) return { reply: askingFor(reply, plan.estimateOf(least)), estimate, outputTokens }
-    outputTokens = affordable
-    estimate = plan.estimateOf(outputTokens)
+  const { outputTokensMin } = plan
+  let { estimate, outputTokens } = plan
+  if (outputTokensMin === null) {
+    return { reply: await plane.admission.admit({ holdId, limits, accountLimits, estimate }), estimate, outputTokens }
   }
+  const least = Math.min(outputTokensMin, outputTokens)
+  let triesLeft = TRIES_MAX
+  const lower: Lower = (refused) => {
+    const affordable = triesLeft-- > 0 ? affordableOutput(refused, plan, outputTokens) : 0
+    if (affordable < least) return null
+    outputTokens = affordable
+    estimate = plan.estimateOf(affordable)
+    return estimate
+  }
+  const reply = await plane.admission.admit({ holdId, limits, accountLimits, estimate, lower })
+  if (reply.kind !== "refused") return { reply, estimate, outputTokens }
+  return { reply: askingFor(reply, plan.estimateOf(least)), estimate, outputTokens }
 }
 
-type Refusal = Extract<AdmissionReply, { kind: "refused" }>
-
 /** The most output for which every budget has room; 0 where it is not for its size that the call was refused. */
-function affordableOutput({ charges, counters }: Refusal, plan: HoldPlan, outputTokens: number): number {
+function affordableOutput({ charges, counters }: RefusedCall, plan: HoldPlan, outputTokens: number): number {
   let nanos: bigint | null = null
   let tokens: bigint | null = null
   for (const [index, { limit, amount }] of charges.entries()) {
@@ -49,9 +53,8 @@ function affordableOutput({ charges, counters }: Refusal, plan: HoldPlan, output
     if (counter === undefined) return 0
     if (!refuses(limit)) continue
     const room = limit.cap - counter.settled - counter.held
-    if (amount <= room && !isSized(limit)) continue
-    // A limit on an account is held in a second step, whose first has been undone for good.
-    if (!isSized(limit) || limit.scope === "provider_account") return 0
+    if (!isSized(limit) && amount > room) return 0
+    if (!isSized(limit)) continue
     if (limit.kind === "usd") nanos = smaller(nanos, room)
     else tokens = smaller(tokens, room)
   }
@@ -71,7 +74,7 @@ function smaller(one: bigint | null, other: bigint): bigint {
 }
 
 /** The refusal as it is of the least that the call can be made for: to ask for less output would not have helped. */
-function askingFor(reply: Refusal, { costNanosBound, tokensBound }: CallEstimate): Refusal {
+function askingFor(reply: RefusedCall, { costNanosBound, tokensBound }: CallEstimate): RefusedCall {
   const { refusal } = reply
   if (!isSized(refusal.limit)) return reply
   const requested = refusal.limit.kind === "usd" ? costNanosBound : tokensBound
