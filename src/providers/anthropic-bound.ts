@@ -5,7 +5,7 @@
  * The tokenizer that Anthropic has published normalizes text before it counts, so that some characters become several.
  */
 import type { TokenClass } from "../pricing/price-row.ts"
-import { isPlainText, normalizedBytes, parsedWithoutBulk, SCHEMA_TYPES, textBytes } from "./body-signs.ts"
+import { isPlainText, normalizedBytes, parsedWithoutBulk, signOfMore, textBytes } from "./body-signs.ts"
 import { outline } from "./json-members.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
 import { anthropicImageTokensMax, outputTokensMaxOf, unboundedModel } from "./model-bounds.ts"
@@ -23,8 +23,7 @@ import {
 } from "./request-bound.ts"
 
 /** Kinds that are text, or the caller's own to carry out. */
-const TEXT_KINDS: ReadonlySet<string> = new Set([
-  ...SCHEMA_TYPES,
+const MORE = signOfMore([
   ...["text", "thinking", "redacted_thinking", "tool_use", "tool_result", "compaction", "custom"],
   ...["auto", "any", "tool", "none", "enabled", "disabled", "adaptive", "ephemeral"],
 ])
@@ -63,7 +62,7 @@ export function boundMessage(question: BoundQuestion): RequestBound {
   const findings = newFindings()
   findings.reason = unboundedModel(model)
   for (const name in request) readMember(name, request[name], findings)
-  if (!isPlainText(TEXT_KINDS, body)) readContents(body, model, findings)
+  if (!isPlainText(MORE, body)) readContents(body, model, findings)
   if (request.tools !== undefined) findings.extraTokens += TOOLS_TOKENS
   const inputClasses = cacheClasses(body)
   return boundOf(findings, {

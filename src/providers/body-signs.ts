@@ -4,42 +4,40 @@
  * the data of its pictures, so that megabytes of base64 cost what a short text does.
  */
 import { isAscii } from "node:buffer"
-import { skipSpace, stringEnd } from "./json-members.ts"
+import { stringEnd } from "./json-members.ts"
 import { asText, parseJson } from "./json-values.ts"
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
-const COLON = 0x3a
-const TYPE = Buffer.from('"type"')
 const ESCAPE = Buffer.from("\\u")
-/** Longer than any kind of content. */
-const KIND_LENGTH_MAX = 64
 
 /** Names and kinds of what is no text; and letters in escapes, since a name in them is not found by its letters. */
 const MEDIA =
-  /"(?:image|image_url|input_image|audio|audio_url|input_audio|video|video_url|file|file_id|file_data|input_file)"|\\u00[4-7]/
-const SIGN = new RegExp(`"type"|${MEDIA.source}`)
+  '"(?:image|image_url|input_image|audio|audio_url|input_audio|video|video_url|file|file_id|file_data|input_file)"'
+const ESCAPED_LETTER = "\\\\u00[4-7]"
 
 /** Kinds that JSON schemas, of tools and of answers, are full of. */
-export const SCHEMA_TYPES = ["object", "string", "number", "integer", "boolean", "array", "null", "json_schema"]
+const SCHEMA_TYPES = ["object", "string", "number", "integer", "boolean", "array", "null", "json_schema"]
 
-/** True where nothing in the body says that it holds anything but text: every `"type"` in it is one of these kinds. */
-export function isPlainText(kinds: ReadonlySet<string>, body: Buffer): boolean {
-  const text = body.toString("latin1")
-  if (!SIGN.test(text)) return true
-  return !MEDIA.test(text) && namesOnly(kinds, body)
+/**
+ * Finds whatever says that a body holds more than text: every `"type"` that is not plainly one of these kinds or one of
+ * schemas. What follows is looked at for so many bytes only, so that no white space hides it.
+ */
+export function signOfMore(textKinds: readonly string[]): RegExp {
+  const space = "[ \\t\\r\\n]{0,8}"
+  const plain = `"(?:${[...SCHEMA_TYPES, ...textKinds].join("|")})"|[[{\\dtfn-]`
+  return new RegExp(`${MEDIA}|${ESCAPED_LETTER}|"type"(?!${space}(?:[,\\]}]|:${space}(?:${plain})))`)
 }
 
-function namesOnly(kinds: ReadonlySet<string>, body: Buffer): boolean {
-  for (let at = body.indexOf(TYPE); at >= 0; at = body.indexOf(TYPE, at + TYPE.length)) {
-    const colon = skipSpace(body, at + TYPE.length)
-    // What is no name, or has a value that is no text, names no kind.
-    if (body[colon] !== COLON) continue
-    const start = skipSpace(body, colon + 1)
-    if (body[start] !== QUOTE) continue
-    const end = body.indexOf(QUOTE, start + 1)
-    if (end < 0 || end - start > KIND_LENGTH_MAX) return false
-    if (!kinds.has(body.toString("latin1", start + 1, end))) return false
+/** So much is looked at in one go: a picture is found at its beginning, and its data is not made a text for it. */
+const STRETCH_BYTES = 32 * 1024
+/** Longer than all that a sign can take. */
+const OVERLAP_BYTES = 128
+
+/** True where nothing in the body says that it holds anything but text. */
+export function isPlainText(more: RegExp, body: Buffer): boolean {
+  for (let from = 0; from < body.length; from += STRETCH_BYTES - OVERLAP_BYTES) {
+    if (more.test(body.toString("latin1", from, from + STRETCH_BYTES))) return false
   }
   return true
 }

@@ -84,8 +84,7 @@ export function withMember(bytes: Buffer, name: string, value: string): Buffer {
   return splice(bytes, member.valueStart, member.valueEnd, value)
 }
 
-/** The offset of the first byte from `from` on that is no white space. */
-export function skipSpace(bytes: Buffer, from: number): number {
+function skipSpace(bytes: Buffer, from: number): number {
   let at = from
   // JSON's white space: space, tab, line feed, carriage return.
   while (at < bytes.length && isSpace(bytes[at])) at++

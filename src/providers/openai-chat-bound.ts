@@ -3,7 +3,7 @@
  * same API are those that their references name.)
  */
 import type { TokenClass } from "../pricing/price-row.ts"
-import { isPlainText, parsedWithoutBulk, SCHEMA_TYPES, textBytes } from "./body-signs.ts"
+import { isPlainText, parsedWithoutBulk, signOfMore, textBytes } from "./body-signs.ts"
 import { outline } from "./json-members.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
 import {
@@ -26,8 +26,7 @@ import {
 } from "./request-bound.ts"
 
 /** Kinds that are text, or the caller's own to carry out. */
-const TEXT_KINDS: ReadonlySet<string> = new Set([
-  ...SCHEMA_TYPES,
+const MORE = signOfMore([
   ...["text", "refusal", "function", "custom", "grammar", "allowed_tools", "json_object"],
   ...["enabled", "disabled", "adaptive", "ephemeral"],
 ])
@@ -65,7 +64,7 @@ export function boundChat(question: BoundQuestion): RequestBound {
   const findings = newFindings()
   findings.reason = unboundedModel(model)
   for (const name in request) readMember(name, request[name], findings)
-  if (!isPlainText(TEXT_KINDS, body)) readContents(body, model, findings)
+  if (!isPlainText(MORE, body)) readContents(body, model, findings)
   if (!isOpenAiModel(model)) findings.extraTokens += TEMPLATE_TOKENS
   if (request.tools !== undefined || request.functions !== undefined) findings.extraTokens += TOOLS_TOKENS
   const asksSound = request.audio != null

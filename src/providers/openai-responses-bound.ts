@@ -1,6 +1,6 @@
 /** What a response can use at most. (OpenAI API reference, Responses.) */
 import type { TokenClass } from "../pricing/price-row.ts"
-import { isPlainText, parsedWithoutBulk, SCHEMA_TYPES, textBytes } from "./body-signs.ts"
+import { isPlainText, parsedWithoutBulk, signOfMore, textBytes } from "./body-signs.ts"
 import { outline } from "./json-members.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
 import { isOpenAiModel, openAiImageTokensMax, outputTokensMaxOf, unboundedModel } from "./model-bounds.ts"
@@ -19,8 +19,7 @@ import {
 } from "./request-bound.ts"
 
 /** Kinds that are text, or the caller's own to carry out. */
-const TEXT_KINDS: ReadonlySet<string> = new Set([
-  ...SCHEMA_TYPES,
+const MORE = signOfMore([
   ...["message", "input_text", "output_text", "refusal", "text", "summary_text", "reasoning_text", "json_object"],
   ...["function", "custom", "grammar", "allowed_tools", "function_call", "function_call_output"],
   ...["custom_tool_call", "custom_tool_call_output", "local_shell", "local_shell_call", "local_shell_call_output"],
@@ -61,7 +60,7 @@ export function boundResponse(question: BoundQuestion): RequestBound {
   // Answered before it is worked on: what is held is given back long before the usage comes.
   if (request.background === true) unboundedBy(findings, "later_usage")
   for (const name in request) readMember(name, request[name], findings)
-  if (!isPlainText(TEXT_KINDS, body)) readContents(body, model, findings)
+  if (!isPlainText(MORE, body)) readContents(body, model, findings)
   if (!isOpenAiModel(model)) findings.extraTokens += TEMPLATE_TOKENS
   if (request.tools !== undefined) findings.extraTokens += TOOLS_TOKENS
   return boundOf(findings, {

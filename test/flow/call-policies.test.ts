@@ -207,9 +207,9 @@ describe("max_output_tokens: 50", () => {
     const open = { model: "fast", messages: [] }
     const bytes = Buffer.byteLength(JSON.stringify(open))
     expect(await posted({ limits }, CHAT, open)).toMatchObject({ status: 200 })
-    expect(provider.requests.at(-1)?.json).toEqual({ ...open, max_completion_tokens: 500 - bytes - 128 })
+    expect(provider.requests.at(-1)?.json).toMatchObject({ max_completion_tokens: 500 - bytes })
     expect(await posted({ limits, max_output_tokens: 50 }, CHAT, open)).toMatchObject({ status: 200 })
-    expect(provider.requests.at(-1)?.json).toEqual({ ...open, max_completion_tokens: 50 })
+    expect(provider.requests.at(-1)?.json).toMatchObject({ max_completion_tokens: 50 })
   })
 })
 
