@@ -33,6 +33,7 @@ import {
   sliceInput,
   storeFailureInput,
   thresholdsInput,
+  unboundedInput,
 } from "./limit-shape.ts"
 import { isAccount } from "./provider-view.ts"
 
@@ -122,11 +123,12 @@ const limitChange = z
     cap: capInput.optional(),
     on_store_failure: storeFailureInput.optional(),
     enforcement: enforcementInput.optional(),
+    unbounded: unboundedInput.optional(),
     thresholds: thresholdsInput.optional(),
     slice_tokens: sliceInput.nullable().optional(),
   })
   .refine((change) => Object.keys(change).length > 0, {
-    error: "must have cap, on_store_failure, enforcement, thresholds or slice_tokens",
+    error: "must have cap, on_store_failure, enforcement, unbounded, thresholds or slice_tokens",
   })
   .openapi("LimitChange")
 
@@ -233,12 +235,12 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     // A limit's kind never changes, so the cap may be read by it before the transaction.
     const { kind, window, enforcement: before } = await permittedLimit(sql, context.get("access"), id)
     const cap = wanted.cap === undefined ? undefined : requiredCap(kind, wanted.cap)
-    const { on_store_failure: onStoreFailure, enforcement, thresholds, slice_tokens: sliceTokens } = wanted
+    const { on_store_failure: onStoreFailure, enforcement, unbounded, thresholds, slice_tokens: sliceTokens } = wanted
     if (typeof sliceTokens === "number" && !canSlice({ kind, window, enforcement: enforcement ?? before })) {
       throw new ApiError("invalid_request", `\`slice_tokens\` ${SLICE_FAULT}.`, { param: "slice_tokens" })
     }
-    const changed = { cap, onStoreFailure, enforcement, thresholds, sliceTokens }
-    const row = await changeLimit(sql, actorOf(context), id, changed)
+    const change = { cap, onStoreFailure, enforcement, unbounded, thresholds, sliceTokens }
+    const row = await changeLimit(sql, actorOf(context), id, change)
     await directory.changed()
     return context.json(await shownOne(sql, row ?? missing(id)()), 200)
   })

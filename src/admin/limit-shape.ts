@@ -19,6 +19,7 @@ import {
   SLICE_TOKENS_MAX,
   SLICE_TOKENS_MIN,
   STORE_FAILURE_POLICIES,
+  UNBOUNDED_POLICIES,
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
 import { formatUsd, PICOS_PER_NANO, parseUsd } from "../pricing/money.ts"
@@ -37,6 +38,12 @@ export const enforcementInput = z.enum(ENFORCEMENTS).openapi({
   description:
     "What a limit does to a call without room: hard refuses it, soft lets it pass and warns in x-tallygate-warning, shadow " +
     "lets it pass unsaid and counts what it would have refused.",
+})
+
+export const unboundedInput = z.enum(UNBOUNDED_POLICIES).openapi({
+  description:
+    "What a hard limit on tokens or money does to a call whose most nobody can tell beforehand: deny refuses it, clamp holds " +
+    "and bounds what can be bounded, overshoot lets it pass held at what is likely. docs/limits.md lists the reasons.",
 })
 
 export const thresholdsInput = z
@@ -63,6 +70,7 @@ export const limitMembers = {
   cap: capInput,
   on_store_failure: storeFailureInput.optional(),
   enforcement: enforcementInput.optional(),
+  unbounded: unboundedInput.optional(),
   thresholds: thresholdsInput.optional(),
   slice_tokens: sliceInput.optional(),
   time_zone: z
@@ -111,6 +119,7 @@ export function newLimit(input: z.output<typeof limitObject>, context: z.Refinem
     cap,
     ...(input.on_store_failure === undefined ? {} : { onStoreFailure: input.on_store_failure }),
     ...(input.enforcement === undefined ? {} : { enforcement: input.enforcement }),
+    ...(input.unbounded === undefined ? {} : { unbounded: input.unbounded }),
     ...(input.thresholds === undefined ? {} : { thresholds: input.thresholds }),
     ...(input.slice_tokens === undefined ? {} : { sliceTokens: input.slice_tokens }),
     ...(input.time_zone === undefined ? {} : { timeZone: input.time_zone }),
@@ -156,6 +165,7 @@ export const limitOutput = z.object({
   anchor_day: z.number(),
   days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
   enforcement: z.enum(ENFORCEMENTS),
+  unbounded: z.enum(UNBOUNDED_POLICIES),
   thresholds: z.array(z.number()),
   slice_tokens: z.number().nullable().openapi({ description: "null: the whole output is held beforehand." }),
   raised_cap: z.string().nullable().openapi({ description: "The cap until raised_until; null: no raise is in force." }),
@@ -163,7 +173,8 @@ export const limitOutput = z.object({
 })
 
 export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
-  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, thresholds, slice_tokens } = row
+  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, unbounded } = row
+  const { thresholds, slice_tokens } = row
   return {
     id,
     kind,
@@ -174,6 +185,7 @@ export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
     anchor_day: window === "rolling" ? LIMIT_DEFAULTS.anchorDay : anchor_day,
     days: window === "rolling" ? anchor_day : null,
     enforcement,
+    unbounded,
     thresholds,
     slice_tokens,
     raised_cap: row.raised_cap === null ? null : shownCap(kind, BigInt(row.raised_cap)),

@@ -51,6 +51,14 @@ export type HeldCall = HeldCharges & {
   account: HeldCharges | null
 }
 
+export type RefusedCall = Extract<Admitted, { kind: "refused" }>
+
+/** What less than what was refused is to be held in its place; null: nothing. */
+export type Lower = (refused: RefusedCall) => CallEstimate | null
+
+/** What is to be held; lowered on the way, so that the second step asks for no more than the first got. */
+type Wish = { estimate: CallEstimate; readonly lower: Lower | null }
+
 const NOTHING = { requests: 0n, tokens: 0n, costNanos: 0n }
 
 /** All that a call is charged, on whomever's counters. */
@@ -143,19 +151,24 @@ export class Admission {
     this.#onFault = options.onFault
   }
 
-  /** Holds the estimate under all limits, or none. `holdId` is minted by us for this call, and never used again. */
+  /**
+   * Holds the estimate under all limits, or none. `holdId` is minted by us for this call, and never used again. Where a
+   * limit refuses, `lower` may say what less the call would be content with, until it says null.
+   */
   admit(call: {
     readonly holdId: string
     readonly limits: readonly Limit[]
     /** Those of the provider account that the call goes to. */
     readonly accountLimits?: readonly Limit[]
     readonly estimate: CallEstimate
+    readonly lower?: Lower
   }): Promise<Admitted> {
     const { accountLimits } = call
-    const admitting = this.#hold(call.holdId, call.limits, call.estimate)
+    const wish: Wish = { estimate: call.estimate, lower: call.lower ?? null }
+    const admitting = this.#hold(call.holdId, call.limits, wish)
     if (accountLimits === undefined || accountLimits.length === 0) return admitting
     return admitting.then((first) => {
-      return first.kind === "held" ? this.#holdOnAccount(first, accountLimits, call.estimate) : first
+      return first.kind === "held" ? this.#holdOnAccount(first, accountLimits, wish) : first
     })
   }
 
@@ -163,11 +176,11 @@ export class Admission {
   async #holdOnAccount(
     first: Extract<Admitted, { kind: "held" }>,
     limits: readonly Limit[],
-    estimate: CallEstimate,
+    wish: Wish,
   ): Promise<Admitted> {
     let isHeld = false
     try {
-      const second = await this.#hold(accountHoldId(first.hold.id), limits, estimate)
+      const second = await this.#hold(accountHoldId(first.hold.id), limits, wish)
       isHeld = second.kind === "held"
       if (second.kind !== "held") return second
       const warnings = [...first.warnings, ...second.warnings]
@@ -178,9 +191,9 @@ export class Admission {
     }
   }
 
-  async #hold(holdId: string, limits: readonly Limit[], estimate: CallEstimate): Promise<Admitted> {
+  async #hold(holdId: string, limits: readonly Limit[], wish: Wish): Promise<Admitted> {
     const nowMs = this.#nowMs()
-    const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
+    const charges = chargesFor(limits, wish.estimate, nowMs, this.#windowOf)
     const hold: HeldCall = { id: holdId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
     const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
@@ -190,7 +203,12 @@ export class Admission {
       return { kind: "held", hold, counters, warnings: this.passed.of(charges, counters) }
     }
     if (reply.kind === "denied") {
-      return { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters: reply.counters }
+      const { counters } = reply
+      const refused: RefusedCall = { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters }
+      const less = wish.lower?.(refused) ?? null
+      if (less === null) return refused
+      wish.estimate = less
+      return this.#hold(holdId, limits, wish)
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
     throw new Error(`hold ${holdId} was used before, or cannot be made: ${reply.kind}`)

@@ -129,6 +129,7 @@ function readCharge(organizationId: string, line: string): Charge {
     enforcement: ENFORCEMENTS.find((known) => known === enforcement) ?? LIMIT_DEFAULTS.enforcement,
     // Of no concern to a hold: its cap and its subject are those that applied.
     thresholds: LIMIT_DEFAULTS.thresholds,
+    unbounded: LIMIT_DEFAULTS.unbounded,
     raise: null,
     each: "",
     filter: null,

@@ -9,6 +9,7 @@ export type PresentLimit = {
   readonly cap: string
   readonly on_store_failure: string
   readonly enforcement: string
+  readonly unbounded: string
   /** '' where it counts all calls together. */
   readonly each: string
 }
@@ -61,15 +62,15 @@ export function planOf(declared: DeclaredOrganization, present: Present): readon
 }
 
 function limitChanges(of: Change["of"], declared: DeclaredLimit, present: readonly PresentLimit[]): Change[] {
-  const { kind, window, cap, on_store_failure, enforcement, each } = declared
+  const { kind, window, cap, on_store_failure, enforcement, unbounded, each } = declared
   const there = present.find((limit) => limit.kind === kind && limit.window === window && limit.each === (each ?? ""))
   if (there === undefined) {
-    const wanted = { kind, window, each, cap: String(cap), on_store_failure, enforcement }
+    const wanted = { kind, window, each, cap: String(cap), on_store_failure, enforcement, unbounded }
     return changeOf("limit", of, null, membersOf(wanted, null))
   }
   // 5 and "5.00" are the same cap.
   const isSameCap = readCap(kind, cap) === readCap(kind, there.cap)
-  const wanted = { cap: isSameCap ? undefined : String(cap), on_store_failure, enforcement }
+  const wanted = { cap: isSameCap ? undefined : String(cap), on_store_failure, enforcement, unbounded }
   const named = [
     { name: "kind", from: kind, to: kind },
     { name: "window", from: window, to: window },

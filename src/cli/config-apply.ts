@@ -43,6 +43,7 @@ const limitRow = created.extend({
   cap: z.string(),
   on_store_failure: z.string(),
   enforcement: z.string(),
+  unbounded: z.string(),
   scope: z.object({ each: z.string().optional(), tool: z.string().optional(), tag: z.string().optional() }),
 })
 

@@ -4,7 +4,7 @@
  */
 import { z } from "zod"
 import { readCap } from "../admin/limit-shape.ts"
-import { ENFORCEMENTS, LIMIT_KINDS, STORE_FAILURE_POLICIES } from "../identity/limit.ts"
+import { ENFORCEMENTS, LIMIT_KINDS, STORE_FAILURE_POLICIES, UNBOUNDED_POLICIES } from "../identity/limit.ts"
 
 const NAMES_MAX = 10_000
 const LIMITS_MAX = 20
@@ -38,6 +38,9 @@ const declaredLimit = z
       enforcement: oneOf(ENFORCEMENTS)
         .optional()
         .describe("What it does to a call without room: hard refuses, soft warns, shadow only counts."),
+      unbounded: oneOf(UNBOUNDED_POLICIES)
+        .optional()
+        .describe("What it does to a call whose most is not known beforehand: deny, clamp or overshoot."),
       each: oneOf(["user", "key"])
         .optional()
         .describe("Whom it counts apart, each with the whole cap: user or key; absent: all together."),

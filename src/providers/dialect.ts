@@ -4,6 +4,7 @@
  */
 import type { Usage } from "../metering/usage.ts"
 import type { EventShape } from "./openai-event-shape.ts"
+import type { BoundQuestion, RequestBound } from "./request-bound.ts"
 import type { StreamEnd } from "./stream-end.ts"
 
 /** Whose API is spoken: decides how errors look, how a credential travels, and which providers can serve a call. */
@@ -58,7 +59,12 @@ export const FREE_FACTS: RequestFacts = Object.freeze({
 })
 
 export type ReadRequest =
-  | { readonly kind: "read"; readonly facts: RequestFacts }
+  | {
+      readonly kind: "read"
+      readonly facts: RequestFacts
+      /** The body without what stands in its arrays, where it was read. */
+      readonly outline?: Readonly<Record<string, unknown>>
+    }
   | {
       readonly kind: "invalid"
       readonly code: "invalid_json" | "invalid_request"
@@ -116,6 +122,8 @@ export type Dialect = {
   readonly reportsOutputLast?: true
   /** Reads the request's facts. Errors are for the caller: what is wrong and where. */
   readRequest(body: Buffer, form: RequestForm): ReadRequest
+  /** What the request can use at most, as far as its bytes tell. Never throws. */
+  bound(question: BoundQuestion): RequestBound
   /** The body to send upstream: the caller's own bytes but for the splices that `rewrite` needs. */
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite, form: RequestForm): Buffer
   /** Reads a whole JSON answer into the reading. Never throws: hostile bodies read as nothing. */

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { HeldCall } from "../admission/admit.ts"
 import type { CounterState } from "../admission/limit-store.ts"
+import type { CallEstimate } from "../admission/limits.ts"
 import type { LimitWarning } from "../admission/passed-limits.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
@@ -56,8 +57,12 @@ export type Admitted = {
   readonly facts: RequestFacts
   readonly body: Buffer
   readonly form: RequestForm
-  /** The most output that the provider is asked for, where a cap of the key says less than the caller; null elsewhere. */
+  /** The most output that the provider is asked for, where a cap or a limit says less than the caller; null elsewhere. */
   readonly outputTokensMax: number | null
+  /** It is what a limit has room for, or what is held for a call that left its output open. */
+  readonly isShortened: boolean
+  /** What is held, where the call cannot use more; null where it might. */
+  readonly most: CallEstimate | null
   /** The provider object that the call names; null where it names none, or one that no key made. */
   readonly object: ProviderObject | null
   /** The record this call becomes if the process dies now; completed on the way out. */

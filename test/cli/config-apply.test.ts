@@ -139,6 +139,7 @@ test("what was carried out needs no further change, whatever was there before", 
       window: fc.constantFrom("day" as const, "month" as const),
       cap: fc.nat(9).map((cap) => String(cap)),
       enforcement: fc.constantFrom("hard" as const, "soft", undefined),
+      unbounded: fc.constantFrom("deny" as const, undefined),
       each: fc.constantFrom("user" as const, undefined),
     }),
     { selector: ({ kind, window, each }) => `${kind} ${window} ${each}` },
@@ -154,9 +155,9 @@ test("what was carried out needs no further change, whatever was there before", 
   /** An installation that has exactly this. */
   const presentOf = (organization: DeclaredOrganization): Present => {
     const limitsOf = (limits: DeclaredOrganization["limits"]) =>
-      limits.map(({ enforcement = "hard", each = "", ...limit }, index) => {
+      limits.map(({ enforcement = "hard", unbounded = "clamp", each = "", ...limit }, index) => {
         const rest = { id: `l${index}`, cap: String(limit.cap), on_store_failure: "local" }
-        return { ...limit, ...rest, enforcement, each }
+        return { ...limit, ...rest, enforcement, unbounded, each }
       })
     return {
       organization: { id: "org_1", name: organization.name, time_zone: "UTC" },

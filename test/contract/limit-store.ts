@@ -31,6 +31,7 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
     anchorDay: 1,
     onStoreFailure: "local",
     enforcement: "hard",
+    unbounded: "clamp",
     thresholds: [50, 80, 100],
     raise: null,
     each: "",
