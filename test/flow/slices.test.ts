@@ -171,20 +171,31 @@ test("streams of one budget share it: together they write no more than it has", 
   expect(used).toBeGreaterThan(1_500)
 })
 
-describe("all of the output is held beforehand", () => {
+describe("all of the output is held beforehand, and the provider asked for no more than there is room for", () => {
   test.each([
-    ["of a model that thinks unseen", { model: "gpt-5-mini" }],
-    ["of a call that is no stream", { stream: false }],
-  ])("%s", async (_, more) => {
-    const { key } = await app.createKey({ limits: [sliced()] })
+    ["of a model that thinks unseen", { model: "gpt-5-mini" }, {}],
+    ["of a call that is no stream", { stream: false }, {}],
+    [
+      "under a limit without slices, which stands beside one with slices",
+      {},
+      { kind: "tokens", window: "day", cap: CAP },
+    ],
+  ])("%s", async (_, more, beside) => {
+    provider.piecesMax = 5
+    const { key } = await app.createKey({ limits: [sliced(), ...("kind" in beside ? [beside] : [])] })
     const response = await chat(key, { max_completion_tokens: 2 * CAP, ...more })
-    expect(response.status).toBe(429)
-    expect(provider.streams).toEqual([])
+    expect(response.status).toBe(200)
+    await response.text()
+    const [stream] = provider.streams
+    expect(stream?.request.max_completion_tokens).toBeLessThan(CAP)
+    expect(stream?.request.max_completion_tokens).toBeGreaterThan(CAP / 2)
   })
 
-  test("under a limit without slices, which stands beside one with slices", async () => {
-    const { key } = await app.createKey({ limits: [sliced(), { kind: "tokens", window: "day", cap: CAP }] })
-    expect((await chat(key, { max_completion_tokens: 2 * CAP })).status).toBe(429)
+  test("and not where every hard budget has slices", async () => {
+    provider.piecesMax = 5
+    const { key } = await app.createKey({ limits: [sliced()] })
+    await (await chat(key, { max_completion_tokens: 2 * CAP })).text()
+    expect(provider.streams[0]?.request.max_completion_tokens).toBe(2 * CAP)
   })
 })
 
