@@ -34,7 +34,14 @@ const MORE = signOfMore([
 const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
   ...["messages", "tools", "functions", "tool_choice", "function_call", "response_format", "stream_options"],
   ...["stop", "logit_bias", "metadata", "modalities", "audio", "reasoning", "thinking", "cache_control"],
-  ...["chat_template_kwargs", "guided_choice", "guided_json", "structured_outputs", "stop_token_ids"],
+  ...[
+    "chat_template_kwargs",
+    "guided_choice",
+    "guided_json",
+    "structured_outputs",
+    "prompt_cache_options",
+    "stop_token_ids",
+  ],
 ])
 /** Members that bring in what no request bounds, unless they are null. */
 const TELLING_MEMBERS: ReadonlyMap<string, UnboundedReason> = new Map([
