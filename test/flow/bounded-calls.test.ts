@@ -320,6 +320,24 @@ describe("bounded calls", () => {
     expect(asked).toEqual([null])
   })
 
+  test("the room of a provider account's budget is asked for as well, whatever the key's own has", async () => {
+    const { key } = await keyWith(app, "clamp", { kind: "tokens", window: "day", cap: 9_000 })
+    const scope = { provider_account: "mock/default" }
+    const budget = { scope, kind: "tokens", window: "lifetime", cap: 3_000 }
+    const { id } = (await app.admin("POST", "/admin/v1/limits", budget)).body
+    try {
+      expect((await call(key, { max_tokens: 20_000 })).status).toBe(200)
+      expect(asked[0]).toBeGreaterThan(2_700)
+      expect(asked[0]).toBeLessThan(3_000)
+      expect(await call(key, { max_tokens: 20_000 })).toMatchObject({ status: 429 })
+    } finally {
+      await app.admin("DELETE", `/admin/v1/limits/${id}`)
+    }
+    // What the refused call held of the key's own has been given back.
+    expect((await call(key, { max_tokens: 5_000 })).status).toBe(200)
+    expect(asked[1]).toBe(5_000)
+  })
+
   test("calls without a budget are not asked, and their records say nothing", async () => {
     const { key } = await app.createKey({ limits: [{ kind: "requests", window: "day", cap: 5 }] })
     const { id } = await call(key)

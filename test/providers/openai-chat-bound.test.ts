@@ -85,6 +85,11 @@ test("an open answer is as long as the model can write, for each choice", () => 
   expect(chat(open, "ft:gpt-4.1:acme::1").most.outputTokens).toBe(32_768)
 })
 
+test("a provider that takes no bound beside a prediction is not asked for one", () => {
+  const open = { prediction: { type: "content", content: "x" }, max_tokens: undefined }
+  expect(chat(open).most).toMatchObject({ asksForOutput: false, outputTokensMin: null })
+})
+
 test("of two names for one bound the larger counts, and a name that servers may not heed is said again", () => {
   expect(chat({ max_tokens: 900, max_completion_tokens: 5 }).most).toMatchObject({
     outputTokens: 900,
