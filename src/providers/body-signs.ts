@@ -12,8 +12,10 @@ const BACKSLASH = 0x5c
 const ESCAPE = Buffer.from("\\u")
 
 /** Names and kinds of what is no text; and letters in escapes, since a name in them is not found by its letters. */
-const MEDIA =
-  '"(?:image|image_url|input_image|audio|audio_url|input_audio|video|video_url|file|file_id|file_data|input_file)"'
+const MEDIA = `"(?:${[
+  ...["image", "image_url", "input_image", "image_embeds", "image_pil", "audio", "audio_url", "input_audio"],
+  ...["audio_embeds", "video", "video_url", "file", "file_id", "file_data", "input_file"],
+].join("|")})"`
 const ESCAPED_LETTER = "\\\\u00[4-7]"
 
 /** Kinds that JSON schemas, of tools and of answers, are full of. */

@@ -29,6 +29,7 @@ const PLAIN_MEMBERS = spellings(
   "safetySettings",
   "generationConfig",
   "labels",
+  "modelArmorConfig",
 )
 const CACHED = spellings("cachedContent")
 /** What a part may be made of that is text, or says how to read it. */

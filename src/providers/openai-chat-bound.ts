@@ -34,7 +34,14 @@ const MORE = signOfMore([
 const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
   ...["messages", "tools", "functions", "tool_choice", "function_call", "response_format", "stream_options"],
   ...["stop", "logit_bias", "metadata", "modalities", "audio", "reasoning", "thinking", "cache_control"],
-  ...["chat_template_kwargs", "guided_choice", "guided_json", "structured_outputs", "stop_token_ids"],
+  ...[
+    "chat_template_kwargs",
+    "guided_choice",
+    "guided_json",
+    "structured_outputs",
+    "prompt_cache_options",
+    "stop_token_ids",
+  ],
 ])
 /** Members that bring in what no request bounds, unless they are null. */
 const TELLING_MEMBERS: ReadonlyMap<string, UnboundedReason> = new Map([
@@ -70,7 +77,7 @@ export function boundChat(question: BoundQuestion): RequestBound {
   const asksSound = request.audio != null
   return boundOf(findings, {
     textBytes: body.length,
-    ...outputOf(request, question, findings),
+    ...outputOf(request, question),
     inputClasses: findings.hasImages || findings.hasAudio ? INPUT_WITH_MEDIA : INPUT,
     outputClasses: asksSound ? OUTPUT_WITH_SOUND : OUTPUT,
     mayBePriority: facts.tier !== "default" && facts.tier !== "flex",
@@ -78,18 +85,19 @@ export function boundChat(question: BoundQuestion): RequestBound {
 }
 
 /** The larger of the two names that a caller may use for one bound, since servers differ in which of them they heed. */
-function outputOf(request: Readonly<Record<string, unknown>>, { facts, model }: BoundQuestion, findings: Findings) {
+function outputOf(request: Readonly<Record<string, unknown>>, { facts, model }: BoundQuestion) {
   const newer = count(request.max_completion_tokens)
   const older = count(request.max_tokens)
   const each = Math.max(newer ?? 0, older ?? 0)
   const choices = facts.choices ?? 1
   const isSaid = newer !== null || older !== null
   const isHeeded = newer === older || newer === null || (older === null && !takesOlderBound(model))
+  // Where an answer is predicted the provider takes no bound.
+  const takesBound = request.prediction == null
   return {
     outputTokens: Math.min((isSaid ? each : outputTokensMaxOf(model)) * choices, Number.MAX_SAFE_INTEGER),
-    asksForOutput: !isSaid || !isHeeded,
-    // Where an answer is predicted the provider takes no bound.
-    outputTokensMin: findings.reason === "predicted_output" ? null : OUTPUT_TOKENS_MIN * choices,
+    asksForOutput: takesBound && !(isSaid && isHeeded),
+    outputTokensMin: takesBound ? OUTPUT_TOKENS_MIN * choices : null,
   }
 }
 

@@ -34,6 +34,7 @@ const OWN_TOOLS: ReadonlySet<unknown> = new Set(["function", "custom", "local_sh
 /** Members that are arrays or objects and bring nothing in but their own text. */
 const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
   ...["input", "tools", "tool_choice", "text", "reasoning", "include", "metadata", "stream_options", "client_metadata"],
+  "prompt_cache_options",
 ])
 const TELLING_MEMBERS: ReadonlyMap<string, UnboundedReason> = new Map([
   ["previous_response_id", "server_context"],

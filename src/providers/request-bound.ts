@@ -116,9 +116,16 @@ export function boundOf(
   findings: Findings,
   rest: Omit<MostUse, "inputTokens" | "fees"> & { readonly textBytes: number },
 ): RequestBound {
-  const { textBytes, ...most } = rest
-  const inputTokens = Math.max(0, textBytes - findings.mediaBytes) + findings.extraTokens
-  const use = { ...most, inputTokens, fees: findings.fees }
+  const use: MostUse = {
+    inputTokens: Math.max(0, rest.textBytes - findings.mediaBytes) + findings.extraTokens,
+    outputTokens: rest.outputTokens,
+    asksForOutput: rest.asksForOutput,
+    outputTokensMin: rest.outputTokensMin,
+    fees: findings.fees,
+    inputClasses: rest.inputClasses,
+    outputClasses: rest.outputClasses,
+    mayBePriority: rest.mayBePriority,
+  }
   return findings.reason === null
     ? { kind: "bounded", most: use }
     : { kind: "unbounded", reason: findings.reason, most: use }

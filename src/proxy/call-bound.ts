@@ -27,12 +27,13 @@ export function worstCaseOf(
   plane: Pick<DataPlane, "priceBook">,
   call: Pick<Call, "arrivedMs">,
   route: Route,
-  { likely, tiers = "any", ...bound }: CostQuestion,
+  bound: CostQuestion,
 ): WorstCase {
   const question = { provider: route.provider.pricedAs, model: route.model, atMs: call.arrivedMs }
   const found = plane.priceBook.tiers(question)
   if (found.kind !== "found") return found
-  const rows = rowsOf(found.rows, tiers)
+  const { likely } = bound
+  const rows = rowsOf(found.rows, bound.tiers ?? "any")
   const [row] = rows
   if (likely !== null && likely.units > 0) {
     const byUnits = priceUsage(row, likely)
@@ -57,6 +58,7 @@ function rowsOf(rows: Rows, tiers: NonNullable<CostQuestion["tiers"]>): Rows {
 /** A fee that the book does not know is part of no cost that is settled, and so of none that is held. */
 function withKnownFees(bound: CostBound, row: PriceRow): CostBound {
   if (bound.fees === undefined) return bound
+  if (Object.keys(bound.fees).every((name) => row.fees.has(name))) return bound
   return { ...bound, fees: Object.fromEntries(Object.entries(bound.fees).filter(([name]) => row.fees.has(name))) }
 }
 

@@ -13,7 +13,7 @@ import type { RequestFacts } from "../providers/dialect.ts"
 import type { MostUse, RequestBound } from "../providers/request-bound.ts"
 import type { Route } from "../providers/router.ts"
 import type { Call, Refused } from "./call.ts"
-import { type CostQuestion, worstCaseOf } from "./call-bound.ts"
+import { worstCaseOf } from "./call-bound.ts"
 import type { UsageEstimate } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
@@ -112,8 +112,14 @@ export function planOf(bound: string, { inputTokensBound, outputTokensBound, lik
   const tokensBound = BigInt(inputTokensBound) + BigInt(outputTokensBound)
   const estimate = { requests: 1n, tokensBound, tokensLikely: BigInt(totalTokens(likely)), costNanosBound: 0n }
   return {
-    ...{ kind: "plan", bound, estimate, estimateOf: () => estimate, outputTokens: outputTokensBound },
-    ...{ outputTokensMin: null, asksForOutput: false, isMost: false },
+    kind: "plan",
+    bound,
+    estimate,
+    estimateOf: () => estimate,
+    outputTokens: outputTokensBound,
+    outputTokensMin: null,
+    asksForOutput: false,
+    isMost: false,
   }
 }
 
@@ -148,15 +154,15 @@ function planMost(
 ): HoldPlan | Refused {
   const { most } = bound
   const { likely } = estimate
-  const cost: CostQuestion = {
-    ...{ inputTokensMax: most.inputTokens, outputTokensMax: 0, likely, fees: most.fees },
-    ...{ inputClasses: most.inputClasses, outputClasses: most.outputClasses },
-    tiers: most.mayBePriority ? "any" : "standard",
-  }
+  const { inputTokens: inputTokensMax, inputClasses, outputClasses, fees } = most
+  const tiers = most.mayBePriority ? "any" : "standard"
   const tokensLikely = BigInt(totalTokens(likely))
-  const inputTokens = BigInt(most.inputTokens)
+  const inputTokens = BigInt(inputTokensMax)
   const { strictest, isMoneyLimited } = counting
-  const worstOf = (outputTokensMax: number) => worstCaseOf(plane, call, route, { ...cost, outputTokensMax })
+  const worstOf = (outputTokensMax: number): WorstCase => {
+    const question = { inputTokensMax, outputTokensMax, inputClasses, outputClasses, fees, likely, tiers } as const
+    return worstCaseOf(plane, call, route, question)
+  }
   const estimateWith = (outputTokens: number, worst: WorstCase | null): CallEstimate => {
     const costNanosBound = worst?.kind === "bounded" ? nanosRoundedUp(worst.costPicos) : 0n
     return { requests: 1n, tokensBound: inputTokens + BigInt(outputTokens), tokensLikely, costNanosBound }
@@ -167,8 +173,13 @@ function planMost(
   const worst = isMoneyLimited ? worstOf(output.outputTokens) : null
   if (worst?.kind === "unpriced") return unpriced(route.model, worst.reason)
   const plan: HoldPlan = {
-    ...{ kind: "plan", bound: bound.kind === "bounded" ? "bounded" : bound.reason, estimateOf, ...output },
+    kind: "plan",
+    bound: bound.kind === "bounded" ? "bounded" : bound.reason,
     estimate: estimateWith(output.outputTokens, worst),
+    estimateOf,
+    outputTokens: output.outputTokens,
+    outputTokensMin: output.outputTokensMin,
+    asksForOutput: output.asksForOutput,
     isMost: bound.kind === "bounded" && strictest !== null,
   }
   const isOpen = output.asksForOutput && facts.outputTokensMax === null
