@@ -23,12 +23,16 @@ import {
   subjectOf,
 } from "./limit-scope.ts"
 import {
+  canSlice,
   capInput,
   enforcementInput,
   limitMembers,
   newLimit,
+  SLICE_FAULT,
+  sliceInput,
   storeFailureInput,
   thresholdsInput,
+  unboundedInput,
 } from "./limit-shape.ts"
 import { missingLimit, permittedLimit, requiredCap, scopedLimit, shownAll, shownOne } from "./limit-view.ts"
 import { isAccount } from "./provider-view.ts"
@@ -55,10 +59,12 @@ const limitChange = z
     cap: capInput.optional(),
     on_store_failure: storeFailureInput.optional(),
     enforcement: enforcementInput.optional(),
+    unbounded: unboundedInput.optional(),
     thresholds: thresholdsInput.optional(),
+    slice_tokens: sliceInput.nullable().optional(),
   })
   .refine((change) => Object.keys(change).length > 0, {
-    error: "must have cap, on_store_failure, enforcement or thresholds",
+    error: "must have cap, on_store_failure, enforcement, unbounded, thresholds or slice_tokens",
   })
   .openapi("LimitChange")
 
@@ -139,10 +145,14 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     const { id } = context.req.valid("param")
     const wanted = context.req.valid("json")
     // A limit's kind never changes, so the cap may be read by it before the transaction.
-    const { kind } = await permittedLimit(sql, context.get("access"), id)
+    const { kind, window, enforcement: before } = await permittedLimit(sql, context.get("access"), id)
     const cap = wanted.cap === undefined ? undefined : requiredCap(kind, wanted.cap)
-    const { on_store_failure: onStoreFailure, enforcement, thresholds } = wanted
-    const row = await changeLimit(sql, actorOf(context), id, { cap, onStoreFailure, enforcement, thresholds })
+    const { on_store_failure: onStoreFailure, enforcement, unbounded, thresholds, slice_tokens: sliceTokens } = wanted
+    if (typeof sliceTokens === "number" && !canSlice({ kind, window, enforcement: enforcement ?? before })) {
+      throw new ApiError("invalid_request", `\`slice_tokens\` ${SLICE_FAULT}.`, { param: "slice_tokens" })
+    }
+    const change = { cap, onStoreFailure, enforcement, unbounded, thresholds, sliceTokens }
+    const row = await changeLimit(sql, actorOf(context), id, change)
     await directory.changed()
     return context.json(await shownOne(sql, row ?? missingLimit(id)()), 200)
   })

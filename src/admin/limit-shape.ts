@@ -8,13 +8,18 @@ import type { KeyLimitRow } from "../identity/key-registry.ts"
 import {
   anchorDayMax,
   ENFORCEMENTS,
+  type Enforcement,
   isCalendarWindow,
   LIMIT_DEFAULTS,
   LIMIT_KINDS,
   LIMIT_WINDOWS,
   type LimitKind,
+  type LimitWindow,
   ROLLING_DAYS_MAX,
+  SLICE_TOKENS_MAX,
+  SLICE_TOKENS_MIN,
   STORE_FAILURE_POLICIES,
+  UNBOUNDED_POLICIES,
 } from "../identity/limit.ts"
 import type { NewLimit } from "../identity/limit-registry.ts"
 import { formatUsd, PICOS_PER_NANO, parseUsd } from "../pricing/money.ts"
@@ -44,11 +49,27 @@ export function isRising(percents: readonly number[]): boolean {
   return percents.every((percent, index) => index === 0 || percent > (percents[index - 1] ?? 0))
 }
 
+export const unboundedInput = z.enum(UNBOUNDED_POLICIES).openapi({
+  description:
+    "What a hard limit on tokens or money does to a call whose most nobody can tell beforehand: deny refuses it, clamp holds " +
+    "and bounds what can be bounded, overshoot lets it pass held at what is likely. docs/limits.md lists the reasons.",
+})
+
 export const thresholdsInput = z
   .array(z.int().min(1).max(THRESHOLD_MAX))
   .max(THRESHOLDS_MAX)
   .refine(isRising, { error: "must be whole percents, each larger than the one before" })
   .openapi({ description: `Percents of the cap at which someone is told; ${LIMIT_DEFAULTS.thresholds} unless told.` })
+
+export const sliceInput = z
+  .int()
+  .min(SLICE_TOKENS_MIN)
+  .max(SLICE_TOKENS_MAX)
+  .openapi({
+    description:
+      "A stream holds its output in slices of so many tokens as it flows, and is ended cleanly when no further one fits; " +
+      "without it the whole output is held beforehand. Of budgets of tokens or usd that are hard.",
+  })
 
 export const limitMembers = {
   kind: z.enum(LIMIT_KINDS).openapi({ description: "What is counted; usd is money." }),
@@ -56,7 +77,9 @@ export const limitMembers = {
   cap: capInput,
   on_store_failure: storeFailureInput.optional(),
   enforcement: enforcementInput.optional(),
+  unbounded: unboundedInput.optional(),
   thresholds: thresholdsInput.optional(),
+  slice_tokens: sliceInput.optional(),
   time_zone: z
     .string()
     .max(64)
@@ -90,7 +113,11 @@ export const limitInput = limitObject
 /** The limit that the members say; null where they are wrong, each fault added to the context. */
 export function newLimit(input: z.output<typeof limitObject>, context: z.RefinementCtx): NewLimit | null {
   const cap = readCap(input.kind, input.cap)
-  const faults = [...(typeof cap === "string" ? [["cap", cap] as const] : []), ...windowFaults(input)]
+  const faults = [
+    ...(typeof cap === "string" ? [["cap", cap] as const] : []),
+    ...windowFaults(input),
+    ...(input.slice_tokens === undefined || canSlice(input) ? [] : [["slice_tokens", SLICE_FAULT] as const]),
+  ]
   for (const [member, message] of faults) context.addIssue({ code: "custom", path: [member], message })
   if (typeof cap === "string" || faults.length > 0) return null
   return {
@@ -99,11 +126,26 @@ export function newLimit(input: z.output<typeof limitObject>, context: z.Refinem
     cap,
     ...(input.on_store_failure === undefined ? {} : { onStoreFailure: input.on_store_failure }),
     ...(input.enforcement === undefined ? {} : { enforcement: input.enforcement }),
+    ...(input.unbounded === undefined ? {} : { unbounded: input.unbounded }),
     ...(input.thresholds === undefined ? {} : { thresholds: input.thresholds }),
+    ...(input.slice_tokens === undefined ? {} : { sliceTokens: input.slice_tokens }),
     ...(input.time_zone === undefined ? {} : { timeZone: input.time_zone }),
     ...(input.anchor_day === undefined ? {} : { anchorDay: input.anchor_day }),
     ...(input.days === undefined ? {} : { anchorDay: input.days }),
   }
+}
+
+/** What is wrong with slices on a limit that cannot have them. */
+export const SLICE_FAULT = "belongs to hard budgets of tokens or usd: no other limit ends a stream"
+
+/** Whether a limit can hold a stream in slices: a hard sum of tokens or dollars. */
+export function canSlice(limit: {
+  readonly kind: LimitKind
+  readonly window: LimitWindow
+  readonly enforcement?: Enforcement | undefined
+}): boolean {
+  const { kind, window, enforcement = LIMIT_DEFAULTS.enforcement } = limit
+  return (kind === "tokens" || kind === "usd") && window !== "minute" && enforcement === "hard"
 }
 
 /** The cap in the limit's unit, or what is wrong with it. */
@@ -130,13 +172,16 @@ export const limitOutput = z.object({
   anchor_day: z.number(),
   days: z.number().nullable().openapi({ description: "Of a rolling window; null elsewhere." }),
   enforcement: z.enum(ENFORCEMENTS),
+  unbounded: z.enum(UNBOUNDED_POLICIES),
   thresholds: z.array(z.number()),
+  slice_tokens: z.number().nullable().openapi({ description: "null: the whole output is held beforehand." }),
   raised_cap: z.string().nullable().openapi({ description: "The cap until raised_until; null: no raise is in force." }),
   raised_until: z.string().nullable(),
 })
 
 export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
-  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, thresholds } = row
+  const { id, kind, window, on_store_failure, time_zone, anchor_day, enforcement, unbounded } = row
+  const { thresholds, slice_tokens } = row
   return {
     id,
     kind,
@@ -147,7 +192,9 @@ export function shownLimit(row: KeyLimitRow): z.infer<typeof limitOutput> {
     anchor_day: window === "rolling" ? LIMIT_DEFAULTS.anchorDay : anchor_day,
     days: window === "rolling" ? anchor_day : null,
     enforcement,
+    unbounded,
     thresholds,
+    slice_tokens,
     raised_cap: row.raised_cap === null ? null : shownCap(kind, BigInt(row.raised_cap)),
     raised_until: row.raised_until === null ? null : new Date(row.raised_until).toISOString(),
   }

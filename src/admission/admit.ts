@@ -8,18 +8,20 @@
  * they are held in a second step, and where they refuse, what the first step holds is given back. Whoever dies between
  * the two leaves a hold that its lease ends, like any other.
  */
-import { type Limit, refuses } from "../identity/limit.ts"
+import type { Limit } from "../identity/limit.ts"
+import { type AdmissionStore, type Charge, type CounterState, organizationOf, type SettleReply } from "./limit-store.ts"
 import {
-  type AdmissionStore,
-  type AwayReason,
-  type Charge,
-  type CounterState,
-  organizationOf,
-  type ReserveReply,
-  type SettleReply,
-} from "./limit-store.ts"
-import { accountHoldId, actualCharges, type CallActual, type CallEstimate, chargesFor, counterKind } from "./limits.ts"
+  accountHoldId,
+  actualCharges,
+  type CallActual,
+  type CallEstimate,
+  chargesFor,
+  counterKind,
+  extensionCharges,
+  type SliceBound,
+} from "./limits.ts"
 import { type LimitWarning, PassedLimits } from "./passed-limits.ts"
+import { type AwayRefusal, awayRefusalFrom, type Refusal, type Room, refusalFrom, roomsOf } from "./refusal.ts"
 import { RefusalTally } from "./refusal-tally.ts"
 import { cachedWindowAt } from "./window.ts"
 
@@ -27,49 +29,33 @@ export const LEASE_MS = 60_000
 const SWEEP_EVERY_MS = 5_000
 /** A lease survives three renewals that fail. */
 const RENEWALS_PER_LEASE = 4
-/** A caller may be told to wait for a budget's next window if it begins within this; beyond, waiting is no advice. */
-const RESET_WAIT_MS_MAX = 60_000
 
 /** What is held among the counters of one organization, or of one provider account. */
 export type HeldCharges = {
   readonly id: string
-  readonly charges: readonly Charge[]
+  /** Grows where a stream holds its output in slices. */
+  charges: readonly Charge[]
 }
 
 /** What is held for a call: charges in the order of its limits. A call without limits holds nothing. */
 export type HeldCall = HeldCharges & {
   /** What it holds on its provider account; null where that has no limits. */
-  readonly account: HeldCharges | null
+  account: HeldCharges | null
 }
+
+export type RefusedCall = Extract<Admitted, { kind: "refused" }>
+
+/** What less than what was refused is to be held in its place; null: nothing. */
+export type Lower = (refused: RefusedCall) => CallEstimate | null
+
+/** What is to be held; lowered on the way, so that the second step asks for no more than the first got. */
+type Wish = { estimate: CallEstimate; readonly lower: Lower | null }
 
 const NOTHING = { requests: 0n, tokens: 0n, costNanos: 0n }
 
 /** All that a call is charged, on whomever's counters. */
 export function chargesOf({ charges, account }: HeldCall): readonly Charge[] {
   return account === null ? charges : [...charges, ...account.charges]
-}
-
-/** The limit that refuses a call. Amounts are in the units of the limit's cap. */
-export type Refusal = {
-  readonly limit: Limit
-  readonly windowId: string
-  readonly used: bigint
-  readonly held: bigint
-  readonly cap: bigint
-  readonly requested: bigint
-  /** When the window ends; null for rates, concurrency and lifetime budgets. */
-  readonly resetsAtMs: number | null
-  /** Null where waiting does not help, or would have to last longer than a minute on a budget. */
-  readonly retryAfterMs: number | null
-  /** A day, month or lifetime is used up, as opposed to a rate or the calls in flight. */
-  readonly isBudget: boolean
-}
-
-/** The limit because of which a call is refused while its store is away. */
-export type AwayRefusal = {
-  readonly limit: Limit
-  readonly reason: AwayReason
-  readonly retryAfterMs: number
 }
 
 export type Admitted =
@@ -89,6 +75,15 @@ export type Admitted =
     }
   /** Nothing is held, and no limit is known to be reached: the limit store is away. */
   | { readonly kind: "away"; readonly refusal: AwayRefusal }
+
+/** What came of holding more for a call. Where it is not held, nothing of it is, and what was held before stays so. */
+export type Extended =
+  | { readonly kind: "held" }
+  /** `rooms`: what the limits of the refused act would have room for. */
+  | { readonly kind: "refused"; readonly refusal: Refusal; readonly rooms: readonly Room[] }
+  | { readonly kind: "away"; readonly refusal: AwayRefusal }
+  /** The hold is over: nothing can be added to it. */
+  | { readonly kind: "lost" }
 
 export type AdmissionOptions = {
   readonly store: AdmissionStore
@@ -124,19 +119,24 @@ export class Admission {
     this.#onFault = options.onFault
   }
 
-  /** Holds the estimate under all limits, or none. `holdId` is minted by us for this call, and never used again. */
+  /**
+   * Holds the estimate under all limits, or none. `holdId` is minted by us for this call, and never used again. Where a
+   * limit refuses, `lower` may say what less the call would be content with, until it says null.
+   */
   admit(call: {
     readonly holdId: string
     readonly limits: readonly Limit[]
     /** Those of the provider account that the call goes to. */
     readonly accountLimits?: readonly Limit[]
     readonly estimate: CallEstimate
+    readonly lower?: Lower
   }): Promise<Admitted> {
     const { accountLimits } = call
-    const admitting = this.#hold(call.holdId, call.limits, call.estimate)
+    const wish: Wish = { estimate: call.estimate, lower: call.lower ?? null }
+    const admitting = this.#hold(call.holdId, call.limits, wish)
     if (accountLimits === undefined || accountLimits.length === 0) return admitting
     return admitting.then((first) => {
-      return first.kind === "held" ? this.#holdOnAccount(first, accountLimits, call.estimate) : first
+      return first.kind === "held" ? this.#holdOnAccount(first, accountLimits, wish) : first
     })
   }
 
@@ -144,25 +144,25 @@ export class Admission {
   async #holdOnAccount(
     first: Extract<Admitted, { kind: "held" }>,
     limits: readonly Limit[],
-    estimate: CallEstimate,
+    wish: Wish,
   ): Promise<Admitted> {
     let isHeld = false
     try {
-      const second = await this.#hold(accountHoldId(first.hold.id), limits, estimate)
+      const second = await this.#hold(accountHoldId(first.hold.id), limits, wish)
       isHeld = second.kind === "held"
       if (second.kind !== "held") return second
-      const { id, charges } = second.hold
       const warnings = [...first.warnings, ...second.warnings]
-      return { kind: "held", hold: { ...first.hold, account: { id, charges } }, counters: first.counters, warnings }
+      first.hold.account = second.hold
+      return { kind: "held", hold: first.hold, counters: first.counters, warnings }
     } finally {
       if (!isHeld) await this.release(first.hold)
     }
   }
 
-  async #hold(holdId: string, limits: readonly Limit[], estimate: CallEstimate): Promise<Admitted> {
+  async #hold(holdId: string, limits: readonly Limit[], wish: Wish): Promise<Admitted> {
     const nowMs = this.#nowMs()
-    const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
-    const hold = { id: holdId, charges, account: null }
+    const charges = chargesFor(limits, wish.estimate, nowMs, this.#windowOf)
+    const hold: HeldCall = { id: holdId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
     const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
     if (reply.kind === "held") {
@@ -171,9 +171,15 @@ export class Admission {
       return { kind: "held", hold, counters, warnings: this.passed.of(charges, counters) }
     }
     if (reply.kind === "denied") {
-      const refusal = refusalFrom(reply, charges, nowMs)
-      this.refusals.add(refusal.limit, refusal.windowId, "refused")
-      return { kind: "refused", refusal, charges, counters: reply.counters }
+      const { counters } = reply
+      const refused: RefusedCall = { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters }
+      const less = wish.lower?.(refused) ?? null
+      if (less === null) {
+        this.refusals.add(refused.refusal.limit, refused.refusal.windowId, "refused")
+        return refused
+      }
+      wish.estimate = less
+      return this.#hold(holdId, limits, wish)
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
     throw new Error(`hold ${holdId} was used before, or cannot be made: ${reply.kind}`)
@@ -190,6 +196,34 @@ export class Admission {
     const budgets = limits.filter((limit) => counterKind(limit) === "budget")
     const nothing = { requests: 0n, tokensBound: 0n, tokensLikely: 0n, costNanosBound: 0n }
     return chargesFor(budgets, nothing, this.#nowMs(), this.#windowOf)
+  }
+
+  /**
+   * Holds more for a call whose output flows, under its limits with slices: all of it or none. Where a provider account
+   * refuses, what the organization's limits hold by then stays held until the call is settled.
+   */
+  async extend(hold: HeldCall, more: SliceBound): Promise<Extended> {
+    for (const held of hold.account === null ? [hold] : [hold, hold.account]) {
+      const charges = extensionCharges(held.charges, more)
+      const taken = charges.filter(({ amount }) => amount > 0n)
+      if (taken.length === 0) continue
+      const reply = await this.#store.extend(held.id, taken)
+      if (reply.kind === "held") {
+        held.charges = held.charges.map((charge, at) => ({
+          ...charge,
+          amount: charge.amount + (charges[at]?.amount ?? 0n),
+        }))
+        continue
+      }
+      if (reply.kind === "denied") {
+        const refusal = refusalFrom(reply, taken, this.#nowMs())
+        return { kind: "refused", refusal, rooms: roomsOf(taken, reply.counters) }
+      }
+      if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, taken) }
+      // Its lease had ended and it is charged in full, or it is over: nothing more can be held for it.
+      return { kind: "lost" }
+    }
+    return { kind: "held" }
   }
 
   /** Replaces the hold by what the call really used. */
@@ -274,61 +308,4 @@ export class Admission {
     if (live === undefined) this.#live.set(organizationOf(hold.charges), new Map([[hold.id, hold]]))
     else live.set(hold.id, hold)
   }
-}
-
-/**
- * The limit to name. A budget without room comes before a rate without room, since a caller who waits for the rate
- * would only meet the budget next.
- */
-function refusalFrom(
-  reply: Extract<ReserveReply, { kind: "denied" }>,
-  charges: readonly Charge[],
-  nowMs: number,
-): Refusal {
-  const spent = charges.findIndex(({ limit, amount }, index) => {
-    const counter = reply.counters[index]
-    return (
-      refuses(limit) && counterKind(limit) === "budget" && counter !== undefined && !fits(counter, amount, limit.cap)
-    )
-  })
-  const index = spent === -1 ? reply.denied : spent
-  const charge = charges[index]
-  const counter = reply.counters[index]
-  if (charge === undefined || counter === undefined) {
-    throw new Error(`the limit store denied charge ${index} of ${charges.length}`)
-  }
-  const { limit, window, resetsAtMs, amount } = charge
-  const isBudget = counterKind(limit) === "budget"
-  const retryAfterMs = isBudget ? budgetWaitMs(charge, nowMs) : reply.retryAfterMs
-  const { settled: used, held } = counter
-  return {
-    limit,
-    windowId: window,
-    used,
-    held,
-    cap: limit.cap,
-    requested: amount,
-    resetsAtMs,
-    retryAfterMs,
-    isBudget,
-  }
-}
-
-function awayRefusalFrom(
-  { denied, reason, retryAfterMs }: Extract<ReserveReply, { kind: "away" }>,
-  charges: readonly Charge[],
-): AwayRefusal {
-  const charge = charges[denied]
-  if (charge === undefined) throw new Error(`the limit store refused charge ${denied} of ${charges.length}`)
-  return { limit: charge.limit, reason, retryAfterMs }
-}
-
-function fits(counter: CounterState, amount: bigint, cap: bigint): boolean {
-  return counter.settled + counter.held + amount <= cap
-}
-
-function budgetWaitMs(charge: Charge, nowMs: number): number | null {
-  if (charge.resetsAtMs === null || charge.amount > charge.limit.cap) return null
-  const waitMs = Math.max(0, charge.resetsAtMs - nowMs)
-  return waitMs < RESET_WAIT_MS_MAX ? waitMs : null
 }

@@ -106,7 +106,7 @@ export interface LimitStore {
 }
 
 /** What admission asks of a store on the way of a call. */
-export type AdmissionStore = Pick<LimitStore, "reserve" | "settle" | "release" | "renew" | "sweep">
+export type AdmissionStore = Pick<LimitStore, "reserve" | "extend" | "settle" | "release" | "renew" | "sweep">
 
 /** The counter's name, the same in every store and in the ledger's `limit_usage`. */
 export function counterName(charge: Pick<Charge, "limit" | "window">): string {

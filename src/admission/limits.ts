@@ -2,7 +2,7 @@
  * What a call is charged, limit by limit. A budget (day, month, lifetime) is held at the worst case, since it must not
  * be overspent; a rate is held at the likely case, since holding the worst would refuse calls that fit.
  */
-import { type Limit, limitInForce } from "../identity/limit.ts"
+import { type Limit, limitInForce, refuses } from "../identity/limit.ts"
 import type { Charge } from "./limit-store.ts"
 import { type WindowAt, windowAt } from "./window.ts"
 
@@ -14,7 +14,12 @@ export type CallEstimate = {
   readonly tokensLikely: bigint
   /** No answer can cost more than this. */
   readonly costNanosBound: bigint
+  /** What a limit with slices holds at first: all but what has to be held again as the stream flows. */
+  readonly firstSlice?: SliceBound
 }
+
+/** What a stream may use until more is held for it. Dollars are nano-dollars, rounded up. */
+export type SliceBound = { readonly tokensBound: bigint; readonly costNanosBound: bigint }
 
 /** What a call really used; `costNanos` in nano-dollars, rounded up. */
 export type CallActual = {
@@ -66,6 +71,16 @@ export function chargesFor(
   })
 }
 
+/** What more a stream holds, for each held charge in order: nothing under limits without slices. */
+export function extensionCharges(held: readonly Charge[], more: SliceBound): Charge[] {
+  return held.map((charge) => ({ ...charge, amount: isSliced(charge.limit) ? boundAmount(charge.limit, more) : 0n }))
+}
+
+/** Whether streams hold their output in slices under the limit. */
+export function isSliced(limit: Limit): boolean {
+  return limit.sliceTokens !== null && refuses(limit) && isSumOfOutput(limit)
+}
+
 /** The truth for each held charge, in order and in the window of admission, even when midnight has passed since. */
 export function actualCharges(held: readonly Charge[], actual: CallActual): Charge[] {
   return held.map(({ limit, window, resetsAtMs }) => ({
@@ -113,13 +128,22 @@ function heldAmount(limit: Limit, estimate: CallEstimate): bigint {
   switch (limit.kind) {
     case "requests":
       return estimate.requests
-    case "tokens":
-      return limit.window === "minute" ? estimate.tokensLikely : estimate.tokensBound
-    case "usd":
-      return estimate.costNanosBound
     case "concurrency":
       return 1n
+    default: {
+      if (counterKind(limit) === "rate") return estimate.tokensLikely
+      const isInSlices = estimate.firstSlice !== undefined && isSliced(limit)
+      return boundAmount(limit, isInSlices ? estimate.firstSlice : estimate)
+    }
   }
+}
+
+function isSumOfOutput(limit: Limit): boolean {
+  return (limit.kind === "tokens" || limit.kind === "usd") && counterKind(limit) === "budget"
+}
+
+function boundAmount({ kind }: Limit, { tokensBound, costNanosBound }: SliceBound): bigint {
+  return kind === "usd" ? costNanosBound : tokensBound
 }
 
 function actualAmount(limit: Limit, actual: CallActual): bigint {

@@ -72,6 +72,23 @@ export class LocalShare {
     return this.#calls.has(id)
   }
 
+  /** Takes every charge more for a call that goes on, or none; a call that the store holds is counted here from then on. */
+  extend(id: string, charges: readonly Charge[], outage: Outage): LocalDecision {
+    const known = this.#calls.get(id)
+    if (known === undefined) return this.take(id, charges, outage)
+    const taken = this.take(`${id}+`, charges, outage)
+    const more = this.#calls.get(`${id}+`)
+    if (taken.kind === "away" || more === undefined) return taken
+    this.#calls.delete(`${id}+`)
+    for (const local of more.locals) if (local !== null) local.counter.liveHolds -= 1
+    const added = inOrderOf(known.charges, charges)
+    known.charges = known.charges.map((charge, at) => ({
+      ...charge,
+      amount: charge.amount + (added[at]?.amount ?? 0n),
+    }))
+    return taken
+  }
+
   /** Takes every charge, or none. */
   take(id: string, charges: readonly Charge[], outage: Outage): LocalDecision {
     const proxies = Math.max(1, Math.ceil(this.#proxiesMax()))
@@ -108,12 +125,13 @@ export class LocalShare {
   settle(id: string, actual: readonly Charge[], nowMs: number): void {
     const call = this.#calls.get(id)
     if (call === undefined || call.isSettled) return
+    const ended = inOrderOf(call.charges, actual)
     call.locals.forEach((local, index) => {
       if (local === null) return
       drain(local.counter, Math.floor(nowMs))
-      settle(local.counter, call.charges[index]?.amount ?? 0n, actual[index]?.amount ?? 0n)
+      settle(local.counter, call.charges[index]?.amount ?? 0n, ended[index]?.amount ?? 0n)
     })
-    call.charges = actual
+    call.charges = ended
     call.isSettled = true
   }
 
@@ -195,6 +213,13 @@ export class LocalShare {
   #dropIfBlank(local: Local): void {
     if (local.counter.liveHolds === 0 && isBlank(local.counter)) this.#locals.delete(local.name)
   }
+}
+
+/** The second charges by the counters of the first; nothing where there is none. One call's are nearly always the same. */
+function inOrderOf(charges: readonly Charge[], others: readonly Charge[]): readonly Charge[] {
+  if (charges.length === others.length) return others
+  const byName = new Map(others.map((charge) => [counterName(charge), charge]))
+  return charges.map((charge) => byName.get(counterName(charge)) ?? { ...charge, amount: 0n })
 }
 
 function undo(charges: readonly Charge[], locals: readonly (Local | null)[]): void {

@@ -129,9 +129,11 @@ function readCharge(organizationId: string, line: string): Charge {
     enforcement: ENFORCEMENTS.find((known) => known === enforcement) ?? LIMIT_DEFAULTS.enforcement,
     // Of no concern to a hold: its cap and its subject are those that applied.
     thresholds: LIMIT_DEFAULTS.thresholds,
+    unbounded: LIMIT_DEFAULTS.unbounded,
     raise: null,
     each: "",
     filter: null,
+    sliceTokens: null,
   }
   const readForMs = lastReadMs(window, 0) ?? 0
   return { limit, window, resetsAtMs: ends === "" ? null : Number(ends) - readForMs, amount: BigInt(amount) }

@@ -7,10 +7,10 @@ import { shownAccount } from "../identity/account-limit.ts"
 import { readSubject } from "../identity/counted-apart.ts"
 import type { Limit } from "../identity/limit.ts"
 import { formatUsd, PICOS_PER_NANO } from "../pricing/money.ts"
-import type { AwayRefusal, Refusal } from "./admit.ts"
 import type { Charge, CounterState } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
 import type { LimitWarning } from "./passed-limits.ts"
+import type { AwayRefusal, Refusal } from "./refusal.ts"
 
 const NANOS_PER_DOLLAR = 1_000_000_000n
 const NANO_DIGITS = 9
@@ -22,7 +22,7 @@ export function refusalMessage(refusal: Refusal, nowMs: number): string {
 
 /** What the caller reads whose limits cannot be checked, and are not known to be reached. */
 export function awayMessage({ limit, reason, retryAfterMs }: AwayRefusal): string {
-  const name = `the ${limitName(limit)} of ${holderOf(limit)} (limit ${limit.id})`
+  const name = `the ${limitTitle(limit)}`
   const why = {
     policy: `${name} lets no call pass without it`,
     unseen: `this proxy has not seen lately how much is left of ${name}`,
@@ -87,11 +87,16 @@ export function anthropicRateLimitHeaders(
 
 function standing(refusal: Refusal): string {
   const { limit, cap, requested } = refusal
-  const name = `${limitName(limit)} of ${holderOf(limit)} (limit ${limit.id})`
+  const name = limitTitle(limit)
   const needed = `${counterKind(limit) === "rate" ? "about" : "up to"} ${amount(limit, requested)}`
   if (requested > cap) return `This call needs ${needed}, more than the whole ${name}, which is ${amount(limit, cap)}.`
   const filled = `The ${name} has no room for this call: ${inUse(refusal)} of ${amount(limit, cap)}`
   return isSized(limit) ? `${filled}, and this call needs ${needed}.` : `${filled}.`
+}
+
+/** `monthly budget of project proj_… (limit lim_…)`. */
+export function limitTitle(limit: Limit): string {
+  return `${limitName(limit)} of ${holderOf(limit)} (limit ${limit.id})`
 }
 
 /** Whose limit it is: `key key_…`, `provider account openai/default`, the same `for key_…` where each key has its own. */

@@ -12,7 +12,6 @@
  * A process that is killed while the store is away leaves its calls to its journal, and the counters to reconciliation.
  */
 import { randomBase62 } from "../platform/ids.ts"
-import type { Log } from "../platform/log.ts"
 import { Breaker } from "./breaker.ts"
 import { Deadlines } from "./deadlines.ts"
 import {
@@ -23,10 +22,11 @@ import {
   type ReserveReply,
   type SettleReply,
 } from "./limit-store.ts"
-import { LocalShare } from "./local-share.ts"
+import { type LocalDecision, LocalShare, type Outage } from "./local-share.ts"
 import { OutageTimes } from "./outage-times.ts"
 import { SendWaiting } from "./send-waiting.ts"
 import { Sights } from "./sights.ts"
+import type { Asking, StoreGuardOptions } from "./store-guard-options.ts"
 import type { StoreGuardStats } from "./store-metrics.ts"
 import { WaitingSettles } from "./waiting-settles.ts"
 import { cachedWindowAt } from "./window.ts"
@@ -44,35 +44,6 @@ const FILLING_WAIT_MS = 4_000
 const WAIT_STEP_MS = 50
 const QUEUED: Promise<SettleReply> = Promise.resolve("queued")
 
-export type StoreGuardOptions = {
-  readonly store: AdmissionStore
-  /** Milliseconds since 1970 UTC. */
-  readonly nowMs: () => number
-  /** Milliseconds of a clock that never goes back. */
-  readonly elapsedMs: () => number
-  readonly log: Pick<Log, "warn" | "info" | "error">
-  /** How many proxies may share the limits: those that live, and at least as many as are configured. */
-  readonly proxiesMax: () => number
-  /**
-   * Settles of this organization were dropped: its counters are to be rebuilt from the ledger before calls are counted
-   * on them again. Called once for each organization and outage.
-   */
-  readonly onOverflow: (organizationId: string) => void
-  readonly deadlineMs?: number
-  /** False: a call without a decision is refused at once. */
-  readonly isPatient?: boolean
-  readonly waitingMax?: number
-}
-
-/** A call that asks for a hold. */
-type Asking = {
-  readonly id: string
-  readonly owner: string
-  readonly leaseMs: number
-  readonly charges: readonly Charge[]
-  /** The store was asked and did not answer: it may have made the hold. Asking again under the same id makes no second one. */
-  mayBeHeld: boolean
-}
 type AwayReply = Extract<ReserveReply, { kind: "away" }>
 
 export class StoreGuard implements AdmissionStore {
@@ -141,6 +112,16 @@ export class StoreGuard implements AdmissionStore {
     })
   }
 
+  /** Asked once: whether an answer that was lost had been done shows at the settle, which goes by what the store holds. */
+  extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
+    if (this.isAway || this.#share.has(id)) return Promise.resolve(this.#extendHere(id, charges, false))
+    const asked = this.#ask(
+      () => this.#store.extend(id, charges),
+      () => this.#extendHere(id, charges, false),
+    )
+    return asked.then((reply) => (reply.kind === "recovering" ? this.#extendHere(id, charges, true) : reply))
+  }
+
   settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {
     if (this.#share.isInUse) this.#share.settle(id, actual, this.#elapsedMs())
     if (this.isAway) {
@@ -170,14 +151,20 @@ export class StoreGuard implements AdmissionStore {
   /** False also where the store is away or the call was admitted here: such a hold is settled to nothing. */
   release(organizationId: string, id: string): Promise<boolean> {
     if (this.isAway || this.#share.has(id)) return Promise.resolve(false)
-    return this.#ask(() => this.#store.release(organizationId, id), false)
+    return this.#ask(
+      () => this.#store.release(organizationId, id),
+      () => false,
+    )
   }
 
   /** Nothing is known to be lost while the store is away; local calls are not the store's to lose. */
   renew(organizationId: string, ids: readonly string[], leaseMs: number): Promise<readonly string[]> {
     const none: readonly string[] = []
     if (this.isAway) return Promise.resolve(none)
-    const lost = this.#ask(() => this.#store.renew(organizationId, ids, leaseMs), none)
+    const lost = this.#ask(
+      () => this.#store.renew(organizationId, ids, leaseMs),
+      () => none,
+    )
     return this.#share.isInUse ? lost.then((some) => some.filter((id) => !this.#share.has(id))) : lost
   }
 
@@ -185,7 +172,10 @@ export class StoreGuard implements AdmissionStore {
     if (this.isAway) return Promise.resolve(0)
     const nowMs = this.#elapsedMs()
     if (this.#times.isLongOver(nowMs) && this.#share.isInUse) this.#share.forget(nowMs)
-    return this.#ask(() => this.#store.sweep(), 0)
+    return this.#ask(
+      () => this.#store.sweep(),
+      () => 0,
+    )
   }
 
   /** Settles of an organization that are not sent yet need not be: its counters have been filled from the ledger, which has them. Returns how many. */
@@ -206,7 +196,7 @@ export class StoreGuard implements AdmissionStore {
     for (const { organizationId } of this.#waiting.all()) this.#drop(organizationId)
   }
 
-  #ask<T>(send: () => Promise<T>, whenAway: T): Promise<T> {
+  #ask<T>(send: () => Promise<T>, whenAway: () => T): Promise<T> {
     const sentMs = this.#elapsedMs()
     return new Promise((resolve) => {
       this.#deadlines.watch(
@@ -218,7 +208,7 @@ export class StoreGuard implements AdmissionStore {
         },
         (error) => {
           this.#onFailure(error, sentMs)
-          resolve(whenAway)
+          resolve(whenAway())
         },
       )
     })
@@ -302,24 +292,32 @@ export class StoreGuard implements AdmissionStore {
   }
 
   #decide({ id, charges }: Asking, isRecovering: boolean): ReserveReply {
-    const nowMs = this.#elapsedMs()
-    const outage = this.#times.of(organizationOf(charges), nowMs, this.#options.nowMs())
-    const decision = this.#share.take(id, charges, outage)
-    if (decision.kind === "admitted") {
-      this.#decidedInOutage += 1
-      this.#sums.admittedLocally += 1
-      return { kind: "held", counters: [] }
-    }
-    const retryAfterMs = 1_000 * Math.max(1, Math.ceil(this.#breaker.waitMs(nowMs) / 1_000))
-    return { ...decision, isRecovering, retryAfterMs }
+    const decision = this.#share.take(id, charges, this.#outage(charges))
+    if (decision.kind === "away") return this.#awayReply(decision, isRecovering)
+    this.#decidedInOutage += 1
+    this.#sums.admittedLocally += 1
+    return { kind: "held", counters: [] }
+  }
+
+  #extendHere(id: string, charges: readonly Charge[], isRecovering: boolean): ReserveReply {
+    const decision = this.#share.extend(id, charges, this.#outage(charges))
+    return decision.kind === "away" ? this.#awayReply(decision, isRecovering) : { kind: "held", counters: [] }
+  }
+
+  #outage(charges: readonly Charge[]): Outage {
+    return this.#times.of(organizationOf(charges), this.#elapsedMs(), this.#options.nowMs())
+  }
+
+  #awayReply({ denied, reason }: Extract<LocalDecision, { kind: "away" }>, isRecovering: boolean): AwayReply {
+    const waitMs = this.#breaker.waitMs(this.#elapsedMs())
+    return { kind: "away", denied, reason, isRecovering, retryAfterMs: 1_000 * Math.max(1, Math.ceil(waitMs / 1_000)) }
   }
 
   #keep(id: string, actual: readonly Charge[]): void {
     const organizationId = organizationOf(actual)
     const sinceMs = this.#elapsedMs()
     const settle = { id, organizationId, actual, sinceMs, refusals: 0, takenAtRefusal: null }
-    const isKept = !this.#overflowed.has(organizationId) && this.#waiting.add(settle)
-    if (!isKept) {
+    if (this.#overflowed.has(organizationId) || !this.#waiting.add(settle)) {
       this.#sums.dropped += 1
       this.#share.told(id, this.#actNumber, sinceMs)
       this.#drop(organizationId)

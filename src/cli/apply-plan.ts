@@ -13,6 +13,8 @@ export type PresentLimit = {
   readonly anchor_day: number
   readonly on_store_failure: string
   readonly enforcement: string
+  readonly unbounded: string
+  readonly slice_tokens: number | null
   readonly thresholds: readonly number[]
   /** '' where it counts all calls together, of whichever tool, and with whichever tags. */
   readonly each: string
@@ -71,19 +73,20 @@ export function planOf(declared: DeclaredOrganization, present: Present): readon
 
 function limitChanges(of: Change["of"], declared: DeclaredLimit, present: readonly PresentLimit[]): Change[] {
   const { kind, window, days, each, tool, tag, cap, time_zone, anchor_day } = declared
-  const { on_store_failure, enforcement, thresholds } = declared
+  const { on_store_failure, enforcement, unbounded, slice_tokens, thresholds } = declared
+  const rules = { on_store_failure, enforcement, unbounded, slice_tokens, thresholds }
   const counting = { kind, window, days, each, tool, tag }
   const place = { time_zone, anchor_day }
   const alike = present.filter((limit) => isCounting(limit, declared))
   const there = alike.find((limit) => membersOf(place, limit).length === 0) ?? alike[0]
   if (there === undefined) {
-    const wanted = { ...counting, cap: String(cap), ...place, on_store_failure, enforcement, thresholds }
+    const wanted = { ...counting, cap: String(cap), ...place, ...rules }
     return changeOf("limit", of, null, membersOf(wanted, null))
   }
   // 5 and "5.00" are the same cap.
   const isSameCap = readCap(kind, cap) === readCap(kind, there.cap)
   const moved = membersOf(place, there)
-  const wanted = { cap: isSameCap ? undefined : String(cap), on_store_failure, enforcement, thresholds }
+  const wanted = { cap: isSameCap ? undefined : String(cap), ...rules }
   const members = [...moved, ...membersOf(wanted, there)]
   if (members.length === 0) return []
   const named = membersOf(counting, null).map(({ name, to }) => ({ name, from: to, to }))

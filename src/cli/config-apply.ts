@@ -46,6 +46,8 @@ const limitRow = created.extend({
   anchor_day: z.number(),
   on_store_failure: z.string(),
   enforcement: z.string(),
+  unbounded: z.string(),
+  slice_tokens: z.number().nullable(),
   thresholds: z.array(z.number()),
   scope: z.object({ each: z.string().optional(), tool: z.string().optional(), tag: z.string().optional() }),
 })

@@ -3,13 +3,24 @@
  * `tallygate config apply` brings the installation to it; nothing of it is read while calls are served.
  */
 import { z } from "zod"
-import { isRising, readCap, THRESHOLD_MAX, THRESHOLDS_MAX, windowFaults } from "../admin/limit-shape.ts"
+import {
+  canSlice,
+  isRising,
+  readCap,
+  SLICE_FAULT,
+  THRESHOLD_MAX,
+  THRESHOLDS_MAX,
+  windowFaults,
+} from "../admin/limit-shape.ts"
 import {
   ENFORCEMENTS,
   LIMIT_KINDS,
   LIMIT_WINDOWS,
   ROLLING_DAYS_MAX,
+  SLICE_TOKENS_MAX,
+  SLICE_TOKENS_MIN,
   STORE_FAILURE_POLICIES,
+  UNBOUNDED_POLICIES,
 } from "../identity/limit.ts"
 
 const NAMES_MAX = 10_000
@@ -63,6 +74,12 @@ const declaredLimit = z
         .refine(isRising, { error: "percents that are each larger than the one before" })
         .optional()
         .describe("Percents of the cap at which someone is told, lowest first."),
+      unbounded: oneOf(UNBOUNDED_POLICIES)
+        .optional()
+        .describe("What it does to a call whose most is not known beforehand: deny, clamp or overshoot."),
+      slice_tokens: whole(SLICE_TOKENS_MIN, SLICE_TOKENS_MAX)
+        .optional()
+        .describe("A stream holds its output in slices of so many tokens as it flows; absent: all of it beforehand."),
       each: oneOf(["user", "key"])
         .optional()
         .describe("Whom it counts apart, each with the whole cap: user or key; absent: all together."),
@@ -74,6 +91,7 @@ const declaredLimit = z
   .superRefine((limit, context) => {
     const read = readCap(limit.kind, limit.cap)
     const faults = [...(typeof read === "string" ? [["cap", read] as const] : []), ...windowFaults(limit)]
+    if (limit.slice_tokens !== undefined && !canSlice(limit)) faults.push(["slice_tokens", SLICE_FAULT])
     if (limit.tool !== undefined && limit.tag !== undefined) faults.push(["tag", "must not stand beside tool"])
     for (const [member, fault] of faults) {
       context.addIssue({ code: "custom", path: [member], message: expectation(fault) })

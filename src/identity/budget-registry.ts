@@ -116,7 +116,7 @@ async function changeOrReplace(
     return
   }
   await dropLimit(transaction, actor, row.id)
-  const { kind, on_store_failure: onStoreFailure } = row
+  const { kind, on_store_failure: onStoreFailure, unbounded } = row
   const { window } = wanted
   const made = {
     kind,
@@ -126,6 +126,7 @@ async function changeOrReplace(
     timeZone,
     anchorDay,
     enforcement,
+    unbounded,
     thresholds,
   }
   if ((await addLimit(transaction, actor, subject, made)) === null) throw new SubjectFull()

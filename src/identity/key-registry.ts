@@ -56,6 +56,8 @@ export type KeyLimitRow = Pick<
   | "anchor_day"
   | "on_store_failure"
   | "enforcement"
+  | "slice_tokens"
+  | "unbounded"
   | "thresholds"
   | "raised_cap"
 > & {
@@ -292,7 +294,9 @@ function keyColumns(sql: Sql | Transaction) {
            coalesce((SELECT jsonb_agg(jsonb_build_object('id', l.id, 'kind', l.kind, 'window', l."window", 'cap', l.cap::text,
                                                          'time_zone', l.time_zone, 'anchor_day', l.anchor_day,
                                                          'on_store_failure', l.on_store_failure,
-                                                         'enforcement', l.enforcement, 'thresholds', l.thresholds,
+                                                         'enforcement', l.enforcement, 'unbounded', l.unbounded,
+                                                         'thresholds', l.thresholds,
+                                                         'slice_tokens', l.slice_tokens,
                                                          'raised_cap', CASE WHEN l.raised_until > now() THEN l.raised_cap::text END,
                                                          'raised_until', CASE WHEN l.raised_until > now() THEN l.raised_until END)
                                       ORDER BY l.created_at, l.id)

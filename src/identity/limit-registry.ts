@@ -17,7 +17,12 @@ export const LIMITS_PER_SUBJECT_MAX = 20
 
 /** What an admin says of a limit; what is left out is `LIMIT_DEFAULTS`. */
 export type NewLimit = Pick<Limit, "kind" | "window" | "cap"> &
-  Partial<Pick<Limit, "onStoreFailure" | "timeZone" | "anchorDay" | "enforcement" | "thresholds">>
+  Partial<
+    Pick<
+      Limit,
+      "onStoreFailure" | "timeZone" | "anchorDay" | "enforcement" | "unbounded" | "thresholds" | "sliceTokens"
+    >
+  >
 
 /**
  * What a limit counts for: the id of an organization, project, user or key; or a provider account (`accountSubject`) of
@@ -41,7 +46,9 @@ export type CreatedLimit =
 
 /** What is to be changed; what is absent or undefined stays. */
 export type LimitChange = {
-  readonly [Member in "cap" | "onStoreFailure" | "enforcement" | "thresholds"]?: Limit[Member] | undefined
+  readonly [Member in "cap" | "onStoreFailure" | "enforcement" | "unbounded" | "thresholds" | "sliceTokens"]?:
+    | Limit[Member]
+    | undefined
 }
 
 export async function createLimit(
@@ -83,11 +90,12 @@ export async function insertLimit(
   const limit = { ...LIMIT_DEFAULTS, ...wanted }
   const [row] = await transaction<LimitRow[]>`
     INSERT INTO limits (id, organization_id, scope, subject, each, kind, "window", cap, time_zone, anchor_day,
-                        on_store_failure, enforcement, thresholds, filter_tool, filter_tag)
+                        on_store_failure, enforcement, unbounded, thresholds, filter_tool, filter_tag, slice_tokens)
     VALUES (${namedId("lim")}, ${organizationId || null}, ${scope}, ${subject}, ${each}, ${limit.kind}, ${limit.window},
             ${limit.cap.toString()}, ${limit.timeZone}, ${limit.anchorDay}, ${limit.onStoreFailure},
-            ${limit.enforcement}, ${[...limit.thresholds]}::int[], ${filter?.by === "tool" ? filter.value : ""},
-            ${filter?.by === "tag" ? filter.value : ""})
+            ${limit.enforcement}, ${limit.unbounded}, ${[...limit.thresholds]}::int[],
+            ${filter?.by === "tool" ? filter.value : ""}, ${filter?.by === "tag" ? filter.value : ""},
+            ${limit.sliceTokens})
     RETURNING ${limitColumns(transaction)}`
   if (row === undefined) throw new Error("An inserted limit returned no row.")
   return row
@@ -113,7 +121,9 @@ export async function putLimitChange(
     UPDATE limits SET cap = ${change.cap?.toString() ?? before.cap},
                       on_store_failure = ${change.onStoreFailure ?? before.on_store_failure},
                       enforcement = ${change.enforcement ?? before.enforcement},
-                      thresholds = ${[...(change.thresholds ?? before.thresholds)]}::int[]
+                      unbounded = ${change.unbounded ?? before.unbounded},
+                      thresholds = ${[...(change.thresholds ?? before.thresholds)]}::int[],
+                      slice_tokens = ${change.sliceTokens === undefined ? before.slice_tokens : change.sliceTokens}
     WHERE id = ${before.id} RETURNING ${limitColumns(transaction)}`
   if (after === undefined) throw new Error(`The limit ${before.id} went while its change held the directory's lock.`)
   await audit(transaction, actor, "limit.change", before, after)

@@ -17,21 +17,24 @@ export type LimitRow = {
   readonly anchor_day: number
   readonly on_store_failure: Limit["onStoreFailure"]
   readonly enforcement: Limit["enforcement"]
+  readonly unbounded: Limit["unbounded"]
   readonly thresholds: number[]
   /** Of a raise that has not ended; null where there is none. */
   readonly raised_cap: string | null
   readonly raised_until: Date | null
   readonly filter_tool: string
   readonly filter_tag: string
+  readonly slice_tokens: number | null
   readonly created_at: Date
 }
 
 export function limitColumns(sql: Sql | Transaction) {
   return sql`
     id, coalesce(organization_id, '') AS organization_id, scope, subject, each, kind, "window", cap::text AS cap,
-    time_zone, anchor_day, on_store_failure, enforcement, thresholds,
+    time_zone, anchor_day, on_store_failure, enforcement, unbounded, thresholds,
     CASE WHEN raised_until > now() THEN raised_cap::text END AS raised_cap,
-    CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag, created_at`
+    CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag, slice_tokens,
+    created_at`
 }
 
 export function limitFrom(row: LimitRow): Limit {
@@ -47,6 +50,7 @@ export function limitFrom(row: LimitRow): Limit {
     anchorDay: row.anchor_day,
     onStoreFailure: row.on_store_failure,
     enforcement: row.enforcement,
+    unbounded: row.unbounded,
     thresholds: row.thresholds,
     raise:
       row.raised_cap === null || row.raised_until === null
@@ -54,6 +58,7 @@ export function limitFrom(row: LimitRow): Limit {
         : { cap: BigInt(row.raised_cap), untilMs: row.raised_until.getTime() },
     each: row.each,
     filter: filterFrom(row),
+    sliceTokens: row.slice_tokens,
   }
 }
 

@@ -58,6 +58,18 @@ export type StoreFailurePolicy = (typeof STORE_FAILURE_POLICIES)[number]
 export const ENFORCEMENTS = ["hard", "soft", "shadow"] as const
 export type Enforcement = (typeof ENFORCEMENTS)[number]
 
+/**
+ * What a hard limit on tokens or money does to a call of which nobody can tell beforehand what it uses at most, the
+ * strictest first. `deny`: the call is refused. `clamp`: what can be bounded of it is, and that much is held.
+ * `overshoot`: it goes on as it is, held at what is likely.
+ */
+export const UNBOUNDED_POLICIES = ["deny", "clamp", "overshoot"] as const
+export type UnboundedPolicy = (typeof UNBOUNDED_POLICIES)[number]
+
+/** Bounds of a slice: a smaller one would ask the store at every event, a larger one is as good as none. */
+export const SLICE_TOKENS_MIN = 64
+export const SLICE_TOKENS_MAX = 1_000_000
+
 /** A larger cap for a time. It ends by itself, since the cap in force is asked for by the time. */
 export type CapRaise = { readonly cap: bigint; readonly untilMs: number }
 
@@ -81,6 +93,7 @@ export type Limit = {
   readonly anchorDay: number
   readonly onStoreFailure: StoreFailurePolicy
   readonly enforcement: Enforcement
+  readonly unbounded: UnboundedPolicy
   /** Percent of the cap at which someone is told, lowest first. */
   readonly thresholds: readonly number[]
   /** Null where the cap was never raised for a time. */
@@ -88,6 +101,11 @@ export type Limit = {
   readonly each: LimitEach
   /** Counts only calls of this tool, or with this tag; null where it counts all. */
   readonly filter: LimitFilter | null
+  /**
+   * Of a budget of tokens or dollars: a stream holds its output in slices of so many tokens, and is ended when no further
+   * one fits. Null: the whole output is held beforehand.
+   */
+  readonly sliceTokens: number | null
 }
 
 /** The exact value that a call must carry. */
@@ -119,5 +137,7 @@ export const LIMIT_DEFAULTS = {
   anchorDay: 1,
   onStoreFailure: "local",
   enforcement: "hard",
+  unbounded: "clamp",
   thresholds: [50, 80, 100],
+  sliceTokens: null,
 } as const satisfies Partial<Limit>

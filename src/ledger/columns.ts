@@ -80,6 +80,7 @@ export const RECORD_COLUMNS: { readonly [column in keyof UsageRecord]: RecordCol
   price_row: TEXT,
   provider_cost_usd: MONEY,
   charges: { read: "jsonb", absent: "'[]'" },
+  bound: TEXT,
   duration_ms: TIME_SPENT,
   ttft_ms: TIME_SPENT_IF_ANY,
   upstream_ms: TIME_SPENT_IF_ANY,

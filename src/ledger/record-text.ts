@@ -99,7 +99,8 @@ function price(record: UsageRecord): string {
     text(',"cost_source":', record.cost_source) +
     text(',"price_row":', record.price_row) +
     text(',"provider_cost_usd":', record.provider_cost_usd ?? "") +
-    charges(record.charges)
+    charges(record.charges) +
+    text(',"bound":', record.bound)
   )
 }
 

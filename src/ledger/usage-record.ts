@@ -105,6 +105,8 @@ export type UsageRecord = {
   provider_cost_usd: string | null
 
   charges: DurableCharge[]
+  /** `bounded`, or why nobody could tell beforehand what the call uses at most; '' where no limit on tokens or money applied. */
+  bound: string
 
   duration_ms: number
   /** Arrival to the first content byte towards the caller; null where nothing was sent. */

@@ -30,6 +30,7 @@ export const ERROR_TABLE = {
   object_store_unavailable: { status: 503, type: "api_error" },
   call_too_large: { status: 400, type: "invalid_request_error" },
   call_too_expensive: { status: 400, type: "invalid_request_error" },
+  call_not_bounded: { status: 403, type: "permission_error" },
   unknown_user: { status: 400, type: "invalid_request_error" },
   method_not_allowed: { status: 405, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },

@@ -8,6 +8,7 @@ import { readAnthropicUsage } from "./anthropic-usage.ts"
 import { addBatchedUsage, RESULTS_FACTS } from "./batch-usage.ts"
 import type { Dialect, Reading, ReadRequest } from "./dialect.ts"
 import { asObject, asText, parsedObject } from "./json-values.ts"
+import { boundedInput } from "./request-bound.ts"
 
 export const anthropicBatchResults: Dialect = {
   name: "anthropic-batch-results",
@@ -19,6 +20,8 @@ export const anthropicBatchResults: Dialect = {
   rewriteRequest: (body) => body,
 
   /** Results come as lines, so a whole object can only say why there are none. */
+  bound: () => boundedInput(0),
+
   readAnswer(body: Buffer, reading: Reading): void {
     const answer = parsedObject(body.toString("utf8"))
     if (answer === null) return

@@ -7,6 +7,8 @@
  * In a stream that ends before a `message_delta`, the reading's usage is that of `message_start`: its input is the bill,
  * its output is not. `isFinished` tells the two apart: it is set by nothing before `message_delta`.
  */
+import { boundMessage } from "./anthropic-bound.ts"
+import { AnthropicStreamEnd } from "./anthropic-stream-end.ts"
 import { laterAnthropicUsage, readAnthropicUsage } from "./anthropic-usage.ts"
 import {
   addContainer,
@@ -21,9 +23,10 @@ import {
 import { outline, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
+import { boundedInput } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
-const DECISIVE = ["model", "stream", "max_tokens"]
+const DECISIVE = ["model", "stream", "max_tokens", "messages", "tools", "system"]
 /** `user_<hash>_account_<uuid>_session_<uuid>`; the account is empty for a caller with an API key of its own. */
 const CLAUDE_CODE_USER = /^user_([^_]+)_account_([^_]*)_session_([^_]+)$/
 
@@ -34,6 +37,8 @@ export const anthropicMessages: Dialect = {
   readRequest(body: Buffer): ReadRequest {
     return readRequestWith(body, factsOf)
   },
+
+  bound: boundMessage,
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
     const bytes = withModel(body, facts, rewrite)
@@ -78,6 +83,8 @@ export const anthropicMessages: Dialect = {
     return SHOWN
   },
 
+  streamEnd: () => new AnthropicStreamEnd(),
+
   streamError: anthropicStreamError,
 }
 
@@ -93,6 +100,8 @@ export const anthropicCountTokens: Dialect = {
       isFree: true,
     }))
   },
+
+  bound: () => boundedInput(0),
 
   rewriteRequest: withModel,
 
@@ -118,7 +127,8 @@ function readRequestWith(
   const outlined = readOutline(body, DECISIVE)
   if (outlined.kind === "invalid") return outlined
   const model = modelOf(outlined.request)
-  return typeof model === "string" ? { kind: "read", facts: toFacts(outlined.request, model) } : model
+  if (typeof model !== "string") return model
+  return { kind: "read", facts: toFacts(outlined.request, model), outline: outlined.request }
 }
 
 function factsOf(request: Record<string, unknown>, model: string): RequestFacts {

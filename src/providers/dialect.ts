@@ -4,6 +4,8 @@
  */
 import type { Usage } from "../metering/usage.ts"
 import type { EventShape } from "./openai-event-shape.ts"
+import type { BoundQuestion, RequestBound } from "./request-bound.ts"
+import type { StreamEnd } from "./stream-end.ts"
 
 /** Whose API is spoken: decides how errors look, how a credential travels, and which providers can serve a call. */
 export type Api = "openai" | "anthropic" | "google"
@@ -57,7 +59,12 @@ export const FREE_FACTS: RequestFacts = Object.freeze({
 })
 
 export type ReadRequest =
-  | { readonly kind: "read"; readonly facts: RequestFacts }
+  | {
+      readonly kind: "read"
+      readonly facts: RequestFacts
+      /** The body without what stands in its arrays, where it was read. */
+      readonly outline?: Readonly<Record<string, unknown>>
+    }
   | {
       readonly kind: "invalid"
       readonly code: "invalid_json" | "invalid_request"
@@ -115,6 +122,8 @@ export type Dialect = {
   readonly reportsOutputLast?: true
   /** Reads the request's facts. Errors are for the caller: what is wrong and where. */
   readRequest(body: Buffer, form: RequestForm): ReadRequest
+  /** What the request can use at most, as far as its bytes tell. Never throws. */
+  bound(question: BoundQuestion): RequestBound
   /** The body to send upstream: the caller's own bytes but for the splices that `rewrite` needs. */
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite, form: RequestForm): Buffer
   /** Reads a whole JSON answer into the reading. Never throws: hostile bodies read as nothing. */
@@ -123,6 +132,8 @@ export type Dialect = {
   readLine?(line: string, reading: Reading): void
   /** Reads one SSE event into the reading. Never throws. */
   readEvent(data: string, reading: Reading): StreamEvent
+  /** What ends a stream of this dialect before its provider does; absent where nothing can. */
+  streamEnd?(facts: RequestFacts): StreamEnd
   /** One SSE event, in the dialect's own shape, that tells the caller that the stream failed. */
   streamError(message: string, code: string): string
 }

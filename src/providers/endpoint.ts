@@ -17,6 +17,7 @@ import { openAiCompletions } from "./openai-completions.ts"
 import { openAiEmbeddings, openAiModerations } from "./openai-embeddings.ts"
 import { openAiImages } from "./openai-images.ts"
 import { openAiResponses } from "./openai-responses.ts"
+import { boundCompaction } from "./openai-responses-bound.ts"
 
 export type ObjectUse = {
   readonly kind: ProviderObjectKind
@@ -91,6 +92,7 @@ function within(api: Api, kind: ProviderObjectKind, name: string, path: string):
 /** Compacting takes no bound of its output. */
 const openAiCompaction: Dialect = {
   ...openAiResponses,
+  bound: boundCompaction,
   rewriteRequest: (body, facts, rewrite, form) =>
     openAiResponses.rewriteRequest(body, facts, { ...rewrite, outputTokensMax: null }, form),
 }

@@ -14,6 +14,7 @@ import type {
   StreamEvent,
   Units,
 } from "./dialect.ts"
+import { boundEmbedding } from "./google-bound.ts"
 import {
   bodyModelProblem,
   googleStreamError,
@@ -26,6 +27,7 @@ import {
 import { type JsonMember, jsonMembers, outline } from "./json-members.ts"
 import { invalid, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject, parseJson } from "./json-values.ts"
+import { type BoundQuestion, boundedInput, type RequestBound, unboundedFor } from "./request-bound.ts"
 
 const OPEN_BRACE = 0x7b
 const CLOSE_BRACE = 0x7d
@@ -57,6 +59,7 @@ export const googleEmbed: Dialect = {
   readRequest(body: Buffer, form: RequestForm): ReadRequest {
     return readNamed(body, form, (model) => ({ ...factsOf(model), outputTokensMax: 0 }))
   },
+  bound: boundEmbedding,
 }
 
 /** Counting the tokens of a prompt, which costs nothing. */
@@ -66,6 +69,7 @@ export const googleCountTokens: Dialect = {
   readRequest(body: Buffer, form: RequestForm): ReadRequest {
     return readNamed(body, form, (model) => ({ ...factsOf(model), outputTokensMax: 0, isFree: true }))
   },
+  bound: () => boundedInput(0),
 }
 
 /** Imagen, billed by the image. What else is asked of `:predict` is forwarded and has no units. */
@@ -79,6 +83,10 @@ export const googlePredict: Dialect = {
     })
     if (read.kind === "invalid" || !repeatsSampleCount(body)) return read
     return invalid("`parameters.sampleCount` stands more than once in the request body.", "parameters.sampleCount")
+  },
+  bound({ body, facts }: BoundQuestion): RequestBound {
+    const bounded = boundedInput(body.length)
+    return facts.units === null ? unboundedFor("generated_media", bounded) : bounded
   },
   readAnswer(body: Buffer, reading: Reading): void {
     whole.readAnswer(body, reading)

@@ -15,6 +15,8 @@ import {
   type Rewrite,
   type StreamEvent,
 } from "./dialect.ts"
+import { boundGenerate } from "./google-bound.ts"
+import { GoogleStreamEnd } from "./google-stream-end.ts"
 import { googleTier, readGoogleUsage } from "./google-usage.ts"
 import { addMember, type JsonMember, jsonMembers, outline, splice } from "./json-members.ts"
 import { invalid, readOutline } from "./json-request.ts"
@@ -36,7 +38,7 @@ export const googleGenerate: Dialect = {
   name: "google-generate",
 
   readRequest(body: Buffer, form: RequestForm): ReadRequest {
-    const outlined = readOutline(body, ["model", ...CONFIG, ...TIER])
+    const outlined = readOutline(body, ["model", "contents", "tools", ...CONFIG, ...TIER])
     if (outlined.kind === "invalid") return outlined
     const { request } = outlined
     const model = pathModel(form)
@@ -46,6 +48,8 @@ export const googleGenerate: Dialect = {
     const strayModel = request.model === undefined ? null : bodyModelProblem(body, modelMembers(body), model)
     return strayModel ?? { kind: "read", facts: factsOf(request, model, form) }
   },
+
+  bound: boundGenerate,
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
     const isRenamed = rewrite.model !== facts.model
@@ -80,6 +84,8 @@ export const googleGenerate: Dialect = {
     if (isLast(chunk)) reading.isFinished = true
     return SHOWN
   },
+
+  streamEnd: () => new GoogleStreamEnd(),
 
   streamError: googleStreamError,
 }

@@ -96,7 +96,7 @@ function isSpace(byte: number | undefined): boolean {
 }
 
 /** The offset after the closing quote of the string that begins at `from`. */
-function stringEnd(bytes: Buffer, from: number): number {
+export function stringEnd(bytes: Buffer, from: number): number {
   let at = from + 1
   for (;;) {
     const quote = bytes.indexOf(QUOTE, at)

@@ -10,6 +10,7 @@ import { googleStreamError } from "./google-generate.ts"
 import { outline } from "./json-members.ts"
 import { asObject, asText, parsedObject } from "./json-values.ts"
 import { openAiChat } from "./openai-chat.ts"
+import { boundedInput } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 /** White space before an answer that is an object: pretty printers write a line or two at most. */
@@ -30,6 +31,7 @@ function objectDialect(
     name,
     takesForms: true,
     readRequest: (): ReadRequest => ({ kind: "read", facts: FREE_FACTS }),
+    bound: () => boundedInput(0),
     rewriteRequest: (body: Buffer): Buffer => body,
     readAnswer(body: Buffer, reading: Reading): void {
       reading.isFinished = true

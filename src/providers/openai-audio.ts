@@ -24,6 +24,7 @@ import { asObject, asText, count, parsedObject } from "./json-values.ts"
 import { isMultipart, readFormFields, withField } from "./multipart-form.ts"
 import { openAiChat } from "./openai-chat.ts"
 import type { ReadUsage } from "./openai-usage.ts"
+import { type BoundQuestion, boundedInput, type RequestBound, unboundedFor } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const SPEECH_DECISIVE = ["model", "input", "stream_format"]
@@ -45,6 +46,12 @@ export const openAiSpeech: Dialect = {
     if (typeof request.input !== "string") return invalid("`input` must be the text to speak.", "input")
     const units: Units = { quantity: codePoints(request.input), unitType: "characters" }
     return { kind: "read", facts: factsOf(request, model, request.stream_format === "sse", units) }
+  },
+
+  /** By the character, or by tokens of a sound that lasts as long as it likes. */
+  bound({ body, model }: BoundQuestion): RequestBound {
+    const bounded = boundedInput(body.length)
+    return model.startsWith("tts-") ? bounded : unboundedFor("generated_media", bounded)
   },
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
@@ -84,6 +91,9 @@ export const openAiTranscription: Dialect = {
     if (typeof model !== "string") return model
     return { kind: "read", facts: factsOf(request, model, request.stream === "true", null) }
   },
+
+  /** How long a sound is its bytes do not tell. */
+  bound: (): RequestBound => unboundedFor("audio", boundedInput(0)),
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite, { contentType }: RequestForm): Buffer {
     return rewrite.model === facts.model ? body : withField(body, contentType, "model", rewrite.model)

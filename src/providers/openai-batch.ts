@@ -10,6 +10,7 @@ import { openAiChat } from "./openai-chat.ts"
 import { readImageUsage } from "./openai-images.ts"
 import { readResponsesUsage, webSearchesIn } from "./openai-responses-usage.ts"
 import { type ReadUsage, readOpenAiUsage } from "./openai-usage.ts"
+import { boundedInput } from "./request-bound.ts"
 
 const STATUS_OK = 200
 
@@ -18,6 +19,8 @@ export const openAiBatchOutput: Dialect = {
   name: "openai-batch-output",
 
   readRequest: (): ReadRequest => ({ kind: "read", facts: RESULTS_FACTS }),
+
+  bound: () => boundedInput(0),
 
   rewriteRequest: (body) => body,
 

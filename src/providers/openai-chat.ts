@@ -15,14 +15,17 @@ import {
 import { addMember, type JsonMember, jsonMembers, outline, splice, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject, parseJson } from "./json-values.ts"
+import { takesOlderBound } from "./model-bounds.ts"
+import { boundChat } from "./openai-chat-bound.ts"
 import { learnShape, textByShape } from "./openai-event-shape.ts"
+import { OpenAiStreamEnd } from "./openai-stream-end.ts"
 import { readOpenAiUsage } from "./openai-usage.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const INJECTED: StreamEvent = { isInjectedUsage: true }
 /** What is learned of an event is kept as long as its stream. */
 const LEARNT_LENGTH_MAX = 4096
-const DECISIVE = ["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]
+const DECISIVE = ["model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "messages", "tools"]
 
 export const openAiChat: Dialect = {
   name: "openai-chat",
@@ -31,13 +34,16 @@ export const openAiChat: Dialect = {
     const outlined = readOutline(body, DECISIVE)
     if (outlined.kind === "invalid") return outlined
     const model = modelOf(outlined.request)
-    return typeof model === "string" ? { kind: "read", facts: factsOf(outlined.request, model) } : model
+    if (typeof model !== "string") return model
+    return { kind: "read", facts: factsOf(outlined.request, model), outline: outlined.request }
   },
+
+  bound: boundChat,
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
     let bytes = body
     if (rewrite.model !== facts.model) bytes = withMember(bytes, "model", JSON.stringify(rewrite.model))
-    if (rewrite.outputTokensMax !== null) bytes = withOutputTokensMax(bytes, rewrite.outputTokensMax)
+    if (rewrite.outputTokensMax !== null) bytes = withOutputTokensMax(bytes, rewrite.model, rewrite.outputTokensMax)
     return rewrite.injectsUsage ? withUsageAsked(bytes) : bytes
   },
 
@@ -78,6 +84,8 @@ export const openAiChat: Dialect = {
     return isUsageAlone ? INJECTED : SHOWN
   },
 
+  streamEnd: ({ asksUsage }) => new OpenAiStreamEnd("chat.completion.chunk", asksUsage),
+
   streamError(message: string, code: string): string {
     const error = { error: { message, type: "api_error", param: null, code } }
     return `event: error\ndata: ${JSON.stringify(error)}\n\n`
@@ -101,12 +109,15 @@ function factsOf(request: Record<string, unknown>, model: string): RequestFacts 
   }
 }
 
-/** Whichever of its two names the caller used says how much each choice may hold; where it used none, the newer one does. */
-function withOutputTokensMax(bytes: Buffer, outputTokensMax: number): Buffer {
+/**
+ * Each of its two names that the caller used says how much each choice may hold. Where it used none, or one that servers
+ * of the model may not heed, the one does that they know.
+ */
+function withOutputTokensMax(bytes: Buffer, model: string, outputTokensMax: number): Buffer {
   const members = jsonMembers(bytes)
   const choices = Math.max(1, count(Number(textOfMember(bytes, members, "n") ?? 1)) ?? 1)
   const max = String(Math.max(1, Math.floor(outputTokensMax / choices)))
-  const older = members.some(({ name }) => name === "max_tokens")
+  const older = takesOlderBound(model) || members.some(({ name }) => name === "max_tokens")
   const newer = members.some(({ name }) => name === "max_completion_tokens")
   const limited = newer || !older ? withMember(bytes, "max_completion_tokens", max) : bytes
   return older ? withMember(limited, "max_tokens", max) : limited

@@ -14,8 +14,11 @@ import {
 import { jsonMembers, outline, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject, parseJson } from "./json-values.ts"
+import { unboundedModel } from "./model-bounds.ts"
 import { openAiChat } from "./openai-chat.ts"
+import { OpenAiStreamEnd } from "./openai-stream-end.ts"
 import { readOpenAiUsage } from "./openai-usage.ts"
+import { type BoundQuestion, boundOf, newFindings, type RequestBound, unboundedBy } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const INJECTED: StreamEvent = { isInjectedUsage: true }
@@ -30,8 +33,11 @@ export const openAiCompletions: Dialect = {
     const outlined = readOutline(body, DECISIVE)
     if (outlined.kind === "invalid") return outlined
     const model = modelOf(outlined.request)
-    return typeof model === "string" ? { kind: "read", facts: factsOf(body, outlined.request, model) } : model
+    if (typeof model !== "string") return model
+    return { kind: "read", facts: factsOf(body, outlined.request, model), outline: outlined.request }
   },
+
+  bound: boundCompletions,
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
     const bytes = openAiChat.rewriteRequest(
@@ -67,6 +73,8 @@ export const openAiCompletions: Dialect = {
     return isUsageAlone ? INJECTED : SHOWN
   },
 
+  streamEnd: ({ asksUsage }) => new OpenAiStreamEnd("text_completion", asksUsage),
+
   streamError: openAiChat.streamError,
 }
 
@@ -98,6 +106,27 @@ function factsOf(body: Buffer, request: Record<string, unknown>, model: string):
     units: null,
     isFree: false,
   }
+}
+
+/** Members that are arrays or objects and bring nothing in but their own text. */
+const PLAIN_MEMBERS: ReadonlySet<string> = new Set(["prompt", "stop", "logit_bias", "stream_options"])
+
+/** The prompts are text or tokens, and the output is as the request says, or as the API does where it is left open. */
+function boundCompletions({ body, facts, model, outline: outlined }: BoundQuestion): RequestBound {
+  const findings = newFindings()
+  findings.reason = unboundedModel(model)
+  for (const [name, value] of Object.entries(outlined ?? {})) {
+    if (typeof value === "object" && value !== null && !PLAIN_MEMBERS.has(name)) unboundedBy(findings, "unknown_member")
+  }
+  return boundOf(findings, {
+    textBytes: body.length,
+    outputTokens: facts.outputTokensMax ?? 0,
+    asksForOutput: false,
+    outputTokensMin: facts.choices ?? 1,
+    inputClasses: ["input", "cache_read"],
+    outputClasses: ["output", "reasoning"],
+    mayBePriority: facts.tier !== "default" && facts.tier !== "flex",
+  })
 }
 
 /** How many completions are made and billed: `best_of` ones for each prompt, of which `n` are shown. */

@@ -2,15 +2,18 @@
  * OpenAI's calls that generate no text: embeddings (`POST /v1/embeddings`), which report their input tokens, and
  * moderations (`POST /v1/moderations`), which cost nothing. (OpenAI API reference, Embeddings, Moderations.)
  */
+import { parsedWithoutBulk } from "./body-signs.ts"
 import type { Dialect, Reading, ReadRequest, RequestFacts, Rewrite, StreamEvent } from "./dialect.ts"
 import { outline, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
-import { asText, parsedObject } from "./json-values.ts"
+import { asObject, asText, parsedObject } from "./json-values.ts"
 import { openAiChat } from "./openai-chat.ts"
 import { readOpenAiCommon } from "./openai-completions.ts"
+import { type BoundQuestion, boundedInput, type RequestBound, unboundedFor } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
-const DECISIVE = ["model"]
+const DECISIVE = ["model", "input"]
+const OPEN_BRACE = 0x7b
 /** The model that moderates where a request names none. */
 const MODERATION_DEFAULT = "omni-moderation-latest"
 
@@ -26,6 +29,7 @@ const whole = {
     reading.isFinished = true
   },
   readEvent: (): StreamEvent => SHOWN,
+  bound: boundEmbeddings,
   streamError: openAiChat.streamError,
 }
 
@@ -53,6 +57,22 @@ export const openAiModerations: Dialect = {
     const model = isNamed ? modelOf(request) : MODERATION_DEFAULT
     return typeof model === "string" ? { kind: "read", facts: factsOf(request, model, true) } : model
   },
+}
+
+/** Texts, or tokens: an object among them is a picture or a sound, of models that take such. */
+function boundEmbeddings({ body }: BoundQuestion): RequestBound {
+  const bounded = boundedInput(body.length)
+  const outer = body.indexOf(OPEN_BRACE)
+  // Most bodies have no second brace, and need no closer look.
+  if (body.indexOf(OPEN_BRACE, outer + 1) < 0) return bounded
+  const request = asObject(parsedWithoutBulk(body))
+  const isText = isTexts(request?.input)
+  return isText ? bounded : unboundedFor("unknown_content", bounded)
+}
+
+function isTexts(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every(isTexts)
+  return typeof value === "string" || typeof value === "number"
 }
 
 function factsOf(request: Record<string, unknown>, model: string, isFree: boolean): RequestFacts {

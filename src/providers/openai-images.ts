@@ -20,6 +20,7 @@ import { asObject, asText, count, parsedObject } from "./json-values.ts"
 import { isMultipart, readFormFields, withField } from "./multipart-form.ts"
 import { openAiChat } from "./openai-chat.ts"
 import type { ReadUsage } from "./openai-usage.ts"
+import { type BoundQuestion, boundedInput, type RequestBound, unboundedFor } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const DECISIVE = ["model", "n", "stream"]
@@ -41,6 +42,8 @@ export const openAiImages: Dialect = {
     if (units === null) return invalid("`n` must be the number of images to make.", "n")
     return { kind: "read", facts: factsOf(request, model, units) }
   },
+
+  bound: boundImages,
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite, { contentType }: RequestForm): Buffer {
     if (rewrite.model === facts.model) return body
@@ -112,6 +115,28 @@ function factsOf(request: Record<string, unknown>, model: string, units: Units):
     units,
     isFree: false,
   }
+}
+
+/** The dearest picture of the GPT image models (high quality, 1024x1536), and what its previews may add: three of 100. */
+const IMAGE_OUTPUT_TOKENS = 6_240 + 3 * 100
+const GPT_IMAGE = /^gpt-image-1(?:$|-mini|\.5)/
+
+/**
+ * Pictures that are sold by the piece are as many as were asked for. Of the models that count tokens a picture has a
+ * most where the guide ("Image generation") gives one; pictures that come in are none of the text.
+ */
+function boundImages({ body, form, facts, model }: BoundQuestion): RequestBound {
+  const hasPictures = isMultipart(form.contentType)
+  const { most } = boundedInput(hasPictures ? 0 : body.length)
+  const isByThePiece = /^dall-e/.test(model)
+  const outputTokens = isByThePiece ? 0 : IMAGE_OUTPUT_TOKENS * (facts.units?.quantity ?? 1)
+  const bounded: RequestBound = {
+    kind: "bounded",
+    most: { ...most, outputTokens, inputClasses: ["input", "cache_read"], outputClasses: ["output", "output_image"] },
+  }
+  if (isByThePiece) return bounded
+  if (hasPictures || body.includes('"image')) return unboundedFor("image", bounded)
+  return GPT_IMAGE.test(model) ? bounded : unboundedFor("generated_media", bounded)
 }
 
 /** Null where the number cannot be told, and with it what the images cost. */

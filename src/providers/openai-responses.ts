@@ -21,11 +21,23 @@ import {
 import { outline, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
+import { boundResponse } from "./openai-responses-bound.ts"
 import { readResponsesUsage, webSearchesIn } from "./openai-responses-usage.ts"
+import { ResponsesStreamEnd } from "./responses-stream-end.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 /** The last two name what another caller may own: which of two is meant must not depend on who reads. */
-const DECISIVE = ["model", "stream", "max_output_tokens", "background", "conversation", "previous_response_id"]
+const DECISIVE = [
+  "model",
+  "stream",
+  "max_output_tokens",
+  "background",
+  "conversation",
+  "previous_response_id",
+  "prompt",
+  "input",
+  "tools",
+]
 const TERMINAL_EVENTS: ReadonlySet<unknown> = new Set([
   "response.completed",
   "response.incomplete",
@@ -52,8 +64,11 @@ export const openAiResponses: Dialect = {
     const outlined = readOutline(body, DECISIVE)
     if (outlined.kind === "invalid") return outlined
     const model = modelOf(outlined.request)
-    return typeof model === "string" ? { kind: "read", facts: factsOf(outlined.request, model) } : model
+    if (typeof model !== "string") return model
+    return { kind: "read", facts: factsOf(outlined.request, model), outline: outlined.request }
   },
+
+  bound: boundResponse,
 
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite): Buffer {
     if (body.length === 0) return body
@@ -94,6 +109,8 @@ export const openAiResponses: Dialect = {
     }
     return SHOWN
   },
+
+  streamEnd: () => new ResponsesStreamEnd(),
 
   streamError(message: string, code: string): string {
     const error = { type: "error", code, message, param: null, sequence_number: 0 }

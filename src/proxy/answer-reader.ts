@@ -5,6 +5,7 @@
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
 import { SseSplitter } from "../metering/sse.ts"
 import type { Dialect, Reading } from "../providers/dialect.ts"
+import type { StreamEnd } from "../providers/stream-end.ts"
 import { LineReader } from "./line-reader.ts"
 import { UsageFilter } from "./usage-filter.ts"
 
@@ -26,6 +27,8 @@ export type AnswerForm = {
   readonly contentType: string
   readonly encoding: string
   readonly hidesUsage: boolean
+  /** Sees each event of a stream that may be ended early: then only whole events leave. Null for all others. */
+  readonly streamEnd: StreamEnd | null
 }
 
 const UNREADABLE = /^(?:audio|image|video|font)\/|^application\/(?:octet-stream|zip|gzip|pdf)/
@@ -55,16 +58,25 @@ export class AnswerReader {
         : new LineReader((line) => dialect.readLine?.(line, reading))
     this.#isReadable = !UNREADABLE.test(form.contentType)
     // Inside a compressed stream no event can be taken out without changing the rest.
-    const canHide = this.#splitter !== null && form.hidesUsage && this.#encoding === ""
+    const { hidesUsage, streamEnd } = form
+    const isFiltered = this.#encoding === "" && (hidesUsage || streamEnd !== null)
     this.#filter =
-      canHide && this.#splitter !== null
-        ? new UsageFilter(this.#splitter, (event) => this.#dialect.readEvent(event.data, this.#reading).isInjectedUsage)
+      isFiltered && this.#splitter !== null
+        ? new UsageFilter(this.#splitter, (event) => {
+            streamEnd?.see(event.data)
+            return this.#dialect.readEvent(event.data, this.#reading).isInjectedUsage && hidesUsage
+          })
         : null
   }
 
   /** Whether bytes may be taken out, so that an announced length no longer holds. */
   get changesLength(): boolean {
     return this.#filter !== null
+  }
+
+  /** Whether all that has left are whole events, so that another one may follow. */
+  get isBetweenEvents(): boolean {
+    return this.#filter?.isBetweenEvents === true
   }
 
   /** Takes a chunk in and returns what the caller gets of it, at once. */

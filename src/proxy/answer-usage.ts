@@ -57,11 +57,16 @@ export async function estimatedUsage(plane: DataPlane, admitted: Admitted, answe
     raw: answer.reading.usageRaw,
     isMismatch: false,
   } as const
+  // More than a bounded call can use is no estimate of what it used.
+  const { most, body, facts } = admitted
+  const inputTokens = most === null ? estimate.inputTokens : Math.min(estimate.inputTokens, body.length)
+  const outputTokensMax = most === null ? null : facts.outputTokensMax
+  const output = outputTokensMax === null ? estimate.outputTokens : Math.min(estimate.outputTokens, outputTokensMax)
   const reported = answer.reading.usage
   if (reported !== null) {
-    const outputTokens = Math.max(reported.outputTokens, estimate.outputTokens)
+    const outputTokens = Math.max(reported.outputTokens, output)
     return { usage: { ...reported, outputTokens }, origin }
   }
-  const usage = { ...ZERO_USAGE, inputUncachedTokens: estimate.inputTokens, outputTokens: estimate.outputTokens }
+  const usage = { ...ZERO_USAGE, inputUncachedTokens: inputTokens, outputTokens: output }
   return { usage, origin }
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { HeldCall } from "../admission/admit.ts"
 import type { CounterState } from "../admission/limit-store.ts"
+import type { CallEstimate } from "../admission/limits.ts"
 import type { LimitWarning } from "../admission/passed-limits.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
@@ -15,6 +16,7 @@ import type { ProviderAccount, Route } from "../providers/router.ts"
 import type { CallerCredential } from "./credential.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Door } from "./open-door.ts"
+import type { OutputSlices } from "./output-slices.ts"
 
 export type Call = {
   /** UUIDv7: the record's id, the hold's id and the answer's `x-request-id`. */
@@ -55,12 +57,18 @@ export type Admitted = {
   readonly facts: RequestFacts
   readonly body: Buffer
   readonly form: RequestForm
-  /** The most output that the provider is asked for, where a cap of the key says less than the caller; null elsewhere. */
+  /** The most output that the provider is asked for, where a cap or a limit says less than the caller; null elsewhere. */
   readonly outputTokensMax: number | null
+  /** It is what a limit has room for, or what is held for a call that left its output open. */
+  readonly isShortened: boolean
+  /** What is held, where the call cannot use more; null where it might. */
+  readonly most: CallEstimate | null
   /** The provider object that the call names; null where it names none, or one that no key made. */
   readonly object: ProviderObject | null
   /** The record this call becomes if the process dies now; completed on the way out. */
   readonly record: UsageRecord
+  /** Of a stream whose output is held in slices; null for all others. */
+  readonly slices: OutputSlices | null
   /** The part of the record's text that does not change any more. */
   readonly subject: string
 }
@@ -80,7 +88,9 @@ export type Answer = {
   readonly upstreamStatus: number
   /** Refusal to send in place of an answer; null where the upstream's own was relayed. */
   readonly error: ApiError | null
-  readonly endState: "complete" | "client_abort" | "upstream_error" | "timeout"
+  readonly endState: "complete" | "client_abort" | "upstream_error" | "timeout" | "cut"
+  /** Why Tallygate itself ended the stream; '' where it did not. */
+  readonly cutBy: "" | "budget"
   /** The caller left, and the answer was read to its usage. */
   readonly isDrained: boolean
   /** The request may have reached the provider's meter although nothing was reported. */

@@ -9,7 +9,7 @@ import { formatUsd, nanosRoundedUp, PICOS_PER_NANO } from "../pricing/money.ts"
 import type { RequestFacts } from "../providers/dialect.ts"
 import type { Route } from "../providers/router.ts"
 import type { Call, Refused } from "./call.ts"
-import { inputBytes, worstCaseOf } from "./call-bound.ts"
+import { inputBytes, mostOutput, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage } from "./call-estimate.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
@@ -58,8 +58,9 @@ type CostCap = { readonly byTokens: number | null; readonly costNanosMax: bigint
 function capCost(plane: DataPlane, call: Call, asked: Asked, route: Route, cap: CostCap): Capped {
   const { facts } = asked
   const estimate = estimateUsage(facts, inputBytes(asked), 0)
-  const costOf = (outputTokensBound: number): bigint | null => {
-    const worst = worstCaseOf(plane, call, asked, route, { ...estimate, outputTokensBound })
+  const { inputTokensBound: inputTokensMax, likely } = estimate
+  const costOf = (outputTokensMax: number): bigint | null => {
+    const worst = worstCaseOf(plane, call, route, { inputTokensMax, outputTokensMax, likely })
     return worst.kind === "bounded" ? nanosRoundedUp(worst.costPicos) : null
   }
   const ofInput = costOf(0)
@@ -68,7 +69,7 @@ function capCost(plane: DataPlane, call: Call, asked: Asked, route: Route, cap: 
   if (facts.units !== null) return UNCAPPED
   const wanted = cap.byTokens ?? facts.outputTokensMax ?? OPEN_OUTPUT_MAX
   if ((costOf(wanted) ?? 0n) <= cap.costNanosMax) return { kind: "capped", outputTokensMax: cap.byTokens }
-  const affordable = mostWithin(cap.costNanosMax, wanted, costOf)
+  const affordable = mostOutput(wanted, (tokens) => (costOf(tokens) ?? 0n) <= cap.costNanosMax)
   const isDenied = cap.policy === "deny" && facts.outputTokensMax !== null
   if (affordable < (facts.choices ?? 1) || isDenied) return tooExpensive(cap.costNanosMax)
   return { kind: "capped", outputTokensMax: affordable }
@@ -85,18 +86,6 @@ function uncostable(route: Route): Refused {
     `This key caps the cost of a call (max_cost_usd), and the model \`${route.model.slice(0, 100)}\` has no price here, ` +
     "so its cost cannot be bounded. Use a priced model, or ask an admin to add the price under `prices.files`."
   return refused("model_not_priced", message)
-}
-
-/** The most output tokens whose worst case costs no more than the cap: the cost rises with them. */
-function mostWithin(costNanosMax: bigint, outputTokensMax: number, costOf: (tokens: number) => bigint | null): number {
-  let within = 0
-  let beyond = outputTokensMax + 1
-  while (beyond - within > 1) {
-    const middle = Math.floor((within + beyond) / 2)
-    if ((costOf(middle) ?? 0n) <= costNanosMax) within = middle
-    else beyond = middle
-  }
-  return within
 }
 
 function tooExpensive(costNanosMax: bigint): Refused {

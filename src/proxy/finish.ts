@@ -2,6 +2,7 @@
  * The one way out of a call. What was held is settled by what was used, or released where nothing was forwarded; the
  * record goes to the journal; the caller gets the refusal, if it is one; the call is counted.
  */
+import type { CallActual } from "../admission/limits.ts"
 import { recordText } from "../ledger/record-text.ts"
 import { estimatedUsage, reportedUsage } from "./answer-usage.ts"
 import { bookLater } from "./book-later.ts"
@@ -31,6 +32,7 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   const settling = plane.admission.settle(admitted.held, actual)
   plane.journal.end(call.id, recordText(admitted.record, admitted.subject))
   plane.metrics.answered(admitted.record)
+  if (isBeyond(admitted, actual)) reportBeyond(plane, call, admitted, actual)
   if (answer.errorCode === "upstream_auth_failed") {
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")
   }
@@ -39,6 +41,29 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   if (containers.length > 0) await enterContainers(plane, call, admitted, containers)
   await settling
   await bookLater(plane, call, admitted, answer)
+}
+
+/** Whether the provider reports more than the call could use. An estimate of ours says nothing about that. */
+function isBeyond({ most, record }: Admitted, { tokens, costNanos }: CallActual): boolean {
+  if (most === null || (record.usage_source !== "provider" && record.usage_source !== "drained")) return false
+  // Without a limit on money the most was not worked out in money.
+  return tokens > most.tokensBound || (most.costNanosBound > 0n && costNanos > most.costNanosBound)
+}
+
+function reportBeyond(
+  plane: DataPlane,
+  call: Call,
+  { most, record }: Admitted,
+  { tokens, costNanos }: CallActual,
+): void {
+  plane.metrics.boundViolated()
+  const held = { tokens: most?.tokensBound.toString(), nano_usd: most?.costNanosBound.toString() }
+  const used = { tokens: tokens.toString(), nano_usd: costNanos.toString() }
+  const { provider, model_served, dialect } = record
+  plane.log.error(
+    { request_id: call.id, provider, model_served, dialect, held, used },
+    "a bounded call used more than was held",
+  )
 }
 
 /** Admitted, but never forwarded: as if the call had not been. */

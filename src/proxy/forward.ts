@@ -7,7 +7,7 @@ import type { DataPlane } from "./data-plane.ts"
 import { heldAnswers } from "./held-answer.ts"
 import { enterNamed } from "./objects-born.ts"
 import { ownHeaders } from "./own-headers.ts"
-import { Relay } from "./relay.ts"
+import { Relay, type SlicedStream } from "./relay.ts"
 import { throughHere } from "./upload-url.ts"
 
 export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promise<Answer> {
@@ -21,6 +21,7 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
       dialect: answerDialect(call, admitted),
       ownHeaders: ownHeaders(call, admitted),
       hidesUsage: injectsUsage,
+      slices: slicedStream(call, admitted),
       isOurCredential: provider.credential === "account",
       held: heldAnswers(plane, call, admitted),
       adaptHeaders: call.endpoint.path === "/upload/files" ? (headers) => throughHere(call, headers) : null,
@@ -40,6 +41,11 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
     )
     relay.follow(upstream)
   })
+}
+
+function slicedStream(call: Call, { slices, facts }: Admitted): SlicedStream | null {
+  const streamEnd = slices === null ? undefined : call.endpoint.dialect.streamEnd?.(facts)
+  return slices === null || streamEnd === undefined ? null : { slices, streamEnd }
 }
 
 /** What every request to the call's provider has, whatever its path. */

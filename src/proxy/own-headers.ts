@@ -9,12 +9,16 @@ import { requestIdHeaders } from "./refuse.ts"
 type RefusedAdmission = Extract<Admission, { kind: "refused" }>
 
 /** On every admitted answer: a flat list of names and values. */
-export function ownHeaders(call: Call, admitted: Pick<Admitted, "held" | "counters" | "warnings">): string[] {
+export function ownHeaders(
+  call: Call,
+  admitted: Pick<Admitted, "held" | "counters" | "warnings" | "isShortened" | "outputTokensMax">,
+): string[] {
   const headers = requestIdHeaders(call.door.api, call.id)
   for (const [name, value] of limitsIn(call.door.api, admitted.held.charges, admitted.counters, call.arrivedMs)) {
     headers.push(name, value)
   }
   for (const warning of admitted.warnings) headers.push("x-tallygate-warning", warningText(warning))
+  if (admitted.isShortened) headers.push("x-tallygate-max-output-tokens", String(admitted.outputTokensMax))
   return headers
 }
 

@@ -49,6 +49,8 @@ export class ProxyMetrics {
   readonly #cap: SeriesCap
   readonly #sums: CallSums
   readonly #refusals = new Map<string, { readonly reason: string; readonly code: string; calls: number }>()
+  readonly #bounds = new Map<string, number>()
+  #boundViolations = 0
   readonly #duration: SecondsHistogram
   readonly #ttft: SecondsHistogram
   readonly #overhead: SecondsHistogram
@@ -91,10 +93,16 @@ export class ProxyMetrics {
   /** Counts a forwarded call. */
   answered(record: UsageRecord): void {
     this.#sums.add(record)
+    if (record.bound !== "") this.#bounds.set(record.bound, (this.#bounds.get(record.bound) ?? 0) + 1)
     const { provider } = record
     this.#duration.observe(provider, record.duration_ms / 1000)
     if (record.ttft_ms !== null) this.#ttft.observe(provider, record.ttft_ms / 1000)
     this.#overhead.observe(provider, record.overhead_us / 1e6)
+  }
+
+  /** Counts a call that used more than it could, by what was known beforehand: a defect of ours. */
+  boundViolated(): void {
+    this.#boundViolations++
   }
 
   /** Counts a call that was refused here. Reasons and codes are words of ours. */
@@ -136,6 +144,16 @@ export class ProxyMetrics {
     )
     counter("tallygate_refusals_total", "Calls that were refused here, before a provider saw them.", () =>
       [...this.#refusals.values()].map(({ reason, code, calls }) => ({ labels: { reason, code }, value: calls })),
+    )
+    counter(
+      "tallygate_calls_bound_total",
+      "Forwarded calls under a limit on tokens or money: bounded, or why nobody could tell beforehand what they use at most.",
+      () => [...this.#bounds].map(([bound, value]) => ({ labels: { bound }, value })),
+    )
+    counter(
+      "tallygate_bound_violations_total",
+      "Bounded calls that used more than was held for them, which none should.",
+      () => [{ labels: {}, value: this.#boundViolations }],
     )
     counter(
       "tallygate_metrics_folded_total",

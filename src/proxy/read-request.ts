@@ -11,6 +11,8 @@ export type Asked = {
   readonly body: Buffer
   readonly facts: RequestFacts
   readonly form: RequestForm
+  /** The body without what stands in its arrays, where it was read. */
+  readonly outline?: Readonly<Record<string, unknown>> | undefined
 }
 
 export async function readRequest(plane: DataPlane, call: Call): Promise<Asked | Ending> {
@@ -35,7 +37,10 @@ export async function readRequest(plane: DataPlane, call: Call): Promise<Asked |
   const unread = formFault(call, form, read.body)
   if (unread !== null) return { kind: "refused", error: unread, reason: "bad request" }
   const asked = call.endpoint.dialect.readRequest(read.body, form)
-  if (asked.kind === "read") return { kind: "asked", body: read.body, facts: asked.facts, form }
+  if (asked.kind === "read") {
+    const { facts, outline } = asked
+    return { kind: "asked", body: read.body, facts, form, outline }
+  }
   const param = asked.param === undefined ? {} : { param: asked.param }
   return { kind: "refused", error: new ApiError(asked.code, asked.message, param), reason: "bad request" }
 }

@@ -36,7 +36,6 @@ export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin 
  * One literal, member by member, since an object of spreads is slow to make and slow to read.
  */
 export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: Asked, to: Upstream): UsageRecord {
-  const { provider, model } = to.route
   const said = attributed(plane, call, key)
   return {
     id: call.id,
@@ -56,13 +55,13 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
     client_request_id: text(call.request.headers["x-request-id"]),
     endpoint: call.endpoint.name,
     dialect: call.endpoint.dialect.name,
-    provider: provider.name,
+    provider: to.route.provider.name,
     provider_account: to.account.name,
     region: to.account.region,
-    billing: provider.credential,
+    billing: to.route.provider.credential,
     model_requested: bounded(asked.facts.model),
-    model_routed: bounded(model),
-    model_served: bounded(model),
+    model_routed: bounded(to.route.model),
+    model_served: bounded(to.route.model),
     tier_requested: bounded(asked.facts.tier),
     tier_served: "",
     provider_request_id: "",
@@ -97,6 +96,7 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
     price_row: "",
     provider_cost_usd: null,
     charges: [],
+    bound: "",
     duration_ms: 0,
     ttft_ms: null,
     upstream_ms: null,
@@ -249,6 +249,7 @@ function putEnd(record: UsageRecord, answer: Answer): void {
   record.end_state = answer.endState
   record.outcome = outcomeOf(answer.endState, answer.reading.hasError)
   record.error_code = answer.errorCode
+  record.cut_by = answer.cutBy
   record.http_status = answer.endState === "client_abort" ? 0 : (answer.error?.status ?? answer.upstreamStatus)
 }
 

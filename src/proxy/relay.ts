@@ -7,11 +7,13 @@ import type { ServerResponse } from "node:http"
 import { ApiError } from "../platform/error-table.ts"
 import { type Dialect, newReading, type Reading } from "../providers/dialect.ts"
 import type { Http1Call, Http1Handler } from "../providers/http1-call.ts"
+import type { StreamEnd } from "../providers/stream-end.ts"
 import { type ResponseHead, readResponseHead } from "../providers/upstream-headers.ts"
 import { AnswerReader } from "./answer-reader.ts"
 import { AnswerWriter } from "./answer-writer.ts"
 import type { Answer } from "./call.ts"
 import type { DrainGate } from "./drain-gate.ts"
+import type { OutputSlices } from "./output-slices.ts"
 import { type Failure, failureOf } from "./upstream-failure.ts"
 
 export type RelayOptions = {
@@ -28,11 +30,15 @@ export type RelayOptions = {
   /** Told the id of what the provider makes, as soon as a stream names it; null where nobody asks. */
   readonly onNamed: ((id: string, reading: Reading) => void) | null
   readonly hidesUsage: boolean
+  /** Of a stream whose output is held as it flows, what ends it; null where all of it is held. */
+  readonly slices: SlicedStream | null
   readonly providerName: string
   readonly drainMs: number
   readonly drains: DrainGate
   readonly onEnd: (answer: Answer) => void
 }
+
+export type SlicedStream = { readonly slices: OutputSlices; readonly streamEnd: StreamEnd }
 
 /** An answer that is held until it is whole. */
 export type HeldAnswers = {
@@ -47,6 +53,7 @@ export type HeldAnswers = {
 export type Held = { readonly headers: readonly string[]; readonly body: Buffer }
 
 const LEFT = new Error("The caller left.")
+const CUT = new Error("A limit has no room for more of this answer.")
 
 export class Relay implements Http1Handler {
   readonly #options: RelayOptions
@@ -66,7 +73,11 @@ export class Relay implements Http1Handler {
   #held: Buffer[] = []
   #heldBytesMax = 0
   #isSse = false
+  #isSliced = false
   #isEnded = false
+  /** The stream waits until more is held for it. */
+  #isStopped = false
+  #cutBy: Answer["cutBy"] = ""
   #status = 0
   #requestId = ""
   #headMs: number | null = null
@@ -77,6 +88,7 @@ export class Relay implements Http1Handler {
     this.#options = options
     this.#writer = new AnswerWriter(options.response)
     options.response.once("close", () => this.#onCallerClosed())
+    options.slices?.slices.follow({ go: () => this.#goOn(), cut: () => queueMicrotask(() => this.#cut()) })
   }
 
   /** The call that may still wait for a connection; a caller who leaves takes it along. */
@@ -98,13 +110,16 @@ export class Relay implements Http1Handler {
     if ((status === 401 || status === 403) && this.#options.isOurCredential) return
     this.#isRelayed = true
     this.#isSse = head.contentType.startsWith("text/event-stream")
-    const { dialect, hidesUsage, response, ownHeaders } = this.#options
+    const { dialect, hidesUsage, response, ownHeaders, slices } = this.#options
+    this.#isSliced = slices !== null && this.#isSse && status < 400 && isPlain(head.contentEncoding)
     this.#reader = new AnswerReader(dialect, this.#reading, {
       isSse: this.#isSse,
       contentType: head.contentType,
       encoding: head.contentEncoding,
       hidesUsage,
+      streamEnd: this.#isSliced ? (slices?.streamEnd ?? null) : null,
     })
+    if (!this.#isSliced && status < 400) slices?.slices.holdRest()
     if (this.#isCallerGone) return
     const headers = this.#reader.changesLength ? withoutLength(head.headers) : head.headers
     this.#options.adaptHeaders?.(headers)
@@ -114,7 +129,7 @@ export class Relay implements Http1Handler {
     else this.#writer.begin(status, ownHeaders.concat(headers), this.#isSse)
     response.on("drain", () => {
       // Later the connection to the upstream is somebody else's.
-      if (!this.#isEnded) this.#call?.resume()
+      if (!this.#isEnded && !this.#isStopped) this.#call?.resume()
     })
   }
 
@@ -126,9 +141,35 @@ export class Relay implements Http1Handler {
     if (this.#firstContentMs === null && (this.#reading.hasContent || !this.#isSse)) {
       this.#firstContentMs = performance.now()
     }
-    if (this.#isCallerGone || shown.length === 0) return true
+    const mayGoOn = !this.#isSliced || this.#mayReadOn(this.#reader)
+    if (this.#isCallerGone || shown.length === 0) return mayGoOn
     if (this.#waitingHead !== null) return this.#hold(this.#waitingHead, shown)
-    return this.#writer.write(shown)
+    return this.#writer.write(shown) && mayGoOn
+  }
+
+  /** An event that has left in part is waited for: nothing else can follow it. */
+  #mayReadOn(reader: AnswerReader): boolean {
+    const mayGoOn = !reader.isBetweenEvents || this.#options.slices?.slices.mayReadOn(this.#reading) !== false
+    this.#isStopped = !mayGoOn
+    return mayGoOn
+  }
+
+  #goOn(): void {
+    this.#isStopped = false
+    if (!this.#isEnded && !this.#options.response.writableNeedDrain) this.#call?.resume()
+  }
+
+  /** Ends the stream in its own way, and leaves the provider. */
+  #cut(): void {
+    const { slices: sliced, response } = this.#options
+    if (sliced === null || this.#isEnded || this.#cutBy !== "") return
+    const { slices, streamEnd } = sliced
+    this.#cutBy = "budget"
+    if (!this.#isCallerGone) {
+      this.#writer.write(Buffer.from(streamEnd.end(slices.cut, slices.usageSoFar(this.#reading))))
+      response.end()
+    }
+    this.#call?.abort(CUT)
   }
 
   #name(): void {
@@ -197,6 +238,11 @@ export class Relay implements Http1Handler {
   }
 
   onError(cause: Error): void {
+    if (this.#cutBy !== "") {
+      const endState = this.#isCallerGone ? "client_abort" : "cut"
+      this.#finish({ endState, error: null, errorCode: "", mayBeBilled: true })
+      return
+    }
     const failure = failureOf(cause, this.#options.providerName)
     // What the reader still holds back is half an event, which no client could read.
     this.#reader?.end()
@@ -239,12 +285,14 @@ export class Relay implements Http1Handler {
   #finish(end: Pick<Answer, "endState" | "error" | "errorCode" | "mayBeBilled">): void {
     if (this.#isEnded) return
     this.#isEnded = true
+    this.#options.slices?.slices.close()
     if (this.#drainTimer !== null) {
       clearTimeout(this.#drainTimer)
       this.#options.drains.leave()
     }
     this.#options.onEnd({
       ...end,
+      cutBy: this.#cutBy,
       reading: this.#reading,
       upstreamStatus: this.#status,
       isDrained: this.#isCallerGone && !this.#hadUsageBefore,
@@ -256,6 +304,10 @@ export class Relay implements Http1Handler {
       responseBytes: this.#bytes,
     })
   }
+}
+
+function isPlain(encoding: string): boolean {
+  return encoding === "" || encoding === "identity"
 }
 
 function withoutLength(headers: readonly string[]): string[] {

@@ -16,10 +16,16 @@ export class UsageFilter {
   #waiting: Buffer = NO_BYTES
   /** Absolute offset in the stream of the first waiting byte. */
   #offset = 0
+  #isBetweenEvents = true
 
   constructor(splitter: SseSplitter, isHidden: (event: SseEvent) => boolean) {
     this.#splitter = splitter
     this.#isHidden = isHidden
+  }
+
+  /** Whether no part of an event has left that is not complete. */
+  get isBetweenEvents(): boolean {
+    return this.#isBetweenEvents
   }
 
   /** Takes a chunk in, returns the bytes that may leave now (possibly none). */
@@ -48,6 +54,8 @@ export class UsageFilter {
     }
     const isOverfull = bytes.length - (end - this.#offset) > WAITING_BYTES_MAX
     const until = isOverfull ? this.#offset + bytes.length : end
+    if (isOverfull) this.#isBetweenEvents = false
+    else if (events.length > 0) this.#isBetweenEvents = true
     if (until > from) shown.push(bytes.subarray(from - this.#offset, until - this.#offset))
     // A copy, since a few bytes of an event would keep the whole read that they came with.
     this.#waiting = until === this.#offset + bytes.length ? NO_BYTES : Buffer.from(bytes.subarray(until - this.#offset))

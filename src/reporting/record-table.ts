@@ -27,6 +27,7 @@ const KINDS: readonly (readonly [string, ColumnKind])[] = [
   ...TEXT("cost_source", "price_row"),
   ...NUMBER("provider_cost_usd", "duration_ms", "ttft_ms", "upstream_ms", "overhead_us", "request_bytes"),
   ...NUMBER("response_bytes"),
+  ...TEXT("bound"),
 ]
 
 /** When the ledger was read stands in every row, so that it is not lost when files are joined. */

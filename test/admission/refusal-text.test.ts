@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
-import type { Refusal } from "../../src/admission/admit.ts"
 import type { Charge, CounterState } from "../../src/admission/limit-store.ts"
+import type { Refusal } from "../../src/admission/refusal.ts"
 import { awayMessage, rateLimitHeaders, refusalMessage, warningText } from "../../src/admission/refusal-text.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"

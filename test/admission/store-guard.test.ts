@@ -788,3 +788,63 @@ describe("a call that would be refused for want of the store", () => {
     expect(await atStop).toMatchObject({ kind: "away", isRecovering: true })
   })
 })
+
+describe("a hold that grows as its stream flows", () => {
+  const grow = (guard: ReturnType<typeof guarded>["guard"], id: string, amount: bigint, limit = budget) =>
+    guard.extend(id, [chargeOf(limit, amount)])
+
+  it("grows in the store while that answers, all or nothing", async () => {
+    const { guard, reserve, totals } = guarded()
+    await reserve("a", chargeOf(budget, 60n))
+    expect(await grow(guard, "a", 40n)).toMatchObject({ kind: "held" })
+    expect(await grow(guard, "a", 1n)).toMatchObject({ kind: "denied", denied: 0 })
+    await guard.settle("a", [chargeOf(budget, 70n)])
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 70n, held: 0n })
+  })
+
+  it("grows within this proxy's share while the store is away, and all it used is charged afterwards", async () => {
+    const { guard, store, reserve, goAway, comeBack, totals } = guarded()
+    await reserve("held", chargeOf(budget, 20n), chargeOf(open, 5n))
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    // 80 are left, and two proxies share them.
+    expect(await grow(guard, "held", 30n)).toMatchObject({ kind: "held" })
+    expect(await grow(guard, "held", 11n)).toMatchObject({ kind: "away", reason: "share" })
+    expect(await grow(guard, "held", 10n)).toMatchObject({ kind: "held" })
+    expect(await reserve("other", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "share" })
+    expect(await grow(guard, "refused", 1n, closed)).toMatchObject({ kind: "away", reason: "policy" })
+    await guard.settle("held", [chargeOf(budget, 55n), chargeOf(open, 5n)])
+    await guard.settle("seen", [chargeOf(budget, 0n)])
+    await comeBack()
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 55n, held: 0n })
+    expect(guard.stats()).toMatchObject({ waiting: 0, localCalls: 0 })
+  })
+
+  it("grows here once it began here, also when the store is back", async () => {
+    const { guard, store, reserve, goAway, comeBack, totals } = guarded()
+    await reserve("seen", chargeOf(budget, 0n))
+    store.mode = "failing"
+    await goAway(chargeOf(closed, 1n))
+    expect((await reserve("a", chargeOf(budget, 10n))).kind).toBe("held")
+    await comeBack()
+    // What was seen before the outage is too old by now.
+    expect((await grow(guard, "a", 10n)).kind).toBe("away")
+    await reserve("fresh", chargeOf(budget, 0n))
+    expect((await grow(guard, "a", 10n)).kind).toBe("held")
+    expect((await grow(guard, "a", 31n)).kind).toBe("away")
+    await guard.settle("a", [chargeOf(budget, 20n)])
+    for (const id of ["seen", "fresh"]) await guard.settle(id, [chargeOf(budget, 0n)])
+    expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 20n, held: 0n })
+  })
+
+  it("is decided here while the counters are being filled", async () => {
+    const { guard, store, reserve } = guarded()
+    await reserve("a", chargeOf(budget, 20n))
+    const extend = store.extend.bind(store)
+    store.extend = async () => ({ kind: "recovering" })
+    expect((await grow(guard, "a", 40n)).kind).toBe("held")
+    expect((await grow(guard, "a", 1n)).kind).toBe("away")
+    store.extend = extend
+  })
+})

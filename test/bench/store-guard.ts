@@ -4,7 +4,8 @@
  */
 import type { AdmissionStore } from "../../src/admission/limit-store.ts"
 import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
-import { StoreGuard, type StoreGuardOptions } from "../../src/admission/store-guard.ts"
+import { StoreGuard } from "../../src/admission/store-guard.ts"
+import type { StoreGuardOptions } from "../../src/admission/store-guard-options.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
 
 const ROUNDS = 15

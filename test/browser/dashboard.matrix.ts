@@ -3,15 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { ADMIN_KEY } from "../support/test-app.ts"
 import { seriousFindings, settled } from "./axe.ts"
 import { logInWith, openPage } from "./browser.ts"
-import { shownPages, THEMES, WIDTHS } from "./pages.ts"
+import { type ShownIds, shownPages, THEMES, WIDTHS } from "./pages.ts"
 import { openStage, type Stage } from "./stage.ts"
 
 let stage: Stage
-let recordId: string
+let ids: ShownIds
 
 beforeAll(async () => {
-  stage = await openStage(2_000)
-  recordId = (await stage.app.records(1))[0]?.id ?? ""
+  stage = await openStage(9_000)
+  await stage.tellAlerts()
+  ids = await stage.shownIds()
 })
 afterAll(() => stage?.close())
 
@@ -21,7 +22,7 @@ for (const theme of THEMES) {
       test.each(["admin", "own"] as const)("pages of %s", async (realm) => {
         const { page, context, faults } = await openPage(stage.browser, stage.app.url, { width: pixels, theme })
         await logInWith(page, realm === "admin" ? { adminKey: ADMIN_KEY } : { virtualKey: stage.key("contracts").key })
-        for (const { name, address } of shownPages(recordId).filter((one) => one.realm === realm)) {
+        for (const { name, address } of shownPages(ids).filter((one) => one.realm === realm)) {
           await page.goto(`/dashboard${address}`)
           await settled(page)
           const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth")

@@ -1,32 +1,36 @@
 /** `npm run screenshots`: the pictures in docs/screenshots, each page as a whole, on a desktop and on phones, in both themes. */
-import { mkdirSync, rmSync } from "node:fs"
+import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import path from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { startTraffic } from "../demo/traffic.ts"
 import { ADMIN_KEY } from "../support/test-app.ts"
 import { settled } from "./axe.ts"
 import { logInWith, openPage } from "./browser.ts"
-import { shownPages, THEMES, WIDTHS } from "./pages.ts"
+import { type ShownIds, shownPages, THEMES, WIDTHS } from "./pages.ts"
 import { openStage, type Stage } from "./stage.ts"
 
 const FOLDER = path.join(import.meta.dirname, "../../docs/screenshots")
 /** A whole page is made into one picture of at most this height. */
 const HEIGHT_MAX = 4_000
 /** What phones show: the pages that are read on the way. */
-const ON_PHONES = new Set(["overview", "usage", "create-key", "my-usage"])
-const ON_SMALL_PHONES = new Set(["overview", "usage"])
+const ON_PHONES = new Set([
+  ...["overview", "usage", "create-key", "my-usage"],
+  ...["budgets", "budget", "create-budget", "alerts", "alert-history", "alert-deliveries"],
+])
+const ON_SMALL_PHONES = new Set(["overview", "usage", "budgets", "alert-history"])
 
 let stage: Stage
 let stopTraffic: () => void
-let recordId: string
+let ids: ShownIds
 
 beforeAll(async () => {
   stage = await openStage(9_000)
-  const { body } = await stage.app.admin("GET", "/admin/v1/usage/records?model=claude-opus-5&outcome=ok&limit=1")
-  recordId = body.data[0]?.id ?? ""
+  await stage.tellAlerts()
+  ids = await stage.shownIds()
   stopTraffic = startTraffic(stage.app.url, stage.keys, (error) => expect.unreachable(String(error)))
-  rmSync(FOLDER, { recursive: true, force: true })
   mkdirSync(FOLDER, { recursive: true })
+  // Those of mails are made beside these.
+  for (const name of readdirSync(FOLDER)) if (!name.startsWith("mail-")) rmSync(path.join(FOLDER, name))
 })
 afterAll(async () => {
   stopTraffic?.()
@@ -45,7 +49,7 @@ test.each(
   // Colours are given at first sight: the models in the order of the overview.
   await page.goto(realm === "admin" ? "/dashboard/overview" : "/dashboard/my/usage")
   await settled(page)
-  for (const { name, address } of shownPages(recordId).filter((one) => one.realm === realm)) {
+  for (const { name, address } of shownPages(ids).filter((one) => one.realm === realm)) {
     if (width === "phone" && !ON_PHONES.has(name)) continue
     if (width === "small-phone" && !ON_SMALL_PHONES.has(name)) continue
     await page.setViewportSize({ width: WIDTHS[width], height: 900 })

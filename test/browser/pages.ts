@@ -1,9 +1,11 @@
 /** The pages that pictures and the matrix go through, by name and address. */
 
+export type ShownIds = { readonly recordId: string; readonly limitId: string; readonly channelId: string }
+
 export type ShownPage = { readonly name: string; readonly address: string; readonly realm: "admin" | "own" }
 
-/** `recordId` is a request to look at, `ownRecordId` one of the key holder's. */
-export function shownPages(recordId: string): readonly ShownPage[] {
+/** `recordId` is a request to look at, `limitId` a budget, `channelId` a channel of alerts. */
+export function shownPages({ recordId, limitId, channelId }: ShownIds): readonly ShownPage[] {
   const admin = (name: string, address: string): ShownPage => ({ name, address, realm: "admin" })
   return [
     admin("overview", "/overview"),
@@ -11,6 +13,16 @@ export function shownPages(recordId: string): readonly ShownPage[] {
     admin("usage-tokens-by-class", "/usage?by=token_class&measure=tokens"),
     admin("requests", "/requests?outcome=error,ok"),
     admin("request", `/requests/${recordId}`),
+    admin("budgets", "/budgets"),
+    admin("budget", `/budgets/${limitId}`),
+    admin("create-budget", "/budgets/new"),
+    admin("alerts", "/alerts"),
+    admin("create-rule", "/alerts/rules/new"),
+    admin("alert-history", "/alerts/history"),
+    admin("alert-deliveries", "/alerts/deliveries"),
+    admin("alert-channels", "/alerts/channels"),
+    admin("alert-channel", `/alerts/channels/${channelId}`),
+    admin("alert-digests", "/alerts/digests"),
     admin("keys", "/keys"),
     admin("create-key", "/keys/new"),
     admin("projects", "/projects"),

@@ -195,6 +195,7 @@ test("what was carried out needs no further change, whatever was there before", 
       thresholds: fc.constantFrom([50], [30, 90], undefined),
       cap: fc.nat(9).map((cap) => String(cap)),
       enforcement: fc.constantFrom("hard" as const, "soft", undefined),
+      unbounded: fc.constantFrom("deny" as const, undefined),
       each: fc.constantFrom("user" as const, undefined),
       tag: fc.constantFrom("nightly", undefined),
     }),
@@ -211,12 +212,19 @@ test("what was carried out needs no further change, whatever was there before", 
   /** An installation that has exactly this. */
   const presentOf = (organization: DeclaredOrganization): Present => {
     const limitsOf = (limits: DeclaredOrganization["limits"]) =>
-      limits.map(
-        ({ enforcement = "hard", each = "", tag = "", time_zone = "UTC", thresholds = [1], ...limit }, index) => {
-          const rest = { id: `l${index}`, cap: String(limit.cap), on_store_failure: "local", days: null, anchor_day: 1 }
-          return { ...limit, ...rest, enforcement, each, tag, time_zone, thresholds, tool: "" }
-        },
-      )
+      limits.map((limit, index) => {
+        const {
+          enforcement = "hard",
+          unbounded = "clamp",
+          each = "",
+          tag = "",
+          time_zone = "UTC",
+          thresholds = [1],
+        } = limit
+        const rest = { id: `l${index}`, cap: String(limit.cap), on_store_failure: "local", days: null, anchor_day: 1 }
+        const rules = { enforcement, unbounded, slice_tokens: null, thresholds }
+        return { ...limit, ...rest, ...rules, each, tag, time_zone, tool: "" }
+      })
     return {
       organization: { id: "org_1", name: organization.name, time_zone: "UTC" },
       organizationLimits: limitsOf(organization.limits),

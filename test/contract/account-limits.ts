@@ -51,6 +51,7 @@ export function describeAccountLimits(name: string, make: () => Promise<StoreOfA
     function newAdmission(owner: string, over: Pick<LimitStore, "reserve"> = store): Admission {
       const acts = {
         reserve: over.reserve.bind(over),
+        extend: store.extend.bind(store),
         settle: store.settle.bind(store),
         release: store.release.bind(store),
       }

@@ -31,10 +31,12 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
     anchorDay: 1,
     onStoreFailure: "local",
     enforcement: "hard",
+    unbounded: "clamp",
     thresholds: [50, 80, 100],
     raise: null,
     each: "",
     filter: null,
+    sliceTokens: null,
     ...overrides,
   }
 }

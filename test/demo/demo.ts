@@ -2,7 +2,7 @@
  * `npm run demo`: Tallygate on embedded stores in a folder of its own, filled with two months of an invented company's
  * usage, with live calls on the sandbox; the dashboard has something to show at once. The folder goes when it ends.
  */
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import path from "node:path"
 import { parseArgs } from "node:util"
@@ -12,6 +12,7 @@ import { formatProblem, loadConfig } from "../../src/config/load.ts"
 import { startEmbeddedPostgres } from "../../src/platform/embedded-postgres.ts"
 import { openPostgres } from "../../src/platform/postgres.ts"
 import { version } from "../../src/platform/version.ts"
+import { makeAlerts, openAlertPlaces } from "./alerts.ts"
 import { bringHistory } from "./history.ts"
 import { type AskAdmin, makePeople } from "./people.ts"
 import { startTraffic } from "./traffic.ts"
@@ -26,6 +27,9 @@ const folder = await mkdtemp(path.join(tmpdir(), "tallygate-demo-"))
 const log = pino({ level: "error" })
 tell("Starting Tallygate on embedded stores …")
 const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, "postgres"), log })
+const places = await openAlertPlaces()
+const configFile = path.join(folder, "proxy.config.yaml")
+await writeFile(configFile, places.yaml)
 const env = {
   HOST: "127.0.0.1",
   PORT: values.port,
@@ -33,7 +37,7 @@ const env = {
   DATABASE_URL: postgres.url,
   TALLYGATE_ADMIN_KEY: ADMIN_KEY,
 }
-const loaded = loadConfig({ env, cwd: folder })
+const loaded = loadConfig({ path: configFile, env, cwd: folder })
 if (loaded.kind === "invalid") throw new Error(loaded.problems.map(formatProblem).join("\n"))
 const app = await startApp({ config: loaded.config, version: version(), log })
 const ask: AskAdmin = async (method, route, body) => {
@@ -47,6 +51,7 @@ const ask: AskAdmin = async (method, route, body) => {
 }
 tell("Making an invented company's projects, people and keys …")
 const keys = await makePeople(ask)
+await makeAlerts(ask, places, keys)
 tell(`Bringing in two months of its calls …`)
 const sql = openPostgres(postgres.url, { max: 2, applicationName: "tallygate-demo" })
 const calls = await bringHistory(sql, { keys, nowMs: Date.now(), calls: Number(values.calls) })
@@ -68,5 +73,6 @@ await new Promise<void>((resolve) => {
 })
 stopTraffic()
 await app.close()
+await places.close()
 await postgres.stop()
 await rm(folder, { recursive: true, force: true })

@@ -5,6 +5,7 @@
 import path from "node:path"
 import { windowAt } from "../../src/admission/window.ts"
 import { openPriceBook } from "../../src/app/price-book.ts"
+import { isCalendarWindow, LIMIT_WINDOWS } from "../../src/identity/limit.ts"
 import { ingest } from "../../src/ledger/ingest.ts"
 import { ensurePartitions } from "../../src/ledger/partitions.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
@@ -17,7 +18,7 @@ import type { PriceBook } from "../../src/pricing/price-book.ts"
 import { sampleRecord } from "../ledger/sample-record.ts"
 import { randomFrom } from "../reporting/usage-database.ts"
 import type { CountedLimit, MadeKey } from "./people.ts"
-import { ORGANIZATION, type StoryModel } from "./story.ts"
+import type { StoryModel } from "./story.ts"
 
 const ROOT = path.join(import.meta.dirname, "../..")
 const HOUR_MS = 3_600_000
@@ -135,15 +136,16 @@ function recordOf(
 
 /** What the call counts for in a limit's window, as the proxy would have charged it. */
 function chargeOf(
-  { id, subject, kind, window }: CountedLimit,
+  { id, subject, kind, window, time_zone: zone, anchor_day: anchor, days }: CountedLimit,
   record: UsageRecord,
   timeMs: number,
 ): UsageRecord["charges"] {
-  if (window !== "day" && window !== "month") return []
+  const calendar = LIMIT_WINDOWS.find((known) => known === window && isCalendarWindow(known))
+  if (calendar === undefined) return []
   const tokens =
     record.input_uncached_tokens + record.cache_read_tokens + record.cache_write_5m_tokens + record.output_tokens
   const amount = kind === "usd" ? nanosOf(record.cost_usd) : String(kind === "tokens" ? tokens : 1)
-  return [{ limit_id: id, subject, window: windowAt(window, ORGANIZATION.time_zone, 1, timeMs).id, amount }]
+  return [{ limit_id: id, subject, window: windowAt(calendar, zone, days ?? anchor, timeMs).id, amount }]
 }
 
 function nanosOf(usd: string | null): string {

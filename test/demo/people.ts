@@ -1,5 +1,15 @@
 /** Makes the story's people, projects, keys and limits through the admin API, as an admin would. */
-import { ORGANIZATION, ORGANIZATION_BUDGET, PEOPLE, PROJECTS, type StoryKey } from "./story.ts"
+import { NOBODY } from "../../src/identity/counted-apart.ts"
+import {
+  MORE_LIMITS,
+  ORGANIZATION,
+  ORGANIZATION_BUDGET,
+  PEOPLE,
+  PROJECTS,
+  RAISED,
+  type StoryKey,
+  type StoryLimit,
+} from "./story.ts"
 
 export type AskAdmin = (
   method: string,
@@ -24,6 +34,10 @@ export type CountedLimit = {
   readonly subject: string
   readonly kind: string
   readonly window: string
+  readonly time_zone: string
+  readonly anchor_day: number
+  /** Of a rolling window; null elsewhere. */
+  readonly days: number | null
 }
 
 type Made = Omit<CountedLimit, "subject"> & {
@@ -50,15 +64,21 @@ export async function makePeople(ask: AskAdmin): Promise<readonly MadeKey[]> {
   const users = new Map<string, string>()
   for (const person of PEOPLE) users.set(person.name, (await made("POST", "/admin/v1/users", person)).id)
   const keys: MadeKey[] = []
+  const projects = new Map<string, string>()
   for (const project of PROJECTS) {
     const { id: projectId } = await made("POST", "/admin/v1/projects", {
       name: project.name,
       cost_center: project.costCenter,
     })
+    projects.set(project.name, projectId)
     const budget = await made("POST", "/admin/v1/limits", {
       scope: { project_id: projectId },
       ...{ kind: "usd", window: "month", cap: project.budget, time_zone: ORGANIZATION.time_zone },
     })
+    if (project.name === RAISED.project) {
+      const until = new Date(Date.now() + RAISED.days * 86_400_000).toISOString()
+      await made("POST", `/admin/v1/limits/${budget.id}/raises`, { cap: RAISED.cap, until })
+    }
     for (const story of project.keys) {
       const userId = story.owner === undefined ? "" : (users.get(story.owner) ?? "")
       const owner = userId === "" ? {} : { user_id: userId }
@@ -73,5 +93,38 @@ export async function makePeople(ask: AskAdmin): Promise<readonly MadeKey[]> {
       keys.push({ id, key, organizationId: organization.id, projectId, userId, limits, story })
     }
   }
-  return keys
+  const ids = { organization: organization.id, projects, users }
+  let counted: readonly MadeKey[] = keys
+  for (const more of MORE_LIMITS) {
+    const scope = scopeOf(more, ids, keys)
+    const limit = await made("POST", "/admin/v1/limits", { scope, ...more.limit })
+    counted = counted.map((key) => (isCounted(more, key, scope) ? countedBy(key, limit, scope) : key))
+  }
+  return counted
+}
+
+type Scope = Readonly<Record<string, string>>
+
+function scopeOf(
+  { on, each, tool }: StoryLimit,
+  ids: { organization: string; projects: ReadonlyMap<string, string>; users: ReadonlyMap<string, string> },
+  keys: readonly MadeKey[],
+): Scope {
+  const narrowed = { ...(each === undefined ? {} : { each }), ...(tool === undefined ? {} : { tool }) }
+  if (on === "organization") return { organization_id: ids.organization, ...narrowed }
+  if ("project" in on) return { project_id: ids.projects.get(on.project) ?? "", ...narrowed }
+  if ("user" in on) return { user_id: ids.users.get(on.user) ?? "", ...narrowed }
+  return { key_id: keys.find(({ story }) => story.name === on.key)?.id ?? "", ...narrowed }
+}
+
+function isCounted({ tool }: StoryLimit, key: MadeKey, scope: Scope): boolean {
+  const own = [key.organizationId, key.projectId, key.userId, key.id]
+  const subject = scope.organization_id ?? scope.project_id ?? scope.user_id ?? scope.key_id
+  return own.includes(subject ?? "") && (tool === undefined || tool === key.story.tool)
+}
+
+function countedBy(key: MadeKey, limit: Omit<CountedLimit, "subject">, scope: Scope): MadeKey {
+  const own = scope.organization_id ?? scope.project_id ?? scope.user_id ?? scope.key_id ?? ""
+  const subject = scope.each === undefined ? own : `${own} ${key.userId || NOBODY}`
+  return { ...key, limits: [...key.limits, { ...limit, subject }] }
 }

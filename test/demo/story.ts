@@ -207,3 +207,42 @@ export const PEOPLE = [
   { name: "Jonas Weber", email: "jonas@northwind.example" },
   { name: "Li Chen", email: "li@northwind.example" },
 ] as const
+
+/** Limits beside those of keys and projects: on whom, whom they count apart, and what they do at their cap. */
+export type StoryLimit = {
+  readonly on: { readonly project: string } | { readonly user: string } | { readonly key: string } | "organization"
+  readonly each?: "user"
+  readonly tool?: string
+  readonly limit: Readonly<Record<string, string | number>>
+}
+export const MORE_LIMITS: readonly StoryLimit[] = [
+  {
+    on: { project: "legal-review" },
+    each: "user",
+    limit: { kind: "usd", window: "week", cap: "12.00", time_zone: ORGANIZATION.time_zone },
+  },
+  { on: { user: "Ana Duarte" }, limit: { ...monthly("70.00"), enforcement: "soft" } },
+  {
+    on: "organization",
+    tool: "evals",
+    limit: {
+      ...{ kind: "tokens", window: "month", cap: 40_000_000, time_zone: ORGANIZATION.time_zone },
+      enforcement: "soft",
+    },
+  },
+  {
+    on: { project: "data-platform" },
+    limit: {
+      ...{ kind: "usd", window: "day", cap: "0.60", time_zone: ORGANIZATION.time_zone },
+      enforcement: "shadow",
+    },
+  },
+  {
+    on: { project: "search-rank" },
+    limit: { kind: "usd", window: "rolling", days: 7, cap: "9.00", time_zone: ORGANIZATION.time_zone },
+  },
+  { on: { key: "sup-staging" }, limit: { kind: "requests", window: "minute", cap: 4 } },
+  { on: { project: "checkout-agent" }, limit: { kind: "concurrency", window: "none", cap: 20 } },
+]
+/** The project whose budget is larger for some days, and how large. */
+export const RAISED = { project: "checkout-agent", cap: "52.00", days: 5 } as const

@@ -26,7 +26,7 @@ beforeAll(async () => {
   upstream = await startFakeUpstream()
   redis = await startConnectedRedis()
   app = await startTestApp(openAiConfig(upstream.baseUrl), { redisUrl: redis.url })
-  const { key } = await app.createKey()
+  const { key } = await app.createKey({ limits: [{ kind: "tokens", window: "day", cap: 1_000_000 }] })
   await call(key, { model: "fast", stream: true })
   await call(key, { model: "of-no-book", stream: false })
   await call("tg_nobody", { model: "fast" })

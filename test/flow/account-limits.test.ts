@@ -97,7 +97,7 @@ describe("in one process", () => {
     const { row } = await limit(scope, { kind: "tokens", window: "lifetime", cap: 300 })
     // Four calls that use 20 tokens each; each is held at what its bytes could be.
     for (const { key } of [one, two, one, two]) expect((await call(key)).status).toBe(200)
-    await app.admin("PATCH", `/admin/v1/limits/${row.id}`, { cap: 100 })
+    await app.admin("PATCH", `/admin/v1/limits/${row.id}`, { cap: 250 })
     for (const { key } of [one, two]) expect((await call(key)).error?.code).toBe("insufficient_quota")
     await app.app.close()
     const again = await startTestApp(pricedConfig(upstream.baseUrl), { databaseUrl: app.databaseUrl })

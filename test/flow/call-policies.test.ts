@@ -202,11 +202,14 @@ describe("max_output_tokens: 50", () => {
     expect(provider.requests).toEqual([])
   })
 
-  test("is all that a token limit holds for a call that leaves its output open", async () => {
+  test("is asked for where a call leaves its output open, and without it what a token limit has room for", async () => {
     const limits = [{ kind: "tokens", window: "day", cap: 500 }]
     const open = { model: "fast", messages: [] }
-    expect(await posted({ limits }, CHAT, open)).toMatchObject({ status: 429 })
+    const bytes = Buffer.byteLength(JSON.stringify(open))
+    expect(await posted({ limits }, CHAT, open)).toMatchObject({ status: 200 })
+    expect(provider.requests.at(-1)?.json).toMatchObject({ max_completion_tokens: 500 - bytes })
     expect(await posted({ limits, max_output_tokens: 50 }, CHAT, open)).toMatchObject({ status: 200 })
+    expect(provider.requests.at(-1)?.json).toMatchObject({ max_completion_tokens: 50 })
   })
 })
 

@@ -2,9 +2,11 @@
 import { expect, it } from "vitest"
 import { Admission } from "../../src/admission/admit.ts"
 import type { AdmissionStore } from "../../src/admission/limit-store.ts"
-import { StoreGuard, type StoreGuardOptions } from "../../src/admission/store-guard.ts"
+import { StoreGuard } from "../../src/admission/store-guard.ts"
+import type { StoreGuardOptions } from "../../src/admission/store-guard-options.ts"
 import type { StoreFailurePolicy } from "../../src/identity/limit.ts"
 import type { VirtualKey } from "../../src/identity/virtual-key.ts"
+import { openAiChat } from "../../src/providers/openai-chat.ts"
 import type { Route } from "../../src/providers/router.ts"
 import { admitCall } from "../../src/proxy/admit-call.ts"
 import type { Call } from "../../src/proxy/call.ts"
@@ -50,6 +52,7 @@ async function callUnder(onStoreFailure: StoreFailurePolicy) {
     admitted: null,
     response,
     door: { api: "openai" },
+    endpoint: { object: null, isMetered: true, dialect: openAiChat },
   } as unknown as Call
   const facts = {
     model: "m",
@@ -65,7 +68,7 @@ async function callUnder(onStoreFailure: StoreFailurePolicy) {
   const form = { model: null, isStream: null, contentType: "application/json" }
   const asked: Asked = { kind: "asked", body: Buffer.from("{}"), facts, form }
   const reply = await admitCall(plane, call, { limits } as unknown as VirtualKey, asked, {
-    route: {} as Route,
+    route: { model: "m" } as Route,
     account: { name: "default", apiKey: null, weight: 1, region: "", limits: [] },
     object: null,
     outputTokensMax: null,

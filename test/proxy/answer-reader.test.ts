@@ -20,6 +20,7 @@ function relay(
     contentType: fixture.isSse ? "text/event-stream" : "application/json",
     encoding,
     hidesUsage,
+    streamEnd: null,
   })
   const shown = chunks.map((chunk) => reader.push(chunk))
   return { out: Buffer.concat([...shown, reader.end() ?? Buffer.alloc(0)]), reading }
@@ -117,6 +118,7 @@ describe("what no provider should send", () => {
       contentType: "text/event-stream",
       encoding: "",
       hidesUsage: true,
+      streamEnd: null,
     })
     const shown: Buffer[] = []
     let waitingMax = 0

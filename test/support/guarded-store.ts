@@ -2,7 +2,8 @@
 import { vi } from "vitest"
 import type { Charge } from "../../src/admission/limit-store.ts"
 import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
-import { StoreGuard, type StoreGuardOptions } from "../../src/admission/store-guard.ts"
+import { StoreGuard } from "../../src/admission/store-guard.ts"
+import type { StoreGuardOptions } from "../../src/admission/store-guard-options.ts"
 import { FaultyStore } from "./faulty-store.ts"
 
 export const LEASE_MS = 60_000

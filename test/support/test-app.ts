@@ -25,7 +25,13 @@ export type NewKey = {
   max_cost_usd?: string
   cap_policy?: "clamp" | "deny"
   expires_at?: string
-  limits?: { kind: string; window: string; cap: string | number; on_store_failure?: string }[]
+  limits?: {
+    kind: string
+    window: string
+    cap: string | number
+    on_store_failure?: string
+    slice_tokens?: number
+  }[]
 }
 
 /** What the admin API answers, as far as tests look at it; which members there are depends on the route. */

@@ -63,6 +63,7 @@ function readAnswer({ response, ...rest }: RecordedExchange, dialect: Endpoint["
     contentType,
     encoding: headers.get("content-encoding") ?? "",
     hidesUsage: false,
+    streamEnd: null,
   })
   reader.push(bodyOf({ response, ...rest }))
   reader.end()

@@ -1,6 +1,8 @@
-/** Organizations, projects, users, keys and limits: who there is and what each may do, as the admin API tells and takes it. */
-import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query"
-import { change, get, type Query } from "./client.ts"
+/** Organizations, projects, users and keys: who there is, as the admin API tells and takes it. */
+import { queryOptions } from "@tanstack/react-query"
+import { change, get } from "./client.ts"
+import type { Limit, NewLimit } from "./limits.ts"
+import { all, type Page, useChange } from "./lists.ts"
 
 export type Organization = {
   readonly id: string
@@ -27,22 +29,6 @@ export type User = {
   readonly disabled_at: string | null
   readonly created_at: string
 }
-type LimitKind = "usd" | "tokens" | "requests" | "concurrency" | (string & {})
-export type Limit = {
-  readonly id: string
-  readonly kind: LimitKind
-  readonly window: string
-  readonly cap: string
-  readonly time_zone: string
-  readonly anchor_day: number
-}
-export type ScopedLimit = Limit & {
-  readonly organization_id: string
-  readonly scope: Readonly<Record<string, string>>
-  readonly settled?: string
-  readonly held?: string
-  readonly resets_at?: string | null
-}
 export type VirtualKey = {
   readonly id: string
   readonly name: string
@@ -61,14 +47,9 @@ export type VirtualKey = {
   readonly previous_valid_until: string | null
   readonly limits: readonly Limit[]
 }
+export type Provider = { readonly name: string; readonly accounts: readonly { readonly name: string }[] }
 /** With the secret, which is shown this once. */
 export type CreatedKey = VirtualKey & { readonly key: string }
-export type NewLimit = {
-  readonly kind: string
-  readonly window: string
-  readonly cap: string | number
-  readonly time_zone?: string
-}
 export type NewKey = {
   readonly name: string
   readonly organization_id?: string
@@ -77,23 +58,6 @@ export type NewKey = {
   readonly allowed_models?: readonly string[]
   readonly expires_at?: string
   readonly limits?: readonly NewLimit[]
-}
-
-type Page<Row> = { readonly data: readonly Row[]; readonly next: string | null }
-const PAGE_MAX = 1_000
-/** An installation with more of a kind than this is searched by name instead; lists say that they end here. */
-const ROWS_MAX = 10_000
-
-/** Every row of a paged list. */
-async function all<Row>(path: string, query: Query, signal: AbortSignal): Promise<readonly Row[]> {
-  const rows: Row[] = []
-  let after: string | null = null
-  do {
-    const page: Page<Row> = await get<Page<Row>>(path, { ...query, limit: PAGE_MAX, after }, signal)
-    rows.push(...page.data)
-    after = page.next
-  } while (after !== null && rows.length < ROWS_MAX)
-  return rows
 }
 
 export const organizationsQuery = queryOptions({
@@ -115,10 +79,12 @@ export const usersQuery = listQuery<User>("users", "/admin/v1/users")
 export const serviceAccountsQuery = listQuery<User>("service accounts", "/admin/v1/service-accounts")
 export const keysQuery = listQuery<VirtualKey>("keys", "/admin/v1/keys")
 
-export const limitsQuery = queryOptions({
-  queryKey: ["limits"],
-  queryFn: ({ signal }) => all<ScopedLimit>("/admin/v1/limits", {}, signal),
-  staleTime: 10_000,
+/** Providers with their accounts; readable to roles over the whole installation. */
+export const providersQuery = queryOptions({
+  queryKey: ["providers"],
+  queryFn: async ({ signal }) =>
+    (await get<{ readonly data: readonly Provider[] }>("/admin/v1/providers", {}, signal)).data,
+  staleTime: 60_000,
 })
 
 /** The keys of whoever is logged in. */
@@ -128,19 +94,10 @@ export const ownKeysQuery = queryOptions({
   staleTime: 10_000,
 })
 
-/** A change, after which the lists named are read anew. */
-function useChange<Input, Answer>(act: (input: Input) => Promise<Answer>, ...lists: readonly string[]) {
-  const client = useQueryClient()
-  return useMutation({
-    mutationFn: act,
-    onSuccess: () => Promise.all(lists.map((name) => client.invalidateQueries({ queryKey: [name] }))),
-  })
-}
-
 /** Where keys are changed: in the admin API, or one's own. */
 export type KeyRealm = "admin" | "own"
 const KEY_PATHS = { admin: "/admin/v1/keys", own: "/v1/keys" } as const
-const KEY_LISTS = ["keys", "own keys", "limits"] as const
+const KEY_LISTS = ["keys", "own keys", "limits", "projection"] as const
 
 export function useCreateKey(realm: KeyRealm) {
   return useChange((wanted: NewKey) => change<CreatedKey>("POST", KEY_PATHS[realm], wanted), ...KEY_LISTS)
@@ -167,13 +124,6 @@ export function useCreateUser() {
     (wanted: { name: string; email?: string; organization_id?: string; project_ids?: readonly string[] }) =>
       change<User>("POST", "/admin/v1/users", wanted),
     "users",
-  )
-}
-export function useCreateLimit() {
-  return useChange(
-    (wanted: NewLimit & { scope: Record<string, string> }) => change<ScopedLimit>("POST", "/admin/v1/limits", wanted),
-    "limits",
-    "keys",
   )
 }
 export function useMembership() {

@@ -74,12 +74,16 @@ export function useSession(): Session {
 }
 
 /** True where the role says that whoever is logged in may change things of this kind somewhere; the server decides. */
-export function mayChange({ roles }: Pick<Session, "roles">, what: "keys" | "projects" | "users" | "limits"): boolean {
+export function mayChange(
+  { roles }: Pick<Session, "roles">,
+  what: "keys" | "projects" | "users" | "limits" | "alerts",
+): boolean {
   const changing = {
     keys: ["owner", "admin"],
     projects: ["owner", "admin"],
     users: ["owner", "admin"],
     limits: ["owner", "admin", "billing"],
+    alerts: ["owner", "admin", "billing"],
   }
   return roles.some(({ role }) => changing[what].includes(role))
 }

@@ -25,6 +25,8 @@ export type ChartData = {
   readonly totals: readonly string[] | null
   /** The bucket of the earlier range that stands against each one. */
   readonly earlier: readonly { readonly from: string; readonly total: string }[] | null
+  /** What stands against the buckets, where it is no earlier range: the caps of windows. */
+  readonly earlierName?: string
   /** The bucket that is still running; null where all are over. */
   readonly running: number | null
   readonly axis: (value: number) => string

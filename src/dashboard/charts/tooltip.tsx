@@ -40,7 +40,7 @@ export function ChartTooltip({ data, index, place }: { data: ChartData; index: n
       ))}
       {before !== undefined && (
         <p className="mt-2 flex justify-between gap-4 text-ink2">
-          <span>{bucketTitle(before.from, bucket, timeZone)}</span>
+          <span>{data.earlierName ?? bucketTitle(before.from, bucket, timeZone)}</span>
           <span>{say(before.total)}</span>
         </p>
       )}

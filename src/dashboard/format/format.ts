@@ -16,6 +16,18 @@ export function total(usd: string): string {
   })
 }
 
+/** A guess at money: `$25,500` with three significant digits, whole dollars from ten on. */
+export function guess(usd: string): string {
+  return signed(usd, (digits) => {
+    const whole = (digits.split(".")[0] ?? "0").replace(/^0+(?=\d)/, "")
+    const zeros = whole.length - GUESS_DIGITS
+    if (whole.length === 1) return total(digits)
+    if (zeros <= 0) return `$${grouped(rounded(digits, 0))}`
+    return `$${grouped(rounded(`${whole.slice(0, -zeros)}.${whole.slice(-zeros)}`, 0) + "0".repeat(zeros))}`
+  })
+}
+const GUESS_DIGITS = 3
+
 /** One call's cost: four decimals below a dollar, three significant digits below a thousandth of one. */
 export function cost(usd: string | null): string {
   if (usd === null) return "No price"

@@ -50,6 +50,13 @@ export function weekdayAndDay(at: string | Date, timeZone: string): string {
   return `${weekday} ${day} ${month}`
 }
 
+/** `in 40 min`, `in 5 h` of what comes within a day; null of what does not, or is over. */
+export function inTime(at: string, now: string | Date): string | null {
+  const minutes = Math.round((Date.parse(at) - new Date(now).getTime()) / 60_000)
+  if (minutes < 0 || minutes >= 24 * 60) return null
+  return minutes < 90 ? `in ${Math.max(minutes, 1)} min` : `in ${Math.round(minutes / 60)} h`
+}
+
 /** `1–23 Nov 2026`, `28 Oct – 23 Nov 2026`; with times where an end is no midnight and the range is short. */
 export function dayRange(from: string, until: string, timeZone: string): string {
   const first = partsOf(new Date(from), timeZone)
@@ -72,6 +79,23 @@ export function shortDayRange(from: string, until: string, timeZone: string): st
 export function zoneName(timeZone: string, at: string | Date): string {
   const format = new Intl.DateTimeFormat("en-GB", { timeZone, timeZoneName: "short" })
   return format.formatToParts(new Date(at)).find(({ type }) => type === "timeZoneName")?.value ?? timeZone
+}
+
+/** The instant at which a day (`2026-11-30`) of the zone is over. */
+export function endOfDay(day: string, timeZone: string): string {
+  const wallMs = Date.parse(`${day}T00:00:00Z`) + DAY_MS
+  // Twice: the offset at the first guess may be another than the one at the instant itself.
+  const nearMs = wallMs - offsetMs(wallMs, timeZone)
+  return new Date(wallMs - offsetMs(nearMs, timeZone)).toISOString()
+}
+const DAY_MS = 24 * 3_600_000
+
+/** How far the zone's clocks are ahead of UTC at an instant. */
+function offsetMs(atMs: number, timeZone: string): number {
+  const format = new Intl.DateTimeFormat("en-GB", { timeZone, timeZoneName: "longOffset" })
+  const name = format.formatToParts(new Date(atMs)).find(({ type }) => type === "timeZoneName")?.value ?? ""
+  const [, sign, hours = "0", minutes = "0"] = /([+-])(\d\d):(\d\d)/.exec(name) ?? []
+  return (sign === "-" ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * 60_000
 }
 
 /** True on Saturday and Sunday of the zone. */

@@ -8,17 +8,28 @@ export type Place = {
   readonly name: string
   readonly icon: IconName
   /** Heading in the side bar; '' for what stands on top. */
-  readonly group: "" | "Control" | "Mine"
+  readonly group: "" | "Control" | "Watch" | "Mine"
   /** The key after `g` that goes there. */
   readonly letter: string
+  /** Holds how many budgets are at risk. */
+  readonly hasBadge?: boolean
 }
 
 const ADMIN: readonly Place[] = [
   { path: "/overview", name: "Overview", icon: "overview", group: "", letter: "o" },
   { path: "/usage", name: "Usage", icon: "usage", group: "", letter: "u" },
   { path: "/requests", name: "Requests", icon: "requests", group: "", letter: "r" },
+  {
+    path: "/budgets",
+    name: "Budgets & limits",
+    icon: "budget",
+    group: "Control",
+    letter: "b",
+    hasBadge: true,
+  },
   { path: "/keys", name: "Keys", icon: "key", group: "Control", letter: "k" },
   { path: "/projects", name: "Projects & users", icon: "people", group: "Control", letter: "p" },
+  { path: "/alerts", name: "Alerts", icon: "bell", group: "Watch", letter: "a" },
 ]
 const OWN: readonly Place[] = [
   { path: "/my/usage", name: "My usage", icon: "usage", group: "", letter: "u" },

@@ -11,6 +11,7 @@ import { Icon, Logo } from "../ui/icons.tsx"
 import { Acts, Choice } from "../ui/menu.tsx"
 import { useView } from "../view/use-view.ts"
 import { type Place, placesOf } from "./places.ts"
+import { RiskBadge } from "./risk-badge.tsx"
 import { useShortcuts } from "./shortcuts.ts"
 import { TruthLine } from "./truth-line.tsx"
 import { UserMenu } from "./user-menu.tsx"
@@ -85,7 +86,7 @@ function SideBar({ session, places }: { session: Session; places: readonly Place
   )
 }
 
-function SideLink({ place: { path, name, icon } }: { place: Place }) {
+function SideLink({ place: { path, name, icon, hasBadge = false } }: { place: Place }) {
   const [current] = useLocation()
   const { href } = useView()
   const isOn = pageOf(current) === pageOf(path)
@@ -94,10 +95,11 @@ function SideLink({ place: { path, name, icon } }: { place: Place }) {
       href={href(path)}
       title={name}
       aria-current={isOn ? "page" : undefined}
-      className={`flex items-center gap-2.5 rounded-item px-2.5 py-1.5 max-lg:justify-center max-lg:px-0 max-lg:py-2.5 ${isOn ? "bg-sunken font-semibold text-ink" : "font-[450] text-ink2 hover:text-ink"}`}
+      className={`relative flex items-center gap-2.5 rounded-item px-2.5 py-1.5 max-lg:justify-center max-lg:px-0 max-lg:py-2.5 ${isOn ? "bg-sunken font-semibold text-ink" : "font-[450] text-ink2 hover:text-ink"}`}
     >
       <Icon name={icon} />
       <span className="max-lg:sr-only">{name}</span>
+      {hasBadge && <RiskBadge />}
     </Link>
   )
 }
@@ -115,7 +117,7 @@ function BottomTabs({ places }: { places: readonly Place[] }) {
       aria-label="Pages"
       className="fixed inset-x-0 bottom-0 z-20 flex border-t border-line bg-surface px-1 pt-1.5 pb-[max(10px,env(safe-area-inset-bottom))] sm:hidden"
     >
-      {shown.map(({ path, name, icon }) => {
+      {shown.map(({ path, name, icon, hasBadge = false }) => {
         const isOn = pageOf(current) === pageOf(path)
         return (
           <Link
@@ -124,7 +126,10 @@ function BottomTabs({ places }: { places: readonly Place[] }) {
             aria-current={isOn ? "page" : undefined}
             className={`${TAB} ${isOn ? "font-[650] text-ink" : "text-ink2"}`}
           >
-            <Icon name={icon} />
+            <span className="relative">
+              <Icon name={icon} />
+              {hasBadge && <RiskBadge isOnIcon />}
+            </span>
             <span className="max-w-full truncate">{name.split(" & ")[0]}</span>
           </Link>
         )

@@ -3,9 +3,9 @@ import { useQuery } from "@tanstack/react-query"
 import type { ReactNode } from "react"
 import { Link } from "wouter"
 import type { Query } from "../api/client.ts"
-import { limitsQuery } from "../api/directory.ts"
+import { limitsQuery, projectionQuery } from "../api/limits.ts"
 import { type Summary, summaryQuery } from "../api/usage.ts"
-import { change, count, isZero, total } from "../format/format.ts"
+import { change, count, guess, isZero, total } from "../format/format.ts"
 import { clockTime, shortDayRange, weekdayAndDay, zoneName } from "../format/moment.ts"
 import { Card, Failure, Skeleton } from "../ui/card.tsx"
 import { useView } from "../view/use-view.ts"
@@ -44,14 +44,15 @@ export function Hero({ state, filter }: { state: SummaryState; filter: Query }) 
 }
 
 function HeroFigures({ data, filter }: { data: Summary; filter: Query }) {
-  const { href } = useView()
+  const { href, view } = useView()
   const zone = data.range.time_zone
   const today = useQuery(
     summaryQuery("admin", { ...filter, range: "today", from: null, until: null, compare: "weeks" }),
   ).data
   const estimated = useQuery(summaryQuery("admin", { ...filter, compare: "none", estimated: true })).data
   const budgets = useQuery(limitsQuery).data?.filter(
-    ({ kind, scope }) => kind === "usd" && scope.organization_id !== undefined,
+    ({ kind, scope }) =>
+      kind === "usd" && scope.organization_id !== undefined && !scope.each && !scope.tool && !scope.tag,
   )
   return (
     <>
@@ -70,6 +71,7 @@ function HeroFigures({ data, filter }: { data: Summary; filter: Query }) {
         )}
       </p>
       <dl className="mt-5 text-table leading-[24px]">
+        {view.range === "this_month" && <ProjectedEnd organization={view.organization} />}
         <Line name="Today so far">
           {today === undefined ? "…" : total(today.totals.cost_usd)}
           {today?.previous != null && (
@@ -96,13 +98,43 @@ function HeroFigures({ data, filter }: { data: Summary; filter: Query }) {
           )}
         </Line>
         <Line name="Budget of the organization">
-          {budgets === undefined ? "…" : budgets.map(limitWords).join(", ") || "None set"}
+          <Link href={href("/budgets")} className="link">
+            {budgets === undefined ? "…" : budgets.map(limitWords).join(", ") || "None set. Set one"}
+          </Link>
         </Line>
         <Line name="As of">
           {clockTime(data.as_of, zone)} {zoneName(zone, data.as_of)}
         </Line>
       </dl>
     </>
+  )
+}
+
+/** Where the month goes; a guess, with its range. */
+function ProjectedEnd({ organization }: { organization: string | null }) {
+  const { data, isError } = useQuery(projectionQuery(organization === null ? {} : { organization }))
+  return (
+    <Line name="Projected month end">
+      {data === undefined ? (
+        isError ? (
+          "Not known"
+        ) : (
+          "…"
+        )
+      ) : data.projected === null ? (
+        "Too early to project"
+      ) : (
+        <>
+          {guess(data.projected)}
+          {data.low !== null && data.high !== null && (
+            <span className="font-normal text-ink2">
+              {" "}
+              ({guess(data.low)} to {guess(data.high)})
+            </span>
+          )}
+        </>
+      )}
+    </Line>
   )
 }
 

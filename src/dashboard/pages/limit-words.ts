@@ -1,20 +1,32 @@
 /** Limits in words: what is counted, up to how much, in which window. */
-import type { Limit, NewLimit } from "../api/directory.ts"
+import type { Limit, NewLimit } from "../api/limits.ts"
 import { count, total } from "../format/format.ts"
 
 const UNITS: Readonly<Record<string, string>> = { requests: "requests", tokens: "tokens", concurrency: "calls at once" }
 const WINDOWS: Readonly<Record<string, string>> = {
   minute: "a minute",
   day: "a day",
+  week: "a week",
   month: "a month",
+  quarter: "a quarter",
+  year: "a year",
   lifetime: "in all",
   none: "",
 }
 
-/** `$200.00 a month`, `600 requests a minute`, `4 calls at once`. */
-export function limitWords({ kind, window, cap }: Pick<Limit, "kind" | "window" | "cap">): string {
-  const amount = kind === "usd" ? total(cap) : `${count(cap)} ${UNITS[kind] ?? kind}`
-  return `${amount} ${WINDOWS[window] ?? window}`.trim()
+/** `$200.00 a month`, `600 requests a minute`, `4 calls at once`, `$50.00 in 7 days`. */
+export function limitWords(limit: Pick<Limit, "kind" | "window" | "cap" | "days">): string {
+  return `${amountWords(limit.kind, limit.cap)} ${windowWords(limit)}`.trim()
+}
+
+/** `$200.00`, `600 requests`. */
+export function amountWords(kind: string, amount: string): string {
+  return kind === "usd" ? total(amount) : `${count(amount)} ${UNITS[kind] ?? kind}`
+}
+
+/** `a month`, `in 7 days`; '' of what has no window. */
+export function windowWords({ window, days }: Pick<Limit, "window" | "days">): string {
+  return window === "rolling" ? `in ${days ?? "some"} days` : (WINDOWS[window] ?? window)
 }
 
 export const BUDGET_WINDOWS = { month: "a month", day: "a day", lifetime: "in all" } as const

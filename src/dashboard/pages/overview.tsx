@@ -1,5 +1,6 @@
 /** The first page: how much, is it fine, and where does it go. */
 import { useQuery } from "@tanstack/react-query"
+import { projectionQuery } from "../api/limits.ts"
 import { summaryQuery } from "../api/usage.ts"
 import { ExportMenu } from "../frame/export-menu.tsx"
 import { PageHead } from "../frame/page-head.tsx"
@@ -10,6 +11,7 @@ import { Segments } from "../ui/field.tsx"
 import { Choice } from "../ui/menu.tsx"
 import { useView } from "../view/use-view.ts"
 import { filterQuery } from "../view/view.ts"
+import { BudgetsToWatch } from "./budgets-to-watch.tsx"
 import { Figures } from "./figures.tsx"
 import { Hero } from "./hero.tsx"
 import { LiveCard } from "./live-card.tsx"
@@ -27,6 +29,7 @@ export function OverviewPage() {
   const filter = { ...filterQuery({ ...view, filters: {}, truths: {} }), compare: view.compare }
   const whole = useQuery(summaryQuery("admin", { ...filter, latency: true }))
   const series = useSeries("admin", { ...filter, group_by: by, top: TOP })
+  const budgets = useQuery(projectionQuery(view.organization === null ? {} : { organization: view.organization }))
   const data = whole.data
   return (
     <>
@@ -69,7 +72,7 @@ export function OverviewPage() {
           <SeriesBody state={series} by={[by]} measure="spend" isTable={view.isTable} />
         </Card>
         <WhereItGoes state={series} by={by} />
-        <TopKeys filter={filter} />
+        {budgets.data?.budgets.length === 0 ? <TopKeys filter={filter} /> : <BudgetsToWatch state={budgets} />}
         <LiveCard
           realm="admin"
           organization={search.get("organization")}

@@ -14,6 +14,7 @@ type Standing = {
   readonly scope: string
   readonly kind: string
   readonly window: string
+  readonly days: number | null
   readonly time_zone: string
   readonly cap: string
   readonly used: string | null

@@ -1,9 +1,8 @@
 /** Forms that make a project or add a user. */
-import { type FormEvent, type ReactNode, useState } from "react"
+import { type FormEvent, useState } from "react"
 import { type Project, useCreateProject, useCreateUser } from "../api/directory.ts"
-import { Button } from "../ui/button.tsx"
 import { SelectField, TextField } from "../ui/field.tsx"
-import { Sheet } from "../ui/sheet.tsx"
+import { FormSheet } from "../ui/form-sheet.tsx"
 import { useToast } from "../ui/toasts.tsx"
 
 export function NewProject({ organization, onClose }: { organization: string | undefined; onClose: () => void }) {
@@ -105,42 +104,5 @@ export function NewUser({
         ))}
       </SelectField>
     </FormSheet>
-  )
-}
-
-function FormSheet({
-  id,
-  title,
-  button,
-  isPending,
-  submit,
-  onClose,
-  children,
-}: {
-  id: string
-  title: string
-  button: string
-  isPending: boolean
-  submit: (event: FormEvent<HTMLFormElement>) => void
-  onClose: () => void
-  children: ReactNode
-}) {
-  return (
-    <Sheet
-      title={title}
-      onClose={onClose}
-      foot={
-        <>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button look="primary" type="submit" form={id} disabled={isPending}>
-            {button}
-          </Button>
-        </>
-      }
-    >
-      <form id={id} onSubmit={submit} noValidate className="flex flex-col gap-5">
-        {children}
-      </form>
-    </Sheet>
   )
 }

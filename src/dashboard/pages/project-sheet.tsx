@@ -1,7 +1,8 @@
 /** One project: its limits and members, and the way to its usage and keys. */
 import { useQuery } from "@tanstack/react-query"
 import { type FormEvent, useState } from "react"
-import { limitsQuery, type Project, type User, useCreateLimit, useMembership } from "../api/directory.ts"
+import { type Project, type User, useMembership } from "../api/directory.ts"
+import { limitsQuery, useCreateLimit } from "../api/limits.ts"
 import { mayChange, useSession } from "../api/session.ts"
 import { Button, ButtonLink, TextButton } from "../ui/button.tsx"
 import { Failure, Skeleton } from "../ui/card.tsx"

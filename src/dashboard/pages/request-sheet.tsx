@@ -12,6 +12,7 @@ import { Pill } from "../ui/pill.tsx"
 import { Sheet } from "../ui/sheet.tsx"
 import { className } from "../view/group-names.ts"
 import { useView } from "../view/use-view.ts"
+import { CountedLimits } from "./counted-limits.tsx"
 import { Fact, Facts } from "./key-sheet.tsx"
 import { Status } from "./record-columns.tsx"
 import { Timing } from "./timing.tsx"
@@ -61,6 +62,11 @@ function Detail({ record, realm, timeZone }: { record: UsageRecord; realm: Realm
       <Part title="Cost">
         <CostLines record={record} />
       </Part>
+      {realm === "admin" && record.charges.length > 0 && (
+        <Part title="Counted against">
+          <CountedLimits charges={record.charges} />
+        </Part>
+      )}
       {record.attempts.length > 0 && (
         <Part title="Tries at providers">
           <Attempts record={record} />

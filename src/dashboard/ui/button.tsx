@@ -28,5 +28,5 @@ export function ButtonLink({
 
 /** A button that is words alone, in the colour of links. */
 export function TextButton({ className = "", ...rest }: ComponentProps<"button">) {
-  return <button type="button" {...rest} className={`link text-table max-sm:min-h-11 ${className}`} />
+  return <button type="button" {...rest} className={`link text-table whitespace-nowrap max-sm:min-h-11 ${className}`} />
 }

@@ -140,7 +140,7 @@ function BodyRow<Row>({
           {index === 0 && address !== undefined ? (
             <Link
               href={address}
-              className="rounded-mark text-ink hover:underline max-sm:inline-flex max-sm:min-h-7 max-sm:items-center"
+              className="rounded-mark text-ink hover:underline max-sm:inline-flex max-sm:min-h-7 max-sm:w-full max-sm:items-center"
             >
               {column.cell(row)}
             </Link>

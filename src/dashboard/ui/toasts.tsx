@@ -1,4 +1,4 @@
-/** What a change did, in one line that leaves by itself: the verb of the button, in the past. */
+/** What a change did, in one line that leaves by itself: the verb of the button, in the past. At the left, where it covers no button of a sheet. */
 import { Toast } from "@base-ui/react/toast"
 import type { ReactNode } from "react"
 import { Icon } from "./icons.tsx"
@@ -8,7 +8,7 @@ export function Toasts({ children }: { children: ReactNode }) {
     <Toast.Provider timeout={6_000}>
       {children}
       <Toast.Portal>
-        <Toast.Viewport className="fixed right-4 bottom-20 z-50 flex w-[calc(100vw-2rem)] flex-col gap-2 sm:bottom-6 sm:w-80">
+        <Toast.Viewport className="fixed bottom-20 left-4 z-50 flex w-[calc(100vw-2rem)] flex-col gap-2 sm:bottom-6 sm:left-20 sm:w-80 lg:left-60">
           <ToastList />
         </Toast.Viewport>
       </Toast.Portal>
