@@ -130,8 +130,7 @@ it.each(["is being read", "was just loaded"])(
       // It waits for a proxy that does not answer.
       ledger.proxies.add("late")
     }
-    const first = proxy.store.epochOf("org_1")
-    await proxy.acts.suspect("org_1", first)
+    await proxy.acts.anew("org_1")
     proxy.recovery.want("org_1")
     await until(async () => ((await client.hget(STATE, "coordinator")) === "a" ? true : undefined))
     if (moment === "was just loaded") {

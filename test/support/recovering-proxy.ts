@@ -6,6 +6,7 @@ import { Admission, type Admitted } from "../../src/admission/admit.ts"
 import { type DurableCharge, recordCharges } from "../../src/admission/limits.ts"
 import { Recovery, type RecoveryChange } from "../../src/admission/recovery.ts"
 import { RedisRecoveryActs } from "../../src/admission/redis-recovery-acts.ts"
+import type { LimitScripts } from "../../src/admission/redis-scripts.ts"
 import { RedisLimitStore } from "../../src/admission/redis-store.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -50,7 +51,8 @@ export type TestProxyOptions = {
   readonly ledger: FakeLedger
   readonly leaseMs?: number
   readonly coordinatorLeaseMs?: number
-  readonly serverRunId?: () => Promise<string>
+  /** For tests that move the clock, or have another server than Redis. */
+  readonly scripts?: LimitScripts
 }
 
 const mint = uuidv7Mint()
@@ -73,10 +75,16 @@ export class TestProxy {
     this.name = name
     this.#ledger = ledger
     ledger.proxies.add(name)
-    this.store = new RedisLimitStore({ client, onRecovering: (organizationId) => this.recovery.want(organizationId) })
+    const scripts = options.scripts === undefined ? {} : { scripts: options.scripts }
+    this.store = new RedisLimitStore({
+      client,
+      ...scripts,
+      onRecovering: (organizationId) => this.recovery.want(organizationId),
+    })
     this.acts = new RedisRecoveryActs({
       client,
       proxy: name,
+      ...scripts,
       ...(options.coordinatorLeaseMs === undefined ? {} : { coordinatorLeaseMs: options.coordinatorLeaseMs }),
     })
     this.admission = new Admission({
@@ -100,7 +108,6 @@ export class TestProxy {
       endedAfter: async (_organizationId, seq) =>
         seq < this.pruned ? { kind: "gap" } : { kind: "rows", rows: this.rows.filter((row) => row.seq > seq) },
       liveHolds: (organizationId) => this.admission.liveHolds(organizationId),
-      serverRunId: options.serverRunId ?? (async () => "run"),
       onChange: (change) => this.changes.push(change),
       pollMs: 20,
       stepMs: 5,
