@@ -14,7 +14,6 @@
  * both are told apart by id. A proxy that comes late, even long after the opening, does step 2 by itself. Each organization goes
  * one step at a time and waits outside of the bound on steps under way, so that proxies cannot wait for one another.
  */
-import { setImmediate as nextTick } from "node:timers/promises"
 import { inTime } from "../platform/in-time.ts"
 import type { Charge, LedgerSnapshot } from "./limit-store.ts"
 import type { ChargedCall } from "./limits.ts"
@@ -215,7 +214,7 @@ export class Recovery {
     const { acts, store, proxy, leaseMs, nowMs, liveHolds, endedAfter, ownJournalId, snapshotTimeoutMs } = this.#options
     const { organizationId } = one
     // Replies that came in before now must reach the calls that wait for them: a hold is live once its call knows.
-    await nextTick()
+    await new Promise((resolve) => setImmediate(resolve))
     store.adopt(organizationId, standing.epoch)
     await store.assertHolds(organizationId, proxy, leaseMs, liveHolds(organizationId))
     const ended = await inTime(

@@ -110,6 +110,21 @@ describe("a flushed store", () => {
     expect(await counted(proxy)).toMatchObject({ settled: 70n, held: 0n })
   })
 
+  it("holds again what had expired while its call runs on, since no ledger has it", async () => {
+    const proxy = proxyOf("a", { leaseMs: 50 })
+    const runs = await admitted(proxy, 100n)
+    await wait(60)
+    expect(await proxy.admission.sweep()).toBe(1)
+    expect(await proxy.admission.renewAll()).toBe(1)
+    expect(await counted(proxy)).toMatchObject({ settled: 100n, held: 0n })
+    await client.flushall()
+    await proxy.admission.renewAll()
+    await until("open again", isOpen)
+    expect(await counted(proxy)).toMatchObject({ settled: 0n, held: 100n })
+    await proxy.end(runs, 40n)
+    expect(await counted(proxy)).toMatchObject({ settled: 40n, held: 0n })
+  })
+
   it("charges a call that ends while it is being filled, whoever answers first", async () => {
     const [one, two] = [proxyOf("a"), proxyOf("b")]
     const [early, late] = [await admitted(one, 100n), await admitted(two, 100n)]

@@ -3,7 +3,8 @@ import { createHash } from "node:crypto"
 import { LuaError, type LuaScript, LuaTable, type LuaValue, translateLua } from "./lua.ts"
 import { RedisData, type RedisReply } from "./redis-data.ts"
 
-const scripts = new Map<string, LuaScript>()
+/** By their texts: servers come and go. */
+const scripts = new Map<string, { readonly sha1: string; readonly act: LuaScript }>()
 
 export class RedisServer {
   data = new RedisData()
@@ -50,15 +51,15 @@ export class RedisServer {
   #eval(command: string, [script = "", count = "0", ...words]: readonly string[]): RedisReply {
     const text = command === "EVAL" ? script : this.#known.get(script)
     if (text === undefined) throw new Error("NOSCRIPT No matching script. Please use EVAL.")
-    if (command === "EVAL") this.#known.set(createHash("sha1").update(text).digest("hex"), text)
-    let act = scripts.get(text)
-    if (act === undefined) {
-      act = translateLua(text)
-      scripts.set(text, act)
+    let known = scripts.get(text)
+    if (known === undefined) {
+      known = { sha1: createHash("sha1").update(text).digest("hex"), act: translateLua(text) }
+      scripts.set(text, known)
     }
+    this.#known.set(known.sha1, text)
     try {
       const keys = Number(count)
-      return replyOf(act(LuaTable.of(words.slice(0, keys)), LuaTable.of(words.slice(keys)), this.#redis)[0])
+      return replyOf(known.act(LuaTable.of(words.slice(0, keys)), LuaTable.of(words.slice(keys)), this.#redis)[0])
     } catch (error) {
       throw error instanceof LuaError ? new Error(error.message) : error
     }
