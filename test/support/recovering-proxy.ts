@@ -3,6 +3,7 @@
  * journals are shipped to. The oracle of every recovery test is the sum of all journal rows.
  */
 import { Admission, type Admitted } from "../../src/admission/admit.ts"
+import type { LedgerSnapshot } from "../../src/admission/limit-store.ts"
 import { type DurableCharge, recordCharges } from "../../src/admission/limits.ts"
 import { Recovery, type RecoveryChange } from "../../src/admission/recovery.ts"
 import { RedisRecoveryActs } from "../../src/admission/redis-recovery-acts.ts"
@@ -34,7 +35,7 @@ export class FakeLedger {
     }
   }
 
-  async snapshot() {
+  async snapshot(): Promise<LedgerSnapshot> {
     await this.beforeSnapshot()
     this.snapshots += 1
     const settled = [...this.#settled].map(([name, amount]) => {
@@ -51,6 +52,8 @@ export type TestProxyOptions = {
   readonly ledger: FakeLedger
   readonly leaseMs?: number
   readonly coordinatorLeaseMs?: number
+  /** How often it looks, as production does; tests are in a hurry. */
+  readonly isPaced?: boolean
   /** For tests that move the clock, or have another server than Redis. */
   readonly scripts?: LimitScripts
 }
@@ -109,8 +112,7 @@ export class TestProxy {
         seq < this.pruned ? { kind: "gap" } : { kind: "rows", rows: this.rows.filter((row) => row.seq > seq) },
       liveHolds: (organizationId) => this.admission.liveHolds(organizationId),
       onChange: (change) => this.changes.push(change),
-      pollMs: 20,
-      stepMs: 5,
+      ...(options.isPaced === true ? {} : { pollMs: 20, stepMs: 5 }),
     })
   }
 
