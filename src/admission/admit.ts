@@ -255,7 +255,7 @@ export class Admission {
     await this.#store.settle(hold.id, actualCharges(hold.charges, NOTHING))
   }
 
-  /** Prolongs all holds of this process by one store call an organization; returns how many had expired. Those settle late. */
+  /** Prolongs all holds of this process by one store call an organization; returns how many have expired. Those settle late. */
   async renewAll(): Promise<number> {
     const renewals = [...this.#live].map(([organizationId, holds]) => this.#renew(organizationId, holds))
     const lost = await Promise.all(renewals)
@@ -293,10 +293,8 @@ export class Admission {
       this.#live.delete(organizationId)
       return 0
     }
-    const lost = await this.#store.renew(organizationId, [...holds.keys()], this.#leaseMs)
-    // What ended while the answer was under way has left by itself.
-    for (const id of lost) holds.delete(id)
-    return lost.length
+    // What has expired stays among them while its call runs: once counters are filled anew nothing else tells of it.
+    return (await this.#store.renew(organizationId, [...holds.keys()], this.#leaseMs)).length
   }
 
   #liveOf(hold: HeldCharges): Map<string, HeldCharges> | undefined {

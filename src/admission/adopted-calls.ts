@@ -2,15 +2,16 @@
  * Counts what calls of dead processes used, once their records are in the ledger: their holds may still stand, or have
  * expired charged in full. Calls that had ended are told apart one by one. A process that died with calls under way has
  * left what no journal tells: a hold whose start was not written yet, a settle that was sent while the end was not. Its
- * organizations' counters are filled anew from the ledger, and so are those of which a settle was dropped.
+ * organizations' counters are filled anew from the ledger, and so are those of which a settle was dropped, or of whose
+ * calls one is so old that the store may have forgotten that it was settled.
  */
-import { setTimeout as wait } from "node:timers/promises"
+import { uuidv7TimeMs } from "../platform/ids.ts"
 import type { ChargedCall } from "./limits.ts"
 import type { RedisRecoveryActs } from "./redis-recovery-acts.ts"
 import type { RedisLimitStore } from "./redis-store.ts"
 
 /** The store remembers finished calls for half an hour after the last one of their time; far within that it can be asked. */
-const KNOWN_MS = 10 * 60_000
+export const KNOWN_MS = 10 * 60_000
 /** A snapshot that was loaded this short a time ago may or may not contain what was just written. */
 const SNAPSHOT_DOUBT_MS = 60_000
 const RETRY_MS = 1_000
@@ -33,7 +34,7 @@ export type AdoptedCallsOptions = {
 
 export class AdoptedCalls {
   readonly #options: AdoptedCallsOptions
-  readonly #stopping = new AbortController()
+  #isStopped = false
 
   constructor(options: AdoptedCallsOptions) {
     this.#options = options
@@ -45,12 +46,14 @@ export class AdoptedCalls {
       await Promise.all(adopted.organizationIds.map((organizationId) => this.rebuild(organizationId)))
       return
     }
-    const isKnown = this.#options.nowMs() - adopted.writtenAtMs < KNOWN_MS
+    const nowMs = this.#options.nowMs()
+    const isOld = (sinceMs: number) => nowMs - sinceMs >= KNOWN_MS
     const charged = adopted.calls.filter(({ charges }) => charges.length > 0)
     const organizationIds = new Set(charged.map(({ organizationId }) => organizationId))
     await Promise.all(
       [...organizationIds].map((organizationId) => {
         const own = charged.filter((call) => call.organizationId === organizationId)
+        const isKnown = !isOld(adopted.writtenAtMs) && !own.some(({ id }) => isOld(uuidv7TimeMs(id)))
         return isKnown ? this.#chargeEach(organizationId, own) : this.rebuild(organizationId)
       }),
     )
@@ -72,7 +75,7 @@ export class AdoptedCalls {
   }
 
   stop(): void {
-    this.#stopping.abort()
+    this.#isStopped = true
   }
 
   async #chargeEach(organizationId: string, calls: readonly ChargedCall[]): Promise<void> {
@@ -89,7 +92,10 @@ export class AdoptedCalls {
 
   /** Does not end where it is stopped: nobody is to hear that something is counted that is not. */
   #pause(ms: number): Promise<void> {
-    const { signal } = this.#stopping
-    return wait(ms, undefined, { ref: false, signal }).catch(() => new Promise<void>(() => undefined))
+    return new Promise((resolve) => {
+      setTimeout(() => {
+        if (!this.#isStopped) resolve()
+      }, ms).unref()
+    })
   }
 }

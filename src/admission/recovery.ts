@@ -1,6 +1,7 @@
 /**
  * Fills an organization's lost counters from the ledger, together with the other proxies. An organization is `missing`
- * (never seen, or flushed: nobody can tell), then recovers under a new epoch, then is open:
+ * (never seen, or flushed: nobody can tell), or was filled on a server that has gone since (restarted, or its replica
+ * promoted: the data may be older than what was answered); then it recovers under a new epoch, then is open:
  *
  * 1. One proxy coordinates: it reads the ledger's counters and how much of each journal is in them, at one moment, and
  *    loads both in the place of whatever was there.
@@ -13,7 +14,6 @@
  * both are told apart by id. A proxy that comes late, even long after the opening, does step 2 by itself. Each organization goes
  * one step at a time and waits outside of the bound on steps under way, so that proxies cannot wait for one another.
  */
-import { setImmediate as nextTick } from "node:timers/promises"
 import { inTime } from "../platform/in-time.ts"
 import type { Charge, LedgerSnapshot } from "./limit-store.ts"
 import type { ChargedCall } from "./limits.ts"
@@ -43,8 +43,6 @@ export type RecoveryOptions = {
   readonly liveHolds: (
     organizationId: string,
   ) => readonly { readonly id: string; readonly charges: readonly Charge[] }[]
-  /** Identifies the server's process; see `reconnected`. */
-  readonly serverRunId: () => Promise<string>
   readonly onChange: (change: RecoveryChange) => void
   readonly pollMs?: number
   readonly stepMs?: number
@@ -86,7 +84,6 @@ export class Recovery {
   #poll: NodeJS.Timeout | undefined
   #isPolling = false
   #isStopped = false
-  #runId = ""
 
   constructor(options: RecoveryOptions) {
     this.#options = options
@@ -124,24 +121,6 @@ export class Recovery {
     for (const { timer } of this.#recovering.values()) clearTimeout(timer)
     this.#recovering.clear()
     this.#queue.length = 0
-  }
-
-  /**
-   * To be called for each new connection. A server that was restarted or replaced may hold data that is older than what
-   * it has answered (its append-only file is a second behind, its replica too): all organizations met are filled anew.
-   * Rejects while the server does not answer. For a single server: the nodes of a Cluster have a run id each.
-   */
-  async reconnected(): Promise<void> {
-    const { store, acts, serverRunId } = this.#options
-    const runId = await serverRunId()
-    const isOther = this.#runId !== "" && runId !== this.#runId
-    for (const organizationId of isOther ? store.organizationIds() : []) {
-      const epoch = store.epochOf(organizationId)
-      if (epoch !== "") await acts.suspect(organizationId, epoch)
-      this.want(organizationId)
-    }
-    // Last: a connection that breaks meanwhile has the next one look at all of them again.
-    this.#runId = runId
   }
 
   async #pollOnce(): Promise<void> {
@@ -235,7 +214,7 @@ export class Recovery {
     const { acts, store, proxy, leaseMs, nowMs, liveHolds, endedAfter, ownJournalId, snapshotTimeoutMs } = this.#options
     const { organizationId } = one
     // Replies that came in before now must reach the calls that wait for them: a hold is live once its call knows.
-    await nextTick()
+    await new Promise((resolve) => setImmediate(resolve))
     store.adopt(organizationId, standing.epoch)
     await store.assertHolds(organizationId, proxy, leaseMs, liveHolds(organizationId))
     const ended = await inTime(

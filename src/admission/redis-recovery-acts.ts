@@ -114,11 +114,6 @@ export class RedisRecoveryActs {
     return isOpen
   }
 
-  /** The server's data may be older than what it has answered: begin again from the ledger. */
-  suspect(organizationId: string, epoch: string): Promise<boolean> {
-    return this.#mark(organizationId, epoch, "suspect")
-  }
-
   /** Begins again from a snapshot that is yet to be read, also where one is being loaded or was loaded a moment ago. */
   async anew(organizationId: string): Promise<void> {
     for (;;) {
@@ -167,7 +162,7 @@ export class RedisRecoveryActs {
   async #mark(
     organizationId: string,
     epoch: string,
-    act: "answered" | "open" | "suspect" | "anew",
+    act: "answered" | "open" | "anew",
     next = newEpoch(),
   ): Promise<boolean> {
     const args = [epoch, act, this.#proxy, next]

@@ -16,8 +16,9 @@ export type LimitScripts = {
 
 /** `clock` replaces the chunk that tells the time, for tests that move it; production goes by the server's TIME. */
 export function limitScripts(clock: string = readScriptFile(FOLDER, "clock")): LimitScripts {
+  const server = readScriptFile(FOLDER, "server")
   const script = (...names: string[]) =>
-    redisScript(names.at(-1) ?? "", [clock, ...names.map((name) => readScriptFile(FOLDER, name))])
+    redisScript(names.at(-1) ?? "", [clock, server, ...names.map((name) => readScriptFile(FOLDER, name))])
   return {
     batch: script("counters", "batch"),
     due: script("due"),

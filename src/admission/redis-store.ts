@@ -124,11 +124,6 @@ export class RedisLimitStore implements LimitStore {
     return this.#batches.get(organizationId)?.epoch ?? ""
   }
 
-  /** Organizations that this process has met. */
-  organizationIds(): string[] {
-    return [...this.#batches.keys()]
-  }
-
   /** From now on acts go out under this epoch; only for a process that then asserts what it knows. */
   adopt(organizationId: string, epoch: string): void {
     const batch = this.#batch(organizationId)

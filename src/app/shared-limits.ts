@@ -21,8 +21,8 @@ import type { Closing } from "../platform/closing.ts"
 import { randomBase62 } from "../platform/ids.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
-import { openRedis, type RedisClient } from "../platform/redis.ts"
-import { checkRedis, serverRunId } from "../platform/redis-check.ts"
+import { connectRedis, type RedisClient } from "../platform/redis.ts"
+import { checkRedis } from "../platform/redis-check.ts"
 import { StartError } from "./start-error.ts"
 
 export type SharedLimitsParts = {
@@ -45,7 +45,7 @@ export type SharedLimits = {
 
 export async function openSharedLimits(parts: SharedLimitsParts): Promise<SharedLimits> {
   const { config, registry, clock, log, closing } = parts
-  const client = await connectRedis(parts)
+  const client = await connectFitRedis(parts)
   // Who this process is among the proxies: the owner of its holds.
   const proxy = `${hostname().replace(/[^!-~]/g, "-")}:${process.pid}:${randomBase62(6)}`
   let recovery: Recovery | null = null
@@ -83,33 +83,33 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     await presence.start()
     closing.add("presence", () => presence?.stop())
     const admission = openAdmission(parts, guard, proxy)
-    recovery = openRecovery(parts, { client, store, acts, proxy, journal, admission })
+    recovery = openRecovery(parts, { store, acts, proxy, journal, admission })
     return admission
   }
   return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), admit }
 }
 
 /** @throws StartError where Redis does not answer, or is set up so that limits would not hold. */
-async function connectRedis({ config, redisUrl, clock, log, closing }: SharedLimitsParts): Promise<RedisClient> {
-  let isAway = true
-  const client = openRedis(redisUrl, {
-    connectionName: "tallygate",
-    commandTimeoutMs: config.admission.store_timeout_ms,
-    onFault: (error) => {
-      // The guard tells of an outage that calls meet; this is for one that none has met yet.
-      if (!isAway) log.warn({ err: error }, "connection to Redis lost")
-      isAway = true
-    },
-  })
+async function connectFitRedis({ config, redisUrl, clock, log, closing }: SharedLimitsParts): Promise<RedisClient> {
+  let isAway = false
+  let client: RedisClient
+  try {
+    client = await connectRedis(redisUrl, {
+      connectionName: "tallygate",
+      commandTimeoutMs: config.admission.store_timeout_ms,
+      onFault: (error) => {
+        // The guard tells of an outage that calls meet; this is for one that none has met yet.
+        if (!isAway) log.warn({ err: error }, "connection to Redis lost")
+        isAway = true
+      },
+    })
+  } catch (cause) {
+    throw new StartError("Redis does not answer. Check REDIS_URL (redis_url), and that it runs.", { cause })
+  }
   closing.add("redis", () => client.disconnect())
   client.on("ready", () => {
     isAway = false
   })
-  try {
-    await client.connect()
-  } catch (cause) {
-    throw new StartError("Redis does not answer. Check REDIS_URL (redis_url), and that it runs.", { cause })
-  }
   const findings = await checkRedis(client, clock.nowMs)
   for (const { code, text } of findings.filter(({ severity }) => severity === "warning")) log.warn({ code }, text)
   const errors = findings.filter(({ severity }) => severity === "error")
@@ -150,7 +150,6 @@ async function takeUpLedger({ sql, log }: SharedLimitsParts, acts: RedisRecovery
 }
 
 type RecoveryParts = {
-  readonly client: RedisClient
   readonly store: RedisLimitStore
   readonly acts: RedisRecoveryActs
   readonly proxy: string
@@ -159,7 +158,7 @@ type RecoveryParts = {
 }
 
 function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, own: RecoveryParts): Recovery {
-  const { client, store, acts, proxy, journal, admission } = own
+  const { store, acts, proxy, journal, admission } = own
   const recovery = new Recovery({
     store,
     acts,
@@ -171,17 +170,10 @@ function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, o
     liveProxies: () => liveProxies(sql),
     endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq),
     liveHolds: (organizationId) => admission.liveHolds(organizationId),
-    serverRunId: () => serverRunId(client),
     onChange: (change) => tellChange(log, change),
   })
   recovery.start()
   closing.add("recovery", () => recovery.stop())
-  const onReady = () => {
-    // A connection that is lost again at once brings the next one, which asks again.
-    recovery.reconnected().catch((error: unknown) => log.warn({ err: error }, "Redis was not asked who it is"))
-  }
-  client.on("ready", onReady)
-  onReady()
   return recovery
 }
 

@@ -5,6 +5,7 @@
  */
 import { z } from "zod"
 import { isExactModel } from "../platform/glob.ts"
+import { nodeUrls } from "../platform/redis-url.ts"
 import { ENCRYPTION_KEY_EXPECTED, readEncryptionKey } from "../platform/secret-box.ts"
 import {
   ACCOUNT_NAME_RULES,
@@ -78,6 +79,13 @@ function encryptionKey() {
 function connectionUrl(protocols: readonly string[]) {
   const error = `a URL that begins with ${protocols.join(" or ")}`
   return z.string({ error }).refine((url) => protocols.some((p) => url.startsWith(p)) && URL.canParse(url), { error })
+}
+
+/** One Redis, or several nodes of a Cluster with commas between: what stands after the last `@` may name several hosts. */
+function redisUrl() {
+  const error = "a URL that begins with redis:// or rediss://, with commas between the nodes of a Cluster"
+  const isUrl = (url: string) => /^rediss?:\/\//.test(url) && nodeUrls(url).every((node) => URL.canParse(node))
+  return z.string({ error }).refine(isUrl, { error })
 }
 
 /** A provider's base URL; a trailing slash is dropped, because paths are appended to it. */
@@ -268,9 +276,11 @@ export const configSchema = z.strictObject(
     database_url: connectionUrl(["postgres://", "postgresql://"])
       .optional()
       .describe("Postgres 14 or newer; unset is the embedded one in data_dir."),
-    redis_url: connectionUrl(["redis://", "rediss://"])
+    redis_url: redisUrl()
       .optional()
-      .describe("Redis 7 or Valkey, to share limits between proxies; unset counts in the process."),
+      .describe(
+        "Redis 7 or Valkey, single or a Cluster, to share limits between proxies; unset counts in the process.",
+      ),
     admin_key: secret().optional().describe("First admin key, for automation; unset makes one and shows it once."),
     encryption_key: encryptionKey()
       .optional()

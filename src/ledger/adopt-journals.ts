@@ -4,7 +4,8 @@
  * journal with open starts is told of as a whole whenever it is adopted, also after an adopter that died on the way.
  */
 import { renameSync, statSync } from "node:fs"
-import type { Adopted } from "../admission/adopted-calls.ts"
+import { type Adopted, KNOWN_MS } from "../admission/adopted-calls.ts"
+import { uuidv7TimeMs } from "../platform/ids.ts"
 import { chargedCalls } from "./charged-calls.ts"
 import type { LedgerRow } from "./ingest.ts"
 import { END_ROW, type JournalRow, START_ROW } from "./journal-batch.ts"
@@ -47,15 +48,15 @@ export async function adoptJournals(adopting: Adopting, nowMs: number): Promise<
   for (const id of listJournals(directory)) {
     if (id === ownId) continue
     const lock = lockJournal(directory, id)
-    if (lock !== null) await adoptLocked(adopting, id, lock)
+    if (lock !== null) await adoptLocked(adopting, id, lock, nowMs)
   }
 }
 
-async function adoptLocked(adopting: Adopting, id: string, lock: JournalLock): Promise<void> {
+async function adoptLocked(adopting: Adopting, id: string, lock: JournalLock, nowMs: number): Promise<void> {
   // Whoever held the lock a moment ago may have shipped and deleted it.
   if (listSegments(adopting.directory, id).length === 0) return removeJournal(adopting.directory, id, lock)
   try {
-    await adoptOne(adopting, id)
+    await adoptOne(adopting, id, nowMs)
   } catch (error) {
     lock.release()
     throw error
@@ -63,7 +64,7 @@ async function adoptLocked(adopting: Adopting, id: string, lock: JournalLock): P
   adopting.finished(id, lock)
 }
 
-async function adoptOne(adopting: Adopting, id: string): Promise<void> {
+async function adoptOne(adopting: Adopting, id: string, nowMs: number): Promise<void> {
   const { directory, rowsPerBatchMax } = adopting
   await adopting.forget(id)
   const shippedSeq = await adopting.acknowledged(id)
@@ -81,9 +82,9 @@ async function adoptOne(adopting: Adopting, id: string): Promise<void> {
   try {
     for (let rows = reader.read(rowsPerBatchMax); rows.length > 0; rows = reader.read(rowsPerBatchMax)) {
       const owed = rows.filter(isOwed)
-      if (owed.length > 0) {
-        await adopting.ship(id, owed)
-        const calls = chargedCalls(owed)
+      if (owed.length > 0) await adopting.ship(id, owed)
+      const calls = chargedCalls(rows.filter((row) => isOwed(row) || isRecentEnd(row, nowMs)))
+      if (calls.length > 0) {
         if (openIds.size === 0) adopting.inLedger(id, { kind: "ended", calls, writtenAtMs })
         for (const { organizationId } of calls) organizationIds.add(organizationId)
       }
@@ -101,6 +102,11 @@ async function adoptOne(adopting: Adopting, id: string): Promise<void> {
   }
   if (openIds.size > 0) adopting.inLedger(id, { kind: "cut", organizationIds: [...organizationIds] })
   adopting.told({ kind: "adopted", journalId: id, ...counts })
+}
+
+/** The process may have shipped an end whose settle waited for a store that was away: the store is told again, by id. */
+function isRecentEnd({ kind, id }: JournalRow, nowMs: number): boolean {
+  return kind === END_ROW && nowMs - uuidv7TimeMs(id) < KNOWN_MS
 }
 
 /** Ids of the calls that neither ended nor were taken back. */

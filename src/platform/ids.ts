@@ -21,6 +21,11 @@ export function uuidv7Mint(): (nowMs: number) => string {
   }
 }
 
+/** When a UUIDv7 was made, in milliseconds since 1970; NaN where the text begins like none. What follows the UUID is not looked at. */
+export function uuidv7TimeMs(id: string): number {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : Number.NaN
+}
+
 /** Uniform random base62 text, `length` characters (5.95 bits each). */
 export function randomBase62(length: number): string {
   let text = ""

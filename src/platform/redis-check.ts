@@ -2,11 +2,12 @@
  * Is this server fit to hold limits? Findings are data: the start decides what stops it. A server that hides its
  * configuration (many managed ones do) is a warning, since nothing is known to be wrong.
  */
+import { Cluster, type Redis } from "ioredis"
 import type { RedisClient } from "./redis.ts"
 
 export type RedisFinding = {
   readonly severity: "error" | "warning"
-  readonly code: "evicts" | "unreachable" | "clock_skew" | "no_append_file" | "config_hidden"
+  readonly code: "evicts" | "unreachable" | "clock_skew" | "no_append_file" | "config_hidden" | "history_hidden"
   /** What was found and what to do. */
   readonly text: string
 }
@@ -14,7 +15,14 @@ export type RedisFinding = {
 /** Leases and rates go by the server's clock, calendar windows by ours: apart by this much they disagree visibly. */
 const SKEW_MS_MAX = 5_000
 
+/** Of a Cluster every master is looked at; what is the same on several of them is told once. */
 export async function checkRedis(client: RedisClient, nowMs: () => number): Promise<readonly RedisFinding[]> {
+  const servers = client instanceof Cluster ? client.nodes("master") : [client]
+  const found = (await Promise.all(servers.map((server) => checkServer(server, nowMs)))).flat()
+  return found.filter(({ text }, at) => found.findIndex((other) => other.text === text) === at)
+}
+
+async function checkServer(client: Redis, nowMs: () => number): Promise<readonly RedisFinding[]> {
   let skewMs: number
   try {
     skewMs = await clockSkewMs(client, nowMs)
@@ -26,11 +34,11 @@ export async function checkRedis(client: RedisClient, nowMs: () => number): Prom
     const text = `The clock of Redis is ${Math.round(skewMs)} ms from this machine's: set both by NTP.`
     findings.push({ severity: "error", code: "clock_skew", text })
   }
-  return [...findings, ...(await settingFindings(client))]
+  return [...findings, ...(await settingFindings(client)), ...(await historyFindings(client))]
 }
 
 /** How far the server's clock is ahead of ours, as good as half a round trip. */
-export async function clockSkewMs(client: RedisClient, nowMs: () => number): Promise<number> {
+export async function clockSkewMs(client: Redis, nowMs: () => number): Promise<number> {
   const sentAtMs = nowMs()
   const [seconds, micros] = await client.time()
   const middleMs = (sentAtMs + nowMs()) / 2
@@ -41,7 +49,7 @@ export async function clockSkewMs(client: RedisClient, nowMs: () => number): Pro
  * An eviction policy other than `noeviction` deletes counters as soon as memory is full, and a cap would then be
  * spent twice: an error even where `maxmemory` is 0, since whoever sets a limit later would not think of it.
  */
-async function settingFindings(client: RedisClient): Promise<RedisFinding[]> {
+async function settingFindings(client: Redis): Promise<RedisFinding[]> {
   let settings: Map<string, string>
   try {
     settings = await readSettings(client)
@@ -63,7 +71,7 @@ async function settingFindings(client: RedisClient): Promise<RedisFinding[]> {
   return findings
 }
 
-async function readSettings(client: RedisClient): Promise<Map<string, string>> {
+async function readSettings(client: Redis): Promise<Map<string, string>> {
   const settings = new Map<string, string>()
   for (const name of ["maxmemory-policy", "appendonly"]) {
     const reply: unknown = await client.call("CONFIG", "GET", name)
@@ -72,8 +80,11 @@ async function readSettings(client: RedisClient): Promise<Map<string, string>> {
   return settings
 }
 
-/** Identifies the server's process: another one may hold older data. */
-export async function serverRunId(client: RedisClient): Promise<string> {
-  const info = await client.info("server")
-  return /run_id:(\w+)/.exec(info)?.[1] ?? ""
+/** The scripts know by the replication id that a server was restarted, or promoted, and may have lost what was answered. */
+async function historyFindings(client: Redis): Promise<RedisFinding[]> {
+  const info = await client.info("replication").catch(String)
+  if (/master_replid:[0-9a-f]/.test(info)) return []
+  const text =
+    "Redis hides its replication id, by which a restart or a failover that lost writes is noticed: allow INFO to its user."
+  return [{ severity: "warning", code: "history_hidden", text }]
 }

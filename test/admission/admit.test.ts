@@ -152,12 +152,11 @@ it("a call without limits is admitted without asking the store, and can be settl
   await expect(admit(day)).rejects.toThrow("the store is away")
 })
 
-it("one store call renews all live holds of the process; lost ones are counted once", async () => {
+it("one store call renews all live holds of the process; expired ones stay known until their calls end", async () => {
   const { time, store, admission, hold } = setUp()
   const renew = vi.spyOn(store, "renew")
   const ended = await hold(money)
-  await hold(day)
-  await hold(day)
+  const [first, second] = [await hold(day), await hold(day)]
   await admission.settle(ended, ACTUAL)
   time.nowMs += LEASE_MS - 1
   expect(await admission.renewAll()).toBe(0)
@@ -165,6 +164,9 @@ it("one store call renews all live holds of the process; lost ones are counted o
   time.nowMs += LEASE_MS
   expect(await admission.sweep()).toBe(2)
   expect(await admission.renewAll()).toBe(2)
+  expect(admission.liveHolds("org_1").map(({ id }) => id)).toEqual([first.id, second.id])
+  expect(await admission.settle(first, ACTUAL)).toBe("late")
+  await admission.release(second)
   expect(await admission.renewAll()).toBe(0)
   expect(renew).toHaveBeenCalledTimes(2)
 })

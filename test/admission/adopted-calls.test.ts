@@ -2,6 +2,7 @@ import { setTimeout as wait } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest"
 import { AdoptedCalls } from "../../src/admission/adopted-calls.ts"
 import type { ChargedCall } from "../../src/admission/limits.ts"
+import { uuidv7Mint } from "../../src/platform/ids.ts"
 import type { RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
 import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
@@ -92,6 +93,15 @@ it("charges calls that had ended one by one: held, settled before, or never seen
   expect(await epoch()).toBe(before)
 })
 
+it("fills counters anew where a call is so old that the store may have forgotten that it was settled", async () => {
+  const before = await epoch()
+  const old = uuidv7Mint()(Date.now() - 11 * 60_000)
+  await adopted.count(ended([recorded(old, 30n)]))
+  await until(async () => ((await epoch()) === before ? undefined : true))
+  await opened()
+  expect(await counted()).toMatchObject({ settled: 30n, held: 0n })
+})
+
 it("fills counters anew where their snapshot is so young that it may have those calls", async () => {
   await client.hset(STATE, "loaded_ms", String(Date.now() - 1_000))
   await adopted.count(ended([recorded("unseen", 30n)]))
@@ -130,8 +140,7 @@ it.each(["is being read", "was just loaded"])(
       // It waits for a proxy that does not answer.
       ledger.proxies.add("late")
     }
-    const first = proxy.store.epochOf("org_1")
-    await proxy.acts.suspect("org_1", first)
+    await proxy.acts.anew("org_1")
     proxy.recovery.want("org_1")
     await until(async () => ((await client.hget(STATE, "coordinator")) === "a" ? true : undefined))
     if (moment === "was just loaded") {

@@ -1,7 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
-import type { RedisClient } from "../../src/platform/redis.ts"
+import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
+import { startBreakableRedis } from "../support/breakable-redis.ts"
 import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 import { FakeLedger, TestProxy, type TestProxyOptions } from "../support/recovering-proxy.ts"
 
@@ -107,6 +108,21 @@ describe("a flushed store", () => {
     expect(await running(proxy)).toBe(1n)
     expect(await proxy.end(runs, 40n)).toBe("settled")
     expect(await counted(proxy)).toMatchObject({ settled: 70n, held: 0n })
+  })
+
+  it("holds again what had expired while its call runs on, since no ledger has it", async () => {
+    const proxy = proxyOf("a", { leaseMs: 50 })
+    const runs = await admitted(proxy, 100n)
+    await wait(60)
+    expect(await proxy.admission.sweep()).toBe(1)
+    expect(await proxy.admission.renewAll()).toBe(1)
+    expect(await counted(proxy)).toMatchObject({ settled: 100n, held: 0n })
+    await client.flushall()
+    await proxy.admission.renewAll()
+    await until("open again", isOpen)
+    expect(await counted(proxy)).toMatchObject({ settled: 0n, held: 100n })
+    await proxy.end(runs, 40n)
+    expect(await counted(proxy)).toMatchObject({ settled: 40n, held: 0n })
   })
 
   it("charges a call that ends while it is being filled, whoever answers first", async () => {
@@ -225,7 +241,7 @@ describe("epochs", () => {
     const epoch = slow.store.epochOf("org_1")
     await fast.end(hold, 40n)
     fast.ship()
-    await fast.acts.suspect("org_1", epoch)
+    await fast.acts.anew("org_1")
     fast.recovery.want("org_1")
     await until("open under another epoch", async () => (await isOpen()) && fast.store.epochOf("org_1") !== epoch)
     slow.recovery.stop()
@@ -269,28 +285,33 @@ describe("epochs", () => {
     })
   })
 
-  it("change when the server is another one, whose counters may be older than what was answered", async () => {
-    let runId = "first"
-    const proxy = proxyOf("a", { serverRunId: async () => runId })
-    await proxy.recovery.reconnected()
+  it("change when the server is another one, or the same one started again, in the very act that meets it", async () => {
+    const redis = await startBreakableRedis()
+    const own = openRedis(redis.url, { connectionName: "test", commandTimeoutMs: 5_000 })
+    await own.connect()
+    const [proxy, idle] = [proxyOf("a", { client: own }), proxyOf("b", { client: own })]
+    const isOpenThere = async () => (await own.hget("tg:{org_1}:e", "state")) === "open"
     await proxy.end(await admitted(proxy, 100n), 60n)
     const runs = await admitted(proxy, 5n)
-    // The last second is lost.
-    await client.hset("tg:{org_1}:w:lifetime", "lim_tokens|key_1:s", "7")
-    await proxy.recovery.reconnected()
-    expect(await isOpen()).toBe(true)
-    runId = "second"
-    const { suspect } = proxy.acts
-    proxy.acts.suspect = async () => {
-      throw new Error("the connection broke")
-    }
-    await expect(proxy.recovery.reconnected()).rejects.toThrow(/broke/)
-    proxy.acts.suspect = suspect
-    await proxy.recovery.reconnected()
-    expect(await proxy.begin(LIMITS, 1n)).toBeUndefined()
-    await until("open", isOpen)
-    expect(await counted(proxy)).toMatchObject({ settled: 60n, held: 5n })
+    await admitted(idle, 9n)
+    // The append-only file is a second behind.
+    await own.hset("tg:{org_1}:w:lifetime", "lim_tokens|key_1:s", "7", "lim_tokens|key_1:h", "0")
+    await own.del("tg:{org_1}:l", "tg:{org_1}:x")
+    await redis.kill()
+    await redis.start()
+    await until("connected", async () => (await own.ping().catch(() => "")) === "PONG")
+    expect(await own.hget("tg:{org_1}:w:lifetime", "lim_tokens|key_1:s")).toBe("7")
+    const first = [
+      idle.store.reserve("x", "b", 60_000, [chargeOf(budget, 1n)]),
+      proxy.store.renew("org_1", [runs.id], 60_000),
+      proxy.store.sweep(),
+    ]
+    expect(await Promise.all(first)).toEqual([{ kind: "recovering" }, [], 0])
+    await until("open", isOpenThere)
+    expect(await counted(proxy)).toMatchObject({ settled: 60n, held: 14n })
     expect(await proxy.end(runs, 5n)).toBe("settled")
+    own.disconnect()
+    await redis.stop()
   })
 })
 
@@ -318,7 +339,7 @@ it("counts every call once, however often the store is flushed under three proxi
     await wait(100 + Math.random() * 250)
     if (flush % 3 === 2) {
       const proxy = three[flush % 2]
-      await proxy?.acts.suspect("org_1", proxy.store.epochOf("org_1"))
+      await proxy?.acts.anew("org_1")
     } else await client.flushall()
   }
   isOver = true

@@ -1,4 +1,3 @@
-import { setTimeout as wait } from "node:timers/promises"
 import fc from "fast-check"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { SettledAmount } from "../../src/admission/limit-store.ts"
@@ -6,10 +5,10 @@ import { bucketOf } from "../../src/admission/redis-batch.ts"
 import { RedisRecoveryActs } from "../../src/admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../../src/admission/redis-store.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
-import { openRedis, type RedisClient } from "../../src/platform/redis.ts"
+import type { RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, describeLimitStore, limitOf } from "../contract/limit-store.ts"
 import { describeLimitStoreModel } from "../contract/limit-store-model.ts"
-import { type ConnectedRedis, startConnectedRedis, startRealRedis } from "../support/real-redis.ts"
+import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 import { movedScripts, redisClock } from "../support/redis-clock.ts"
 
 const START_MS = Date.UTC(2026, 10, 23, 12)
@@ -176,36 +175,6 @@ describe("what is kept in Redis", () => {
     expect(await store.settle("held_nothing", nothing)).toBe("settled")
     expect(await store.settle("never_held", nothing)).toBe("unknown")
     expect(await store.read(nothing)).toMatchObject([{ settled: 10n, held: 0n }])
-  })
-
-  it("runs on a Redis Cluster, where every key of a script must lie in one slot", async () => {
-    const node = await startRealRedis({ settings: { "cluster-enabled": "yes", "cluster-announce-ip": "127.0.0.1" } })
-    const direct = openRedis(node.url, { connectionName: "direct" })
-    await direct.connect()
-    await direct.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-    const cluster = openRedis(node.url, { connectionName: "cluster", isCluster: true, commandTimeoutMs: 5_000 })
-    for (let attempt = 0; !(await direct.cluster("INFO")).includes("cluster_state:ok"); attempt += 1) {
-      if (attempt > 500) throw new Error("the cluster does not come up")
-      await wait(10)
-    }
-    await cluster.connect()
-    const store = new RedisLimitStore({ client: cluster, onRecovering: () => undefined })
-    const acts = new RedisRecoveryActs({ client: cluster, proxy: "proxy_1" })
-    await fill(acts, [{ limitId: "lim_1", subject: "key_1", window: "2026-11", settled: 5n }])
-    const charges = [chargeOf(budget, 10n), chargeOf(limitOf({ id: "lim_r", window: "minute" }), 1n)]
-    await store.reserve("a", "proxy_1", 60_000, charges)
-    await store.reserve("b", "proxy_1", 60_000, charges)
-    await store.reserve("c", "proxy_1", 1, charges)
-    await store.extend("a", charges)
-    expect(await store.settle("a", charges)).toBe("settled")
-    expect(await store.release("org_1", "b")).toBe(true)
-    await wait(5)
-    expect(await store.sweep()).toBe(1)
-    expect(await store.renew("org_1", ["a"], 1_000)).toEqual(["a"])
-    expect(await store.read([chargeOf(budget, 0n)])).toMatchObject([{ settled: 20n, held: 0n }])
-    cluster.disconnect()
-    direct.disconnect()
-    await node.stop()
   })
 })
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import type { Charge } from "../../src/admission/limit-store.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
-import { type Mode, SLOW_MS } from "../support/faulty-store.ts"
+import { FaultyStore, type Mode, SLOW_MS } from "../support/faulty-store.ts"
 import { guarded, LEASE_MS } from "../support/guarded-store.ts"
 
 const START_MS = Date.UTC(2026, 10, 23, 23, 59, 0)
@@ -700,6 +700,26 @@ describe("a limit that refuses nothing, while the store is away", () => {
       expect(await store.read(used)).toMatchObject([{ settled: 720n }, { settled: 720n }])
     },
   )
+})
+
+it("a proxy that is back before another one may pass a cap by that one's share, and by no more, until it is told", async () => {
+  const first = guarded({ proxiesMax: () => 2 })
+  const second = guarded({ proxiesMax: () => 2 }, new FaultyStore(first.store))
+  await first.reserve("sight_of_first", chargeOf(budget, 0n))
+  await second.reserve("sight_of_second", chargeOf(budget, 0n))
+  first.store.mode = "failing"
+  for (const proxy of [first, second]) {
+    await proxy.goAway(chargeOf(budget, 0n))
+    expect(await proxy.reserve(`local_${proxy === first}`, chargeOf(budget, 50n))).toMatchObject({ kind: "held" })
+    expect(await proxy.guard.settle(`local_${proxy === first}`, [chargeOf(budget, 50n)])).toBe("queued")
+    expect(await proxy.reserve("more", chargeOf(budget, 1n))).toMatchObject({ kind: "away", reason: "share" })
+  }
+  second.store.mode = "failing"
+  await first.comeBack()
+  expect(await first.reserve("through_the_store", chargeOf(budget, 50n))).toMatchObject({ kind: "held" })
+  expect(await first.reserve("one_more", chargeOf(budget, 1n))).toMatchObject({ kind: "denied" })
+  await second.comeBack()
+  expect(await first.totals(chargeOf(budget, 0n))).toEqual({ settled: 100n, held: 50n })
 })
 
 it("a rolling window is shared out by what was seen left of all its days, and not anew on a new day", async () => {

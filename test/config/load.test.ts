@@ -127,7 +127,11 @@ describe("the environment overrides the file", () => {
       `mysql://u:${CANARY}@db/l`,
       'found "mysql://u:‹hidden›@db/l", expected a URL that begins with postgres:// or postgresql://',
     ],
-    ["REDIS_URL", `:${CANARY}@cache`, 'found ":‹hidden›@cache", expected a URL that begins with redis:// or rediss://'],
+    [
+      "REDIS_URL",
+      `:${CANARY}@cache`,
+      'found ":‹hidden›@cache", expected a URL that begins with redis:// or rediss://, with commas between the nodes of a Cluster',
+    ],
     [
       "TALLYGATE_ADMIN_KEY",
       `${CANARY}\n`,

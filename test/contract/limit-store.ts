@@ -171,12 +171,42 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await totals(money)).toEqual({ settled: 0n, held: 0n })
       })
 
+      it("adds up amounts beyond 2^53 exactly, over the border of a billion too", async () => {
+        const huge = limitOf({ id: "lim_huge", kind: "usd", cap: 10n ** 18n })
+        await reserve("a", chargeOf(huge, 9_007_199_254_740_993n))
+        await store.extend("a", [chargeOf(huge, 999_999_999n)])
+        expect((await store.holds(1))[0]?.charges[0]?.amount).toBe(9_007_200_254_740_992n)
+        expect(await totals(huge)).toEqual({ settled: 0n, held: 9_007_200_254_740_992n })
+      })
+
       it("counts amounts beyond 2^53 exactly", async () => {
         const huge = limitOf({ id: "lim_huge", kind: "usd", cap: 9_007_199_254_740_995n })
         await reserve("a", chargeOf(huge, 9_007_199_254_740_993n))
         expect(await reserve("b", chargeOf(huge, 3n))).toMatchObject({ kind: "denied" })
         expect(await reserve("c", chargeOf(huge, 2n))).toMatchObject({ kind: "held" })
       })
+    })
+
+    it("lets eight callers whose holds are 1 % of a budget use at least 95 % of it, and never more than all", async () => {
+      const whole = limitOf({ id: "lim_whole", cap: 50_000n })
+      const bound = 500n
+      const callers = Array.from({ length: 8 }, (_, caller) => ({ caller, hold: "", isRefused: false }))
+      for (let turn = 0; callers.some(({ isRefused }) => !isRefused); turn += 1) {
+        const one = callers[turn % callers.length]
+        if (one === undefined || one.isRefused) continue
+        if (one.hold === "") {
+          one.hold = `call_${turn}`
+          one.isRefused = (await reserve(one.hold, chargeOf(whole, bound))).kind === "denied"
+        } else {
+          // A tenth to all of what is held, other callers' calls under way meanwhile.
+          await store.settle(one.hold, [chargeOf(whole, BigInt(50 + ((turn * 7_919) % 451)))])
+          one.hold = ""
+        }
+        const { settled, held } = await totals(whole)
+        expect(settled + held).toBeLessThanOrEqual(whole.cap)
+      }
+      expect(await totals(whole)).toMatchObject({ held: 0n })
+      expect((await totals(whole)).settled).toBeGreaterThanOrEqual((whole.cap * 95n) / 100n)
     })
 
     describe.each(["soft", "shadow"] as const)("a %s limit", (enforcement) => {

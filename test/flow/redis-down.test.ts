@@ -185,7 +185,8 @@ describe.each<[what: string, breakIt: () => Promise<void> | void, mendIt: () => 
     for (const policy of ["allow", "free"] as const)
       expect(calls(policy).filter((call) => !isAnswered(call))).toEqual([])
     const spent = calls("local").filter(isAnswered).length * TOKENS
-    expect(spent).toBeLessThanOrEqual(LOCAL_CAP + 2 * UNDER_WAY_MAX * TOKENS)
+    // A proxy that is back first may take what the other one has spent and not told yet: that one's share, half of what was left.
+    expect(spent).toBeLessThanOrEqual(LOCAL_CAP + LOCAL_CAP / 2 + 2 * UNDER_WAY_MAX * TOKENS)
     expect(spent).toBeGreaterThan(LOCAL_CAP - UNDER_WAY_MAX * HELD_TOKENS_MAX)
     proxies.forEach((proxy, at) => {
       const lines = linesLogged(proxy, linesBefore[at] ?? 0)
@@ -216,6 +217,7 @@ test("a Redis that answers but takes nothing is not taken for one that is back, 
   await untilStore(1)
   proxies.forEach((proxy, at) => {
     const lines = ["limit store is away: calls are decided without it, limit by limit", "limit store is back"]
-    expect(linesLogged(proxy, linesBefore[at] ?? 0)).toEqual(lines)
+    const ofTheStore = linesLogged(proxy, linesBefore[at] ?? 0).filter((line) => line.startsWith("limit store"))
+    expect(ofTheStore).toEqual(lines)
   })
 }, 60_000)

@@ -467,6 +467,23 @@ test("who counts adopted calls hears what each that had ended charges", async ()
   expect(heard).toEqual([{ kind: "ended", calls: [{ id, organizationId, charges }], writtenAtMs }])
 })
 
+test("who counts adopted calls hears of those that the dead process had shipped a moment before, not of older ones", async () => {
+  const nowMs = Date.now()
+  const [old, shipped, owed] = [nowMs - 3_600_000, nowMs, nowMs].map((ms) => ({
+    ...sampleRecord(),
+    id: uuidv7Mint()(ms),
+  }))
+  if (old === undefined || shipped === undefined || owed === undefined) throw new Error("no records")
+  const id = leaveJournal([endOf(old), endOf(shipped), endOf(owed)])
+  await sql`INSERT INTO journal_ack (journal_id, last_seq) VALUES (${id}, 2)`
+  const heard: Adopted[] = []
+  await open({ onAdopted: async (adopted) => void heard.push(adopted) })
+  expect(heard.flatMap((adopted) => (adopted.kind === "ended" ? adopted.calls.map((call) => call.id) : []))).toEqual([
+    shipped.id,
+    owed.id,
+  ])
+})
+
 test("of a process that died with calls under way, who counts them hears the organizations, again until all is counted", async () => {
   const [ended, cut, other] = [sampleRecord(), sampleRecord(), sampleRecord({ organization_id: "org_2" })]
   const id = leaveJournal([startOf(cut), startOf(ended), endOf(ended), endOf(other)])

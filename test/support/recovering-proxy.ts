@@ -3,9 +3,11 @@
  * journals are shipped to. The oracle of every recovery test is the sum of all journal rows.
  */
 import { Admission, type Admitted } from "../../src/admission/admit.ts"
+import type { LedgerSnapshot } from "../../src/admission/limit-store.ts"
 import { type DurableCharge, recordCharges } from "../../src/admission/limits.ts"
 import { Recovery, type RecoveryChange } from "../../src/admission/recovery.ts"
 import { RedisRecoveryActs } from "../../src/admission/redis-recovery-acts.ts"
+import type { LimitScripts } from "../../src/admission/redis-scripts.ts"
 import { RedisLimitStore } from "../../src/admission/redis-store.ts"
 import type { Limit } from "../../src/identity/limit.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -33,7 +35,7 @@ export class FakeLedger {
     }
   }
 
-  async snapshot() {
+  async snapshot(): Promise<LedgerSnapshot> {
     await this.beforeSnapshot()
     this.snapshots += 1
     const settled = [...this.#settled].map(([name, amount]) => {
@@ -50,7 +52,10 @@ export type TestProxyOptions = {
   readonly ledger: FakeLedger
   readonly leaseMs?: number
   readonly coordinatorLeaseMs?: number
-  readonly serverRunId?: () => Promise<string>
+  /** How often it looks, as production does; tests are in a hurry. */
+  readonly isPaced?: boolean
+  /** For tests that move the clock, or have another server than Redis. */
+  readonly scripts?: LimitScripts
 }
 
 const mint = uuidv7Mint()
@@ -73,10 +78,16 @@ export class TestProxy {
     this.name = name
     this.#ledger = ledger
     ledger.proxies.add(name)
-    this.store = new RedisLimitStore({ client, onRecovering: (organizationId) => this.recovery.want(organizationId) })
+    const scripts = options.scripts === undefined ? {} : { scripts: options.scripts }
+    this.store = new RedisLimitStore({
+      client,
+      ...scripts,
+      onRecovering: (organizationId) => this.recovery.want(organizationId),
+    })
     this.acts = new RedisRecoveryActs({
       client,
       proxy: name,
+      ...scripts,
       ...(options.coordinatorLeaseMs === undefined ? {} : { coordinatorLeaseMs: options.coordinatorLeaseMs }),
     })
     this.admission = new Admission({
@@ -100,10 +111,8 @@ export class TestProxy {
       endedAfter: async (_organizationId, seq) =>
         seq < this.pruned ? { kind: "gap" } : { kind: "rows", rows: this.rows.filter((row) => row.seq > seq) },
       liveHolds: (organizationId) => this.admission.liveHolds(organizationId),
-      serverRunId: options.serverRunId ?? (async () => "run"),
       onChange: (change) => this.changes.push(change),
-      pollMs: 20,
-      stepMs: 5,
+      ...(options.isPaced === true ? {} : { pollMs: 20, stepMs: 5 }),
     })
   }
 

@@ -5,8 +5,10 @@
 -- Returns: 1 '' or `state \t epoch` where the caller's epoch is not the organization's, then one reply for each act:
 --   H<states> held or read · D<index>,<1 if leases are due> <states> denied · R recovering · d done · g gone
 --   s settled · l late · u unknown, charged · t yes · f no · N<lease> declare this lease's windows · E<text> fault
-local epoch, state = unpack(call('HMGET', KEYS[1], 'epoch', 'state'))
-local is_current = epoch and epoch == ARGV[1]
+local epoch, state, filled_on = unpack(call('HMGET', KEYS[1], 'epoch', 'state', 'server'))
+-- Counters that were filled on another server may lack what that one has answered: `begin` has them filled anew.
+if filled_on ~= server and state then state = 'recovering' end
+local is_current = epoch and epoch == ARGV[1] and filled_on == server
 local bucket_keys, written_buckets = {}, {}
 
 for index = 5, #KEYS do

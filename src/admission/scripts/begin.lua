@@ -1,16 +1,16 @@
 -- Begins, or goes on with, filling an organization's counters from the ledger; one proxy at a time coordinates.
 -- KEYS: 1 state hash. ARGV: 1 proxy, 2 how long it may coordinate in ms, 3 an epoch for a new beginning, 4 the epoch
 -- that is known to be no good or ''.
--- The state hash: state open|recovering, epoch, coordinator, until, loaded_ms once the counters are in,
+-- The state hash: state open|recovering, epoch, server the counters were filled on, coordinator, until, loaded_ms once they are in,
 -- a:<journal> what the snapshot contains of each journal, p:<proxy> who has answered.
 -- Returns: state, epoch, coordinator, loaded_ms or '', now_ms, then p: and a: fields with values in turn.
-local state, epoch, coordinator, until_ms, loaded =
-  unpack(redis.call('HMGET', KEYS[1], 'state', 'epoch', 'coordinator', 'until', 'loaded_ms'))
-local is_anew = not state or not epoch or (ARGV[4] ~= '' and epoch == ARGV[4])
+local state, epoch, coordinator, until_ms, loaded, filled_on =
+  unpack(redis.call('HMGET', KEYS[1], 'state', 'epoch', 'coordinator', 'until', 'loaded_ms', 'server'))
+local is_anew = not state or not epoch or filled_on ~= server or (ARGV[4] ~= '' and epoch == ARGV[4])
 local is_orphan = state == 'recovering' and (tonumber(until_ms) or 0) <= now_ms and coordinator ~= ARGV[1]
 if is_anew or (is_orphan and not loaded) then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'state', 'recovering', 'epoch', ARGV[3], 'coordinator', ARGV[1])
+  redis.call('HSET', KEYS[1], 'state', 'recovering', 'epoch', ARGV[3], 'server', server, 'coordinator', ARGV[1])
 elseif is_orphan then
   redis.call('HSET', KEYS[1], 'coordinator', ARGV[1])
 end

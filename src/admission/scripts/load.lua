@@ -4,10 +4,10 @@
 -- KEYS: 1 state hash, 2 live holds, 3 their lease ends, 4 budget windows, then the windows to drop and to fill.
 -- ARGV: 1 epoch, 2 proxy, 3 '1' on the first part, 4 '1' on the last, 5 number of amounts, then for each `window, when it
 -- ends at the latest or '', limit|subject, settled`, then `journal, seq` for each.
--- Returns: 1 where it was done, 0 where the epoch is another one, somebody else coordinates, or it was loaded before.
-local epoch, coordinator, state, loaded =
-  unpack(redis.call('HMGET', KEYS[1], 'epoch', 'coordinator', 'state', 'loaded_ms'))
-if epoch ~= ARGV[1] or coordinator ~= ARGV[2] or state ~= 'recovering' or loaded then return 0 end
+-- Returns: 1 where it was done, 0 where epoch or server is another one, somebody else coordinates, or it was loaded before.
+local epoch, coordinator, state, loaded, filled_on =
+  unpack(redis.call('HMGET', KEYS[1], 'epoch', 'coordinator', 'state', 'loaded_ms', 'server'))
+if epoch ~= ARGV[1] or filled_on ~= server or coordinator ~= ARGV[2] or state ~= 'recovering' or loaded then return 0 end
 if ARGV[3] == '1' then
   for index = 2, #KEYS do redis.call('DEL', KEYS[index]) end
 end

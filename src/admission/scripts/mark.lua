@@ -1,10 +1,9 @@
 -- Moves an organization's state on, under its epoch.
 -- KEYS: 1 state hash. ARGV: 1 epoch, 2 act, 3 proxy, 4 a new epoch. Acts: `answered`, this proxy has asserted all it
--- knows; `open`, calls are admitted again; `suspect`, the data may be older than the epoch says, so begin again where
--- that was not begun already; `anew`, the ledger has what no snapshot so far had, so begin again in any case.
--- Returns: 1 where it was done, 0 where the epoch is another one or it is not time.
-local epoch, state, loaded = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'state', 'loaded_ms'))
-if epoch ~= ARGV[1] then return 0 end
+-- knows; `open`, calls are admitted again; `anew`, the ledger has what no snapshot so far had, so begin again.
+-- Returns: 1 where it was done, 0 where epoch or server is another one or it is not time.
+local epoch, loaded, filled_on = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'loaded_ms', 'server'))
+if epoch ~= ARGV[1] or filled_on ~= server then return 0 end
 if ARGV[2] == 'answered' and loaded then
   redis.call('HSET', KEYS[1], 'p:' .. ARGV[3], '1')
   return 1
@@ -14,9 +13,9 @@ if ARGV[2] == 'open' and loaded then
   redis.call('HDEL', KEYS[1], 'coordinator', 'until')
   return 1
 end
-if ARGV[2] == 'anew' or (ARGV[2] == 'suspect' and state == 'open') then
+if ARGV[2] == 'anew' then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'state', 'recovering', 'epoch', ARGV[4], 'until', '0')
+  redis.call('HSET', KEYS[1], 'state', 'recovering', 'epoch', ARGV[4], 'server', server, 'until', '0')
   return 1
 end
 return 0
