@@ -8,7 +8,7 @@ import { inSnapshot } from "../reporting/snapshot.ts"
 import { type SpendingQuestion, type UnusualSpending, unusualSpending } from "../reporting/unusual-spending.ts"
 import { type AlertRule, parametersOf } from "./alert-rule-rows.ts"
 import { topGroups } from "./contributors.ts"
-import { aboutText } from "./limit-facts.ts"
+import { amountText } from "./limit-facts.ts"
 import type { Found, LookOptions } from "./look.ts"
 import { foundOf, within } from "./usage-look.ts"
 
@@ -54,7 +54,7 @@ function foundIn(
 ): Found {
   const { id, day, spent, usual } = unusual
   const weekday = WEEKDAYS[unusual.weekday - 1] ?? ""
-  const dollars = (picos: bigint) => aboutText("usd", picos / PICOS_PER_NANO)
+  const dollars = (picos: bigint) => amountText("usd", picos / PICOS_PER_NANO)
   const range = { from: new Date(unusual.fromMs).toISOString(), until: new Date(unusual.toMs).toISOString() }
   const filter = { ...(projectId === "" ? {} : { project: projectId }), [by]: id }
   const word = by.charAt(0).toUpperCase() + by.slice(1)

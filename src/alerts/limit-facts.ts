@@ -27,7 +27,6 @@ export type LimitReason = { readonly threshold: number; readonly isForecast: boo
 /** Less of the window than this says nothing about its end. */
 const PROJECTED_FROM_PERCENT = 5n
 const NANOS_PER_CENT = 10_000_000n
-const NANOS_PER_USD = 1_000_000_000n
 
 /** `forecast`: where it goes; null where nobody can say, and then on at its average rate. */
 export function limitFacts(
@@ -72,7 +71,7 @@ export function limitFacts(
 function goingFacts(kind: LimitKind, projectedEnd: bigint | null, forecast: LimitForecast | null): Named[] {
   if (projectedEnd === null) return []
   const projection = forecast?.projection ?? null
-  const about = (amount: bigint) => aboutText(kind, amount)
+  const about = (amount: bigint) => amountText(kind, amount)
   const interval = projection && `, most likely between ${about(projection.low)} and ${about(projection.high)}`
   const reachedAt = isoOf(forecast?.reachedAtMs ?? null)
   return [
@@ -81,20 +80,17 @@ function goingFacts(kind: LimitKind, projectedEnd: bigint | null, forecast: Limi
   ]
 }
 
-/** The same as `amountText` for what nobody knows to the nano-dollar: whole cents, from a dollar on. */
-export function aboutText(kind: LimitKind, amount: bigint): string {
-  if (kind !== "usd" || amount < NANOS_PER_USD) return amountText(kind, amount)
-  return amountText(kind, ((amount + NANOS_PER_CENT / 2n) / NANOS_PER_CENT) * NANOS_PER_CENT)
-}
-
 function isoOf(ms: number | null): string | null {
   return ms === null ? null : new Date(ms).toISOString()
 }
 
-/** Dollars of nano-dollars, or a count with its unit. */
+/** Dollars of nano-dollars in whole cents, exact only below one, as messages to people have them; or a count with its unit. */
 export function amountText(kind: LimitKind, amount: bigint): string {
-  if (kind === "usd") return `$${formatUsd(amount * PICOS_PER_NANO)}`
-  return `${amount.toLocaleString("en-US")} ${kind}`
+  if (kind !== "usd") return `${amount.toLocaleString("en-US")} ${kind}`
+  if (amount < NANOS_PER_CENT) return `$${formatUsd(amount * PICOS_PER_NANO)}`
+  const cents = (amount + NANOS_PER_CENT / 2n) / NANOS_PER_CENT
+  const rest = cents % 100n
+  return `$${cents / 100n}${rest === 0n ? "" : `.${rest.toString().padStart(2, "0")}`}`
 }
 
 /**

@@ -247,15 +247,15 @@ describe("spending out of the usual", () => {
     expect(await looking.look()).toBe(0)
     expect(await watch().look()).toBe(0)
     expect(await titles()).toEqual([
-      "acme: Key key 0 has spent $60.5 on 2026-11-11; a usual Wednesday has $2",
-      "acme: Project project 0 has spent $60.5 on 2026-11-11; a usual Wednesday has $2",
-      "acme: Tool crawler has spent $60.5 on 2026-11-11; a usual Wednesday has $2",
+      "acme: Key key 0 has spent $60.50 on 2026-11-11; a usual Wednesday has $2",
+      "acme: Project project 0 has spent $60.50 on 2026-11-11; a usual Wednesday has $2",
+      "acme: Tool crawler has spent $60.50 on 2026-11-11; a usual Wednesday has $2",
     ])
     const message = (await told()).find(({ message: { title } }) => title.startsWith("Key"))?.message
     expect(message?.facts).toContainEqual({ name: "Top contributor", value: "model model-0, $40" })
     expect(message?.contributors).toHaveLength(3)
     expect((await told()).find(({ message: { title } }) => title.startsWith("Tool"))?.message.contributors).toEqual([
-      { name: "key key 0", value: "$60.5" },
+      { name: "key key 0", value: "$60.50" },
     ])
     nowMs += DAY_MS
     await bring(sql, [call(0, { cost_usd: "60", tool: "crawler" })])

@@ -89,7 +89,7 @@ test("a limit's message says what was spent of what, how far that goes, and wher
   const { title, facts, advice, path } = limitFacts(used, { threshold: 80, isForecast: false }, [], null, NOON)
   expect(title).toBe("Project search has used 80 % of its limit of $500 a month")
   expect(facts.map(({ name, value }) => `${name}: ${value}`)).toEqual([
-    "Spent: $400.5",
+    "Spent: $400.50",
     "Cap: $500",
     "Used in percent: 80 %",
     "Threshold: 80 %",
