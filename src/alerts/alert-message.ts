@@ -44,7 +44,7 @@ export function sampleMessage(
   const path = "/dashboard/usage"
   return {
     kind: "threshold",
-    title: "Test: the project `search` has used 80 % of its dollars of this month",
+    title: "Test: project search has used 80 % of its dollars of this month",
     facts: [
       { name: "Spent", value: "$400" },
       { name: "Cap", value: "$500" },

@@ -7,7 +7,7 @@ import type { GroupName } from "../reporting/question.ts"
 import { inSnapshot } from "../reporting/snapshot.ts"
 import { type SpendingQuestion, type UnusualSpending, unusualSpending } from "../reporting/unusual-spending.ts"
 import { type AlertRule, parametersOf } from "./alert-rule-rows.ts"
-import { topGroups } from "./contributors.ts"
+import { topGroups, usdText } from "./contributors.ts"
 import { amountText } from "./limit-facts.ts"
 import type { Found, LookOptions } from "./look.ts"
 import { foundOf, within } from "./usage-look.ts"
@@ -73,7 +73,7 @@ function foundIn(
     ...found,
     facts: async () => {
       const asked = { ...range, organization: [organizationId], ...lists(filter), order_by: "cost" }
-      const value = (sums: { readonly cost_usd: string }) => `$${sums.cost_usd}`
+      const value = (sums: { readonly cost_usd: string }) => usdText(sums.cost_usd)
       const contributors = await topGroups(
         options,
         { by: BROKEN_DOWN_BY[by], asked, value },

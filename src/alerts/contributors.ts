@@ -1,13 +1,14 @@
 /** Who has contributed most to a sum of usage, such as what a limit has counted in its window, as reports show it. */
 import type { Sql } from "../platform/postgres.ts"
+import { PICOS_PER_NANO } from "../pricing/money.ts"
 import type { Sums } from "../reporting/measures.ts"
 import { namesOf } from "../reporting/names.ts"
 import { type GroupName, usageQuestion } from "../reporting/question.ts"
 import type { Scope } from "../reporting/scope.ts"
-import type { FindSheet } from "../reporting/token-classes.ts"
+import { type FindSheet, picosOf } from "../reporting/token-classes.ts"
 import { usageReport } from "../reporting/usage-report.ts"
 import type { Named } from "./alert-message.ts"
-import type { UsedLimit } from "./limit-facts.ts"
+import { amountText, subjectFilter, type UsedLimit } from "./limit-facts.ts"
 
 const TOP = 5
 
@@ -28,7 +29,7 @@ export async function topContributors(
     order_by: isMoney ? "cost" : used.kind === "tokens" ? "tokens" : "records",
   }
   const value = (sums: Sums) =>
-    isMoney ? `$${sums.cost_usd}` : `${isTokens(used) ? sums.tokens : sums.records} ${used.kind}`
+    isMoney ? usdText(sums.cost_usd) : `${isTokens(used) ? sums.tokens : sums.records} ${used.kind}`
   return topGroups(options, { by, asked, value }, organizationId, nowMs)
 }
 
@@ -52,13 +53,16 @@ export async function topGroups(
   })
 }
 
+/** A report's decimal dollars as messages have them. */
+export function usdText(usd: string): string {
+  return amountText("usd", picosOf(usd) / PICOS_PER_NANO)
+}
+
 function isTokens({ kind }: UsedLimit): boolean {
   return kind === "tokens"
 }
 
-function filterOf({ scope, subject, narrowedBy }: UsedLimit): Record<string, string[]> {
-  const narrowed = Object.fromEntries(Object.entries(narrowedBy).map(([name, value]) => [name, [value]]))
-  if (scope !== "provider_account") return { [scope]: [subject], ...narrowed }
-  const slash = subject.indexOf("/")
-  return { provider: [subject.slice(0, slash)], provider_account: [subject.slice(slash + 1)], ...narrowed }
+/** The usage filter that shows what a limit counts, in the words of reports and of the dashboard's addresses. */
+function filterOf(used: UsedLimit): Record<string, string[]> {
+  return Object.fromEntries(subjectFilter(used).map(([name, value]) => [name, [value]]))
 }

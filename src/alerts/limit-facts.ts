@@ -147,15 +147,23 @@ function adviceFor({ settled, cap, span, enforcement }: UsedLimit): string {
 }
 
 /** The explorer over the limit's window, cut to what the limit counts. */
-function pathOf({ scope, subject, narrowedBy, kind, span }: UsedLimit): string {
+/** What of usage the limit counts, as names and values of the usage filter. */
+export function subjectFilter({ scope, subject, narrowedBy }: UsedLimit): [name: string, value: string][] {
+  const narrowed = Object.entries(narrowedBy)
+  if (scope !== "provider_account") return [[scope, subject], ...narrowed]
+  const slash = subject.indexOf("/")
+  return [["provider", subject.slice(0, slash)], ["provider_account", subject.slice(slash + 1)], ...narrowed]
+}
+
+function pathOf(used: UsedLimit): string {
+  const { scope, kind, span } = used
   const query = new URLSearchParams()
   if (span.startsAtMs === null || span.endsAtMs === null) query.set("range", "all")
   else {
     query.set("from", new Date(span.startsAtMs).toISOString())
     query.set("until", new Date(span.endsAtMs).toISOString())
   }
-  if (scope !== "provider_account") query.set(scope, subject)
-  for (const [name, value] of Object.entries(narrowedBy)) query.set(name, value)
+  for (const [name, value] of subjectFilter(used)) query.set(name, value)
   query.set("by", scope === "key" ? "model" : "key")
   if (kind !== "usd") query.set("measure", kind)
   return `/dashboard/usage?${query}`
