@@ -17,9 +17,9 @@ import { pricedConfig, startTestApp, type TestApp, until } from "../support/test
 const PEOPLE = 300
 const TEAMS = ["search", "chat", "ops"] as const
 type Team = (typeof TEAMS)[number]
-/** Each call takes 100 tokens, and may take 200 as far as can be told before. */
+/** Each call takes 100 tokens, and may take 300 as far as can be told before. */
 const CALL_TOKENS = 100
-const HELD_TOKENS_MAX = 200
+const HELD_TOKENS_MAX = 300
 /** What the team of operations may take: forty calls. */
 const OPS_TOKENS = 4_000
 
