@@ -57,7 +57,7 @@ async function call(key: string): Promise<{ status: number; message: string }> {
   const response = await fetch(`${app.url}/v1/chat/completions`, {
     method: "POST",
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: JSON.stringify({ model: "mock-p60-o40", max_tokens: 40, messages: [{ role: "user", content: "hi" }] }),
+    body: JSON.stringify({ model: "mock-p84-o16", max_tokens: 16, messages: [{ role: "user", content: "hi" }] }),
   })
   const body = (await response.json()) as { error?: { message: string } }
   return { status: response.status, message: body.error?.message ?? "" }
