@@ -126,6 +126,17 @@ const CALLS_ROW: Row = {
       ],
     },
     {
+      title: "Bounded calls",
+      description:
+        "Calls under a limit on tokens or money: bounded, or why nobody could tell beforehand what they use at most.",
+      unit: "reqps",
+      isStacked: true,
+      queries: [
+        [`sum by (bound) (rate(tallygate_calls_bound_total[${RATE}]))`, "{{bound}}"],
+        [`sum(rate(tallygate_bound_violations_total[${RATE}]))`, "used more than was held"],
+      ],
+    },
+    {
       title: "Calls by organization",
       unit: "reqps",
       isStacked: true,

@@ -1,7 +1,7 @@
 /**
  * What is known of models beside their prices: how much they can write, how many tokens a picture has at most, and which
  * are not what they are called. By beginnings of names, since snapshots follow. Sources: the model pages and the vision
- * guides of OpenAI ("Images and vision"), Anthropic ("Vision") and Google ("Media resolution"), looked at in 2026-11.
+ * guides of OpenAI ("Images and vision"), Anthropic ("Vision") and Google ("Media resolution").
  */
 import type { UnboundedReason } from "./request-bound.ts"
 

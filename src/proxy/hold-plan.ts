@@ -3,7 +3,7 @@
  * applies, exactly what is held is what the provider is asked for at most; what cannot be bounded is held as the strictest
  * of those limits says, or refused.
  */
-import type { CallEstimate } from "../admission/limits.ts"
+import { type CallEstimate, counterKind } from "../admission/limits.ts"
 import { type Limit, refuses, UNBOUNDED_POLICIES } from "../identity/limit.ts"
 import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
@@ -66,8 +66,8 @@ type Mutable<T> = { -readonly [Member in keyof T]: T[Member] }
 function addCounting(counting: Mutable<Counting>, limits: readonly Limit[]): boolean {
   let isAny = false
   for (const limit of limits) {
-    const { kind, window, cap } = limit
-    if (kind !== "usd" && (kind !== "tokens" || window === "minute")) continue
+    const { kind, cap } = limit
+    if (kind !== "usd" && (kind !== "tokens" || counterKind(limit) !== "budget")) continue
     isAny = true
     if (kind === "usd") counting.isMoneyLimited = true
     if (!refuses(limit)) continue

@@ -96,5 +96,5 @@ function drawModel(streamDelayMs: number): { model: string; isStream: boolean } 
   const draw = (from: number, below: number) => from + Math.floor(Math.random() * (below - from))
   const isStream = Math.random() < 0.4
   const timing = isStream ? `-c${draw(2, 12)}-d${draw(1, 2 * streamDelayMs)}` : `-d${draw(1, 25)}`
-  return { model: `mock-p${draw(20, PROMPT_TOKENS_MAX)}-o${draw(10, OUTPUT_TOKENS_MAX)}${timing}`, isStream }
+  return { model: `mock-p${draw(20, PROMPT_TOKENS_MAX)}-o${draw(10, OUTPUT_TOKENS_MAX)}-heed${timing}`, isStream }
 }

@@ -30,6 +30,8 @@ export type Behaviour = {
   readonly isSplit: boolean
   /** `-gzip`: the body is gzip-coded whatever the request accepts. */
   readonly isGzipped: boolean
+  /** `-heed`: no more completion tokens than the request allows, as providers do. */
+  readonly isHeeding: boolean
   /** `-tool`: calls the first tool of the request instead of answering in words. */
   readonly isToolCall: boolean
 }
@@ -43,6 +45,8 @@ export type ChatRequest = {
   readonly toolName: string
   readonly tier: string
   readonly messageBytes: number
+  /** Null where the request sets none. */
+  readonly completionTokensMax: number | null
 }
 
 /** Token counts of one answer, in the provider's own (overlapping) terms: prompt includes cached, completion reasoning. */
@@ -72,6 +76,7 @@ export function behaviourOf(model: string): Behaviour {
     isUsageHidden: isNamed("nousage"),
     isSplit: isNamed("split"),
     isGzipped: isNamed("gzip"),
+    isHeeding: isNamed("heed"),
     isToolCall: isNamed("tool"),
   }
 }
@@ -89,6 +94,7 @@ export function readChatRequest(body: Buffer): ChatRequest | null {
   const tool = isObject(tools[0]) && isObject(tools[0].function) ? tools[0].function.name : undefined
   const tier =
     typeof parsed.service_tier === "string" && parsed.service_tier !== "auto" ? parsed.service_tier : "default"
+  const max = parsed.max_completion_tokens ?? parsed.max_tokens
   return {
     model: parsed.model,
     isStream: parsed.stream === true,
@@ -97,6 +103,7 @@ export function readChatRequest(body: Buffer): ChatRequest | null {
     toolName: typeof tool === "string" ? tool : "get_weather",
     tier,
     messageBytes: Buffer.byteLength(JSON.stringify(parsed.messages)),
+    completionTokensMax: typeof max === "number" ? max : null,
   }
 }
 
@@ -107,10 +114,12 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** What the answer to this request will report and what the fake books to its own account. */
 export function tokensOf(request: ChatRequest, behaviour: Behaviour): AnswerTokens {
   const prompt = behaviour.promptTokens ?? Math.max(1, Math.ceil(request.messageBytes / 4))
+  const completion = behaviour.completionTokens ?? (request.isStream ? behaviour.chunks : 16)
+  const isTooLong = behaviour.isHeeding && completion > (request.completionTokensMax ?? completion)
   return {
     prompt,
     cached: Math.min(behaviour.cachedTokens, prompt),
-    completion: behaviour.completionTokens ?? (request.isStream ? behaviour.chunks : 16),
+    completion: isTooLong ? (request.completionTokensMax ?? completion) : completion,
     reasoning: behaviour.reasoningTokens,
   }
 }
