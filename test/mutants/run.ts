@@ -73,7 +73,20 @@ async function work(): Promise<void> {
   }
 }
 
+/** A suite that fails by itself would seem to notice everything. */
+async function checkSuites(): Promise<void> {
+  const folder = copyProject()
+  try {
+    for (const suite of new Set(chosen.flatMap(({ part }) => SUITES[part]))) {
+      if (await fails(folder, suite)) throw new Error(`${suite} fails without any mistake`)
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
 if (chosen.length === 0) throw new Error(`no mutant is called ${words.join(" ")}`)
+await checkSuites()
 await Promise.all(Array.from({ length: AT_ONCE }, work))
 process.stdout.write(`${chosen.length - survivors.length} of ${chosen.length} mutants killed\n`)
 if (survivors.length > 0) process.exitCode = 1
