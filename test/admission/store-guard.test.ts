@@ -702,6 +702,20 @@ describe("a limit that refuses nothing, while the store is away", () => {
   )
 })
 
+it("a call whose hold was made unheard of and has expired since is refused, and not charged", async () => {
+  const under = guarded({ isPatient: true })
+  under.store.mode = "losing"
+  const asked = under.reserve("a", chargeOf(closed, 10n))
+  await vi.advanceTimersByTimeAsync(180)
+  vi.setSystemTime(Date.now() + LEASE_MS)
+  void under.store.sweep()
+  under.store.mode = "ok"
+  await vi.advanceTimersByTimeAsync(100)
+  expect(await asked).toMatchObject({ kind: "away", reason: "policy" })
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(await under.totals(chargeOf(closed, 0n))).toEqual(NOTHING)
+})
+
 it("of two settles of one call that wait, the first counts, as it does in a store that answers", async () => {
   const under = guarded()
   await under.reserve("a", chargeOf(budget, 60n))
