@@ -243,6 +243,8 @@ export class StoreGuard implements AdmissionStore {
       await new Promise((resolve) => setTimeout(resolve, WAIT_STEP_MS))
       reply = await new Promise<ReserveReply>((resolve) => this.#reserve(asking, resolve))
     }
+    // What was held without our knowledge has expired, as after a step of the store's clock.
+    if (reply.kind === "gone" && asking.mayBeHeld) reply = refusal
     if (reply.kind === "away") {
       this.#decidedInOutage += 1
       this.#sums.refusedAway += 1

@@ -190,6 +190,16 @@ describe("a flushed store", () => {
     await until("it is off the list", async () => (await client.hlen("tg:recovering")) === 0)
   })
 
+  it("lets nobody load the counters but the one that coordinates, and that one once", async () => {
+    const [first, second] = [proxyOf("a", {}, false), proxyOf("b", {}, false)]
+    const { epoch } = await first.acts.begin("org_1")
+    const snapshot = { settled: [], acks: new Map() }
+    expect((await second.acts.begin("org_1")).isCoordinator).toBe(false)
+    expect(await second.acts.load("org_1", epoch, snapshot, Date.now())).toBe(false)
+    expect(await first.acts.load("org_1", epoch, snapshot, Date.now())).toBe(true)
+    expect(await first.acts.load("org_1", epoch, snapshot, Date.now())).toBe(false)
+  })
+
   it("stays on the list of those that recover when an older recovery is taken off", async () => {
     const proxy = proxyOf("a", {}, false)
     const { epoch } = await proxy.acts.begin("org_1")

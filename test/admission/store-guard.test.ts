@@ -702,6 +702,31 @@ describe("a limit that refuses nothing, while the store is away", () => {
   )
 })
 
+it("a call whose hold was made unheard of and has expired since is refused, and not charged", async () => {
+  const under = guarded({ isPatient: true })
+  under.store.mode = "losing"
+  const asked = under.reserve("a", chargeOf(closed, 10n))
+  await vi.advanceTimersByTimeAsync(180)
+  vi.setSystemTime(Date.now() + LEASE_MS)
+  void under.store.sweep()
+  under.store.mode = "ok"
+  await vi.advanceTimersByTimeAsync(100)
+  expect(await asked).toMatchObject({ kind: "away", reason: "policy" })
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(await under.totals(chargeOf(closed, 0n))).toEqual(NOTHING)
+})
+
+it("of two settles of one call that wait, the first counts, as it does in a store that answers", async () => {
+  const under = guarded()
+  await under.reserve("a", chargeOf(budget, 60n))
+  under.store.mode = "failing"
+  await under.goAway(chargeOf(budget, 0n))
+  expect(await under.guard.settle("a", [chargeOf(budget, 30n)])).toBe("queued")
+  expect(await under.guard.settle("a", [chargeOf(budget, 50n)])).toBe("queued")
+  await under.comeBack()
+  expect(await under.totals(chargeOf(budget, 0n))).toEqual({ settled: 30n, held: 0n })
+})
+
 it("a proxy that is back before another one may pass a cap by that one's share, and by no more, until it is told", async () => {
   const first = guarded({ proxiesMax: () => 2 })
   const second = guarded({ proxiesMax: () => 2 }, new FaultyStore(first.store))

@@ -160,6 +160,15 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await reserve("c", chargeOf(budget, 100n, "2026-12"))).toMatchObject({ kind: "held" })
       })
 
+      it("drains a rate by the cap that was in force, also when a call brings a larger one", async () => {
+        await reserve("a", chargeOf(rate, 60n))
+        await clock.advance(30_000)
+        expect(await reserve("b", chargeOf({ ...rate, cap: 600n }, 0n))).toMatchObject({
+          kind: "held",
+          counters: [{ settled: 30n, emptyInMs: 3_000 }],
+        })
+      })
+
       it("follows a cap that was changed while calls are held", async () => {
         await reserve("a", chargeOf(budget, 80n))
         expect(await reserve("b", chargeOf({ ...budget, cap: 50n }, 1n))).toMatchObject({ kind: "denied" })

@@ -21,9 +21,9 @@ export const SUITES = {
     "test/simulation/simulation.test.ts",
   ],
   recovery: [
-    "test/admission/recovery.test.ts",
-    "test/admission/adopted-calls.test.ts",
     "test/admission/redis-store.test.ts",
+    "test/admission/adopted-calls.test.ts",
+    "test/admission/recovery.test.ts",
     "test/simulation/simulation.test.ts",
   ],
   memory: [
@@ -124,7 +124,6 @@ export const MUTANTS: readonly Mutant[] = [
     ["two charges on one counter are two counters", "      slots[id] = slot\n", ""],
   ]),
   ...inFile("scripts", "scripts/batch.lua", [
-    ["counters of another server are whole", "epoch == ARGV[1] and filled_on == server", "epoch == ARGV[1]"],
     [
       "an act of another epoch is carried out",
       "local is_current = epoch and epoch == ARGV[1] and filled_on == server",
@@ -260,6 +259,9 @@ export const MUTANTS: readonly Mutant[] = [
       "local is_done, reply = true, run(ARGV[index])",
     ],
   ]),
+  ...inFile("scripts", "scripts/server.lua", [
+    ["one server is like another", "string.match(info, 'master_replid:(%x+)') or ''", "''"],
+  ]),
   ...inFile("recovery", "scripts/begin.lua", [
     ["counters of another server are whole", "not epoch or filled_on ~= server or", "not epoch or"],
     ["an epoch that is known to be no good is kept", " or (ARGV[4] ~= '' and epoch == ARGV[4])", ""],
@@ -304,13 +306,6 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("recovery", "scripts/renew.lua", [
     ["holds are missed on another server", "epoch ~= ARGV[1] or filled_on ~= server then", "epoch ~= ARGV[1] then"],
-  ]),
-  ...inFile("recovery", "scripts/due.lua", [
-    [
-      "leases end on another server",
-      "filled_on ~= server and state then state = 'recovering' end",
-      "filled_on ~= server and state then state = state end",
-    ],
   ]),
   ...inFile("recovery", "scripts/retract.lua", [
     [

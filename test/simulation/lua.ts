@@ -102,9 +102,9 @@ class Translation {
       case "IfStatement":
         return nodes("clauses")
           .map((clause, at) => {
-            const body = `{\n${this.block(clause["body"] as Node[], scope)}\n}`
+            const body = `{\n${this.block(clause.body as Node[], scope)}\n}`
             if (clause.type === "ElseClause") return `else ${body}`
-            return `${at === 0 ? "" : "else "}if ($is(${this.#value(clause["condition"] as Node, scope)})) ${body}`
+            return `${at === 0 ? "" : "else "}if ($is(${this.#value(clause.condition as Node, scope)})) ${body}`
           })
           .join(" ")
       case "WhileStatement":
@@ -113,7 +113,7 @@ class Translation {
         return "break"
       case "ForNumericStatement": {
         const [from, to] = [this.#value(one("start"), scope), this.#value(one("end"), scope)]
-        const step = node["step"] === null ? "1" : this.#value(one("step"), scope)
+        const step = node.step === null ? "1" : this.#value(one("step"), scope)
         const inner = new Map(scope)
         const variable = this.#declare(inner, one("variable"))
         const head = `for (let ${variable} = $number(${from}), $end = $number(${to}); ${variable} <= $end; ${variable} += ${step})`
@@ -126,8 +126,8 @@ class Translation {
         return `for (const [${variables}] of ${each}) {\n${this.block(nodes("body"), inner)}\n}`
       }
       case "FunctionDeclaration": {
-        if (node["isLocal"] !== true) throw new Error("a function is not local")
-        const name = this.#declare(scope, node["identifier"])
+        if (node.isLocal !== true) throw new Error("a function is not local")
+        const name = this.#declare(scope, node.identifier)
         return `let ${name}; ${name} = ${this.#function(node, scope)}`
       }
     }
@@ -136,8 +136,8 @@ class Translation {
 
   #function(node: Node, scope: Scope): string {
     const inner = new Map(scope)
-    const parameters = (node["parameters"] as Node[]).map((parameter) => this.#declare(inner, parameter))
-    return `(${parameters}) => { let $;\n${this.block(node["body"] as Node[], inner)}\nreturn [] }`
+    const parameters = (node.parameters as Node[]).map((parameter) => this.#declare(inner, parameter))
+    return `(${parameters}) => { let $;\n${this.block(node.body as Node[], inner)}\nreturn [] }`
   }
 
   #assignment(targets: readonly Node[], values: readonly Node[], scope: Scope): string {
@@ -151,8 +151,8 @@ class Translation {
 
   #put(target: Node, value: string, scope: Scope): string {
     if (target.type === "Identifier") {
-      const name = scope.get(target["name"] as string)
-      if (name === undefined) throw new Error(`${target["name"]} is written, and is not local`)
+      const name = scope.get(target.name as string)
+      if (name === undefined) throw new Error(`${target.name} is written, and is not local`)
       return `${name} = ${value}`
     }
     const [base, key] = this.#place(target, scope)
@@ -160,11 +160,11 @@ class Translation {
   }
 
   #place(node: Node, scope: Scope): [base: string, key: string] {
-    const base = this.#value(node["base"] as Node, scope)
-    if (node.type === "MemberExpression" && node["indexer"] === ".") {
-      return [base, JSON.stringify((node["identifier"] as Node)["name"])]
+    const base = this.#value(node.base as Node, scope)
+    if (node.type === "MemberExpression" && node.indexer === ".") {
+      return [base, JSON.stringify((node.identifier as Node).name)]
     }
-    if (node.type === "IndexExpression") return [base, this.#value(node["index"] as Node, scope)]
+    if (node.type === "IndexExpression") return [base, this.#value(node.index as Node, scope)]
     throw new Error(`${node.type} is not spoken here`)
   }
 
@@ -179,17 +179,17 @@ class Translation {
 
   #call(node: Node, scope: Scope): string {
     if (node.type !== "CallExpression") throw new Error(`${node.type} is not spoken here`)
-    const args = this.#list(node["arguments"] as Node[], scope)
-    const callee = this.#value(node["base"] as Node, scope)
+    const args = this.#list(node.arguments as Node[], scope)
+    const callee = this.#value(node.base as Node, scope)
     return args.startsWith("[") ? `${callee}(${args.slice(1, -1)})` : `${callee}(...${args})`
   }
 
   #value(node: Node, scope: Scope): string {
-    const left = () => this.#value(node["left"] as Node, scope)
-    const right = () => this.#value(node["right"] as Node, scope)
+    const left = () => this.#value(node.left as Node, scope)
+    const right = () => this.#value(node.right as Node, scope)
     switch (node.type) {
       case "Identifier": {
-        const name = node["name"] as string
+        const name = node.name as string
         const own = scope.get(name) ?? (GLOBALS.has(name) ? name : undefined)
         if (own === undefined) throw new Error(`${name} is not known`)
         return own
@@ -197,17 +197,17 @@ class Translation {
       case "StringLiteral":
       case "NumericLiteral":
       case "BooleanLiteral":
-        return JSON.stringify(node["value"])
+        return JSON.stringify(node.value)
       case "NilLiteral":
         return "undefined"
       case "LogicalExpression":
-        return node["operator"] === "and"
+        return node.operator === "and"
           ? `($is($ = ${left()}) ? ${right()} : $)`
           : `($is($ = ${left()}) ? $ : ${right()})`
       case "UnaryExpression":
         return this.#unary(node, scope)
       case "BinaryExpression":
-        return this.#binary(node["operator"] as string, left(), right())
+        return this.#binary(node.operator as string, left(), right())
       case "CallExpression":
         return `${this.#call(node, scope)}[0]`
       case "MemberExpression":
@@ -216,7 +216,7 @@ class Translation {
         return `${base}.get(${key})`
       }
       case "TableConstructorExpression":
-        return this.#table(node["fields"] as Node[], scope)
+        return this.#table(node.fields as Node[], scope)
       case "FunctionDeclaration":
         return this.#function(node, scope)
     }
@@ -224,9 +224,9 @@ class Translation {
   }
 
   #unary(node: Node, scope: Scope): string {
-    const argument = this.#value(node["argument"] as Node, scope)
-    if (node["operator"] === "not") return `!$is(${argument})`
-    if (node["operator"] === "-") return `-$number(${argument})`
+    const argument = this.#value(node.argument as Node, scope)
+    if (node.operator === "not") return `!$is(${argument})`
+    if (node.operator === "-") return `-$number(${argument})`
     return `$length(${argument})`
   }
 
@@ -243,7 +243,7 @@ class Translation {
     const rest = fields.filter(({ type }) => type !== "TableValue")
     const pairs = rest.map(({ type, key, value }) => {
       if (type !== "TableKeyString") throw new Error(`${type} is not spoken here`)
-      return `[${JSON.stringify((key as Node)["name"])}, ${this.#value(value as Node, scope)}]`
+      return `[${JSON.stringify((key as Node).name)}, ${this.#value(value as Node, scope)}]`
     })
     return `$table(${this.#list(list, scope)}, [${pairs}])`
   }

@@ -5,8 +5,8 @@
 import { expect, it } from "vitest"
 import { FAULTS, type Fault, simulate } from "./world.ts"
 
-const FIRST = Number(process.env["SIMULATION_SEED"] ?? 1)
-const RUNS = Number(process.env["SIMULATION_RUNS"] ?? 2_000)
+const FIRST = Number(process.env.SIMULATION_SEED ?? 1)
+const RUNS = Number(process.env.SIMULATION_RUNS ?? 2_000)
 const MS_MAX = 300_000
 
 it(
