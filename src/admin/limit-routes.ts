@@ -1,7 +1,5 @@
 /** Limits on every scope: an organization's, a project's, a user's, a key's, a provider account's; create, list, change, raise, delete. */
 import { createRoute, z } from "@hono/zod-openapi"
-import { accountSubject, shownAccount } from "../identity/account-limit.ts"
-import { LIMIT_EACH, type Limit, type LimitScope } from "../identity/limit.ts"
 import {
   changeLimit,
   createLimit,
@@ -10,71 +8,32 @@ import {
   limitTarget,
   listLimits,
   raiseLimit,
-  readLimit,
-  shadowRefusals,
 } from "../identity/limit-registry.ts"
-import type { LimitRow } from "../identity/limit-row.ts"
 import { ApiError } from "../platform/error-table.ts"
-import type { Sql } from "../platform/postgres.ts"
-import { type Access, permit } from "./access.ts"
+import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import { answers, idParams, jsonBody, missingThing, nextAfter, pageOf, pageQuery } from "./answers.ts"
+import {
+  filterOf,
+  memberOf,
+  SCOPE_MEMBER_NAMES,
+  scopeFaults,
+  scopeIds,
+  scopeObject,
+  shownSubject,
+  subjectOf,
+} from "./limit-scope.ts"
 import {
   capInput,
   enforcementInput,
   limitMembers,
-  limitOutput,
   newLimit,
-  readCap,
   shownCap,
-  shownLimit,
   storeFailureInput,
   thresholdsInput,
 } from "./limit-shape.ts"
+import { missingLimit, permittedLimit, requiredCap, scopedLimit, shownAll, shownOne } from "./limit-view.ts"
 import { isAccount } from "./provider-view.ts"
-
-/** The member of `scope` that names the subject → the scope. */
-const SCOPE_MEMBERS = {
-  key_id: "key",
-  user_id: "user",
-  project_id: "project",
-  organization_id: "organization",
-  provider_account: "provider_account",
-} as const satisfies Record<string, LimitScope>
-type ScopeMember = keyof typeof SCOPE_MEMBERS
-const MEMBERS = Object.keys(SCOPE_MEMBERS) as ScopeMember[]
-
-const subjectId = z.string().min(1).max(100).optional()
-const providerAccount = z
-  .string()
-  .max(200)
-  .regex(/^[^/]+\/.+$/, { error: "must be <provider>/<account>" })
-  .optional()
-const scopeIds = {
-  key_id: subjectId,
-  user_id: subjectId,
-  project_id: subjectId,
-  organization_id: subjectId,
-  provider_account: providerAccount,
-}
-const each = z
-  .enum(LIMIT_EACH)
-  .optional()
-  .openapi({
-    description:
-      "Whom the limit counts apart, each with the whole cap: of a provider account, an organization or project each user " +
-      "or key, of a provider account also each organization or project. Unset counts all calls together.",
-  })
-const filterValue = z.string().trim().min(1).max(128).optional()
-const filters = {
-  tool: filterValue.openapi({
-    description: "Of an organization or project: only calls with this x-tallygate-tool count.",
-  }),
-  tag: filterValue.openapi({ description: "Of an organization or project: only calls with this tag count." }),
-}
-const scopeObject = z.strictObject({ ...scopeIds, each, ...filters }).openapi("LimitScope", {
-  description: "Exactly one of the five; `each`, and one of `tool` and `tag`, where they apply.",
-})
 
 const newScopedLimit = z
   .strictObject({ scope: scopeObject, ...limitMembers })
@@ -82,7 +41,7 @@ const newScopedLimit = z
   .transform(({ scope, ...members }, context) => {
     const of = subjectOf(scope)
     if (of === "several" || of === null) {
-      const message = `must have exactly one of ${MEMBERS.join(", ")}`
+      const message = `must have exactly one of ${SCOPE_MEMBER_NAMES.join(", ")}`
       context.addIssue({ code: "custom", path: ["scope"], message })
       return z.NEVER
     }
@@ -92,27 +51,6 @@ const newScopedLimit = z
     if (limit === null || faults.length > 0) return z.NEVER
     return { of: { ...of, each: scope.each ?? "", filter: filterOf(scope) }, limit }
   })
-
-type Narrowing = Pick<z.output<typeof scopeObject>, "each" | "tool" | "tag">
-
-function scopeFaults(scope: LimitScope, { each, tool, tag }: Narrowing): (readonly [string, string])[] {
-  const isWide = scope === "organization" || scope === "project"
-  const faults: (readonly [string, string])[] = []
-  if (each !== undefined && scope !== "provider_account" && !(isWide && (each === "user" || each === "key"))) {
-    const message = isWide ? "must be user or key here" : "belongs to provider_account, organization_id and project_id"
-    faults.push(["each", message])
-  }
-  if (tool !== undefined && tag !== undefined) faults.push(["tag", "must not stand beside tool"])
-  for (const [member, value] of Object.entries({ tool, tag })) {
-    if (value !== undefined && !isWide) faults.push([member, "belongs to organization_id and project_id"])
-  }
-  return faults
-}
-
-function filterOf({ tool, tag }: Narrowing): Limit["filter"] {
-  if (tool !== undefined) return { by: "tool", value: tool }
-  return tag === undefined ? null : { by: "tag", value: tag }
-}
 
 const limitChange = z
   .strictObject({
@@ -140,23 +78,11 @@ const newRaise = z
 const limitsQuery = pageQuery.extend(scopeIds).transform((query, context) => {
   const of = subjectOf(query)
   if (of === "several") {
-    context.addIssue({ code: "custom", message: `at most one of ${MEMBERS.join(", ")}` })
+    context.addIssue({ code: "custom", message: `at most one of ${SCOPE_MEMBER_NAMES.join(", ")}` })
     return z.NEVER
   }
   return { after: query.after, max: query.limit, of }
 })
-
-const scopedLimit = limitOutput
-  .extend({
-    organization_id: z.string().openapi({ description: "'' for a limit on a provider account." }),
-    scope: z.object({ ...scopeIds, each, ...filters }),
-    shadow_refusals: z
-      .number()
-      .nullable()
-      .openapi({ description: "How often a shadow limit would have refused so far; null: it is none." }),
-    created_at: z.string(),
-  })
-  .openapi("Limit")
 
 export function limitRoutes(app: AdminApp, options: AdminOptions): void {
   createAndList(app, options)
@@ -232,7 +158,7 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     const { on_store_failure: onStoreFailure, enforcement, thresholds } = wanted
     const row = await changeLimit(sql, actorOf(context), id, { cap, onStoreFailure, enforcement, thresholds })
     await directory.changed()
-    return context.json(await shownOne(sql, row ?? missing(id)()), 200)
+    return context.json(await shownOne(sql, row ?? missingLimit(id)()), 200)
   })
 
   const remove = createRoute({
@@ -247,7 +173,7 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
     await permittedLimit(sql, context.get("access"), id)
     const row = await deleteLimit(sql, actorOf(context), id)
     await directory.changed()
-    return context.json(await shownOne(sql, row ?? missing(id)()), 200)
+    return context.json(await shownOne(sql, row ?? missingLimit(id)()), 200)
   })
 }
 
@@ -271,7 +197,7 @@ function raise(app: AdminApp, { sql, clock, directory }: AdminOptions): void {
       throw new ApiError("invalid_request", message, { param: "until" })
     }
     const raised = await raiseLimit(sql, actorOf(context), id, { cap, until })
-    if (raised.kind === "missing") return missing(id)()
+    if (raised.kind === "missing") return missingLimit(id)()
     if (raised.kind === "not_larger") {
       const message = `cap: must be larger than the limit's own, ${shownCap(kind, raised.cap)}. PATCH the limit to lower it.`
       throw new ApiError("invalid_request", message, { param: "cap" })
@@ -279,80 +205,4 @@ function raise(app: AdminApp, { sql, clock, directory }: AdminOptions): void {
     await directory.changed()
     return context.json(await shownOne(sql, raised.row), 201)
   })
-}
-
-function requiredCap(kind: Limit["kind"], given: string | number): bigint {
-  const cap = readCap(kind, given)
-  if (typeof cap === "string") throw new ApiError("invalid_request", `cap: ${cap}.`, { param: "cap" })
-  return cap
-}
-
-/** The one subject that is named; null where none is. */
-function subjectOf(
-  ids: {
-    readonly [Member in ScopeMember]?: string | undefined
-  },
-): Pick<Limit, "scope" | "subject"> | "several" | null {
-  const named = MEMBERS.flatMap((member) => {
-    const subject = ids[member]
-    if (subject === undefined) return []
-    return [{ scope: SCOPE_MEMBERS[member], subject: member === "provider_account" ? encodeAccount(subject) : subject }]
-  })
-  return named.length > 1 ? "several" : (named[0] ?? null)
-}
-
-/** The limit, where the caller may do what the route does to it; else 404 or 403. */
-async function permittedLimit(sql: Sql, access: Access, id: string): Promise<LimitRow> {
-  const row = (await readLimit(sql, id)) ?? missing(id)()
-  access.on((await limitTarget(sql, row)) ?? missing(id)(), missing(id))
-  return row
-}
-
-function memberOf(scope: LimitScope): ScopeMember {
-  return scope === "provider_account" ? scope : `${scope}_id`
-}
-
-function encodeAccount(named: string): string {
-  const slash = named.indexOf("/")
-  return accountSubject(named.slice(0, slash), named.slice(slash + 1))
-}
-
-function shownSubject({ scope, subject }: Pick<Limit, "scope" | "subject">): string {
-  return scope === "provider_account" ? shownAccount(subject) : subject
-}
-
-function missing(id: string): () => never {
-  return missingThing("limit", id)
-}
-
-async function shownOne(sql: Sql, row: LimitRow): Promise<z.infer<typeof scopedLimit>> {
-  return shown(row, await shadowRefusals(sql, [row.id]))
-}
-
-async function shownAll(sql: Sql, rows: readonly LimitRow[]): Promise<z.infer<typeof scopedLimit>[]> {
-  const refusals = await shadowRefusals(
-    sql,
-    rows.filter(isShadow).map(({ id }) => id),
-  )
-  return rows.map((row) => shown(row, refusals))
-}
-
-function isShadow({ enforcement }: LimitRow): boolean {
-  return enforcement === "shadow"
-}
-
-function shown(row: LimitRow, refusals: ReadonlyMap<string, number>): z.infer<typeof scopedLimit> {
-  const { organization_id, scope, each, created_at, filter_tool: tool, filter_tag: tag } = row
-  return {
-    ...shownLimit(row),
-    organization_id,
-    scope: {
-      [memberOf(scope)]: shownSubject(row),
-      ...(scope === "provider_account" || each !== "" ? { each } : {}),
-      ...(tool === "" ? {} : { tool }),
-      ...(tag === "" ? {} : { tag }),
-    },
-    shadow_refusals: isShadow(row) ? (refusals.get(row.id) ?? 0) : null,
-    created_at: created_at.toISOString(),
-  }
 }

@@ -45,7 +45,11 @@ export const thresholdsInput = z
 
 export const limitMembers = {
   kind: z.enum(LIMIT_KINDS).openapi({ description: "What is counted; usd is money." }),
-  window: z.enum(LIMIT_WINDOWS).openapi({ description: "`none` belongs to concurrency, the others to the rest." }),
+  window: z.enum(LIMIT_WINDOWS).openapi({
+    description:
+      "second, minute, hour and per_day are rates, which drain by the cap in that time; day and longer are windows of the " +
+      "calendar; none belongs to concurrency alone.",
+  }),
   cap: capInput,
   on_store_failure: storeFailureInput.optional(),
   enforcement: enforcementInput.optional(),

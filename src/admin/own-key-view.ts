@@ -1,5 +1,6 @@
 /** `GET /v1/key`: the virtual key that asks, what it may use, and where each limit on its calls stands. */
 import { createRoute, z } from "@hono/zod-openapi"
+import type { LimitFilter } from "../identity/limit.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { type LimitStanding, limitStandings } from "../reporting/limit-standings.ts"
 import type { AdminApp, AdminOptions } from "./admin-app.ts"
@@ -17,6 +18,8 @@ const limitOutput = z.object({
   enforcement: z.enum(["hard", "soft"]).openapi({ description: "hard refuses, soft warns." }),
   tool: z.string().nullable().openapi({ description: "The limit counts calls of this tool alone; null: of all." }),
   tag: z.string().nullable().openapi({ description: "The limit counts calls with this tag alone; null: all." }),
+  model: z.string().nullable().openapi({ description: "The limit counts calls to this model alone; null: to all." }),
+  endpoint: z.string().nullable().openapi({ description: "The limit counts this endpoint's calls alone; null: all." }),
   cap: z.string().openapi({ description: "The cap in force, that of a raise included." }),
   used: z
     .string()
@@ -73,6 +76,7 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
 
 function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z.infer<typeof limitOutput> {
   const { id, scope, kind, window, timeZone, anchorDay, cap, enforcement, filter } = limit
+  const filterBy = (by: LimitFilter["by"]) => (filter?.by === by ? filter.value : null)
   const amount = (value: bigint | null) => (value === null ? null : shownCap(kind, value))
   return {
     id,
@@ -82,8 +86,10 @@ function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z
     days: window === "rolling" ? anchorDay : null,
     time_zone: timeZone,
     enforcement: enforcement === "soft" ? "soft" : "hard",
-    tool: filter?.by === "tool" ? filter.value : null,
-    tag: filter?.by === "tag" ? filter.value : null,
+    tool: filterBy("tool"),
+    tag: filterBy("tag"),
+    model: filterBy("model"),
+    endpoint: filterBy("endpoint"),
     cap: shownCap(kind, cap),
     used: amount(used),
     remaining: amount(remaining),

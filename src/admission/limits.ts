@@ -2,7 +2,7 @@
  * What a call is charged, limit by limit. A budget (day, month, lifetime) is held at the worst case, since it must not
  * be overspent; a rate is held at the likely case, since holding the worst would refuse calls that fit.
  */
-import { type Limit, limitInForce } from "../identity/limit.ts"
+import { type Limit, limitInForce, ratePeriodMs } from "../identity/limit.ts"
 import type { Charge } from "./limit-store.ts"
 import { type WindowAt, windowAt } from "./window.ts"
 
@@ -49,7 +49,7 @@ export type ChargedCall = {
 /** How a limit is counted. */
 export function counterKind(limit: Limit): CounterKind {
   if (limit.kind === "concurrency") return "concurrency"
-  return limit.window === "minute" ? "rate" : "budget"
+  return ratePeriodMs(limit.window) === null ? "budget" : "rate"
 }
 
 /** One charge for each limit, in order, in the windows of `atMs`. `windowOf` lets the caller bring a cache. */
@@ -114,7 +114,7 @@ function heldAmount(limit: Limit, estimate: CallEstimate): bigint {
     case "requests":
       return estimate.requests
     case "tokens":
-      return limit.window === "minute" ? estimate.tokensLikely : estimate.tokensBound
+      return counterKind(limit) === "rate" ? estimate.tokensLikely : estimate.tokensBound
     case "usd":
       return estimate.costNanosBound
     case "concurrency":

@@ -4,7 +4,18 @@
  * anything is counted on them.
  */
 import { refuses } from "../identity/limit.ts"
-import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, stateOf, take, waitMs } from "./counter.ts"
+import {
+  type Counter,
+  drain,
+  giveBack,
+  hasRoom,
+  isBlank,
+  newBudgetCounter,
+  newCounter,
+  stateOf,
+  take,
+  waitMs,
+} from "./counter.ts"
 import { type Charge, type CounterState, counterName, type ReserveReply, type SettledAmount } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
 import { earlierWindows, lastReadMs, windowMsMax } from "./window.ts"
@@ -28,7 +39,7 @@ export class MemoryCounters {
     const name = counterName(charge)
     let counter = this.#counters.get(name)
     if (counter === undefined) {
-      counter = newCounter(counterKind(charge.limit), charge.limit.cap, null, nowMs)
+      counter = newCounter(charge.limit, charge.limit.cap, null, nowMs)
       this.#counters.set(name, counter)
     }
     // Drained by the old cap first: a raised rate does not reach back.
@@ -122,7 +133,7 @@ export class MemoryCounters {
       if (counter === undefined) {
         // No charge has told yet when the window ends.
         const msMax = windowMsMax(window)
-        counter = newCounter("budget", 0n, msMax === null ? null : nowMs + msMax, nowMs)
+        counter = newBudgetCounter(msMax === null ? null : nowMs + msMax, nowMs)
         this.#counters.set(name, counter)
       }
       counter.settled = settled

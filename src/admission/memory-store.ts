@@ -2,7 +2,7 @@
  * The limit store of a single process: the port over Maps. One act never waits in its middle, so it is atomic by the
  * event loop; what it costs is proportional to its charges. Restart empties it, and `seed` fills it from the ledger.
  */
-import { type Counter, drain, expire, giveBack, settle as settleCounter } from "./counter.ts"
+import { type Counter, drain, expire, giveBack, settle as settleCounter, settleLate } from "./counter.ts"
 import { FinishedHolds } from "./finished-holds.ts"
 import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettledAmount, SettleReply } from "./limit-store.ts"
 import { MemoryCounters, type Taken } from "./memory-counters.ts"
@@ -79,10 +79,9 @@ export class MemoryLimitStore implements LimitStore {
     const swept = this.#finished.sweptCharges(id)
     if (swept !== undefined) requireSameCounters(swept, actual)
     actual.forEach((charge, index) => {
-      // A rate that expiry has freed stays free: what it counted is more than a minute ago.
       const counter = this.#counters.of(charge, nowMs)
       if (swept === undefined) settleCounter(counter, 0n, charge.amount)
-      else if (counter.kind === "budget") settleCounter(counter, 0n, charge.amount - (swept[index]?.amount ?? 0n))
+      else settleLate(counter, swept[index]?.amount ?? 0n, charge.amount)
     })
     this.#finished.addDone(id, nowMs)
     return swept === undefined ? "unknown" : "late"

@@ -9,7 +9,19 @@ import { ENFORCEMENTS, LIMIT_KINDS, STORE_FAILURE_POLICIES } from "../identity/l
 const NAMES_MAX = 10_000
 const LIMITS_MAX = 20
 /** All but rolling ones, of which a subject may have several of one kind. */
-const DECLARED_WINDOWS = ["minute", "day", "week", "month", "quarter", "year", "lifetime", "none"] as const
+const DECLARED_WINDOWS = [
+  "second",
+  "minute",
+  "hour",
+  "per_day",
+  "day",
+  "week",
+  "month",
+  "quarter",
+  "year",
+  "lifetime",
+  "none",
+] as const
 
 function text(max: number) {
   const error = `text of 1 to ${max} characters`
@@ -27,7 +39,7 @@ const declaredLimit = z
     {
       kind: oneOf(LIMIT_KINDS).describe("What is counted: requests, tokens, usd or concurrency."),
       window: oneOf(DECLARED_WINDOWS).describe(
-        "Over which time: minute, day, week, month, quarter, year, lifetime; none for concurrency.",
+        "Over which time: second, minute, hour, per_day (rates), day, week, month, quarter, year, lifetime; none for concurrency.",
       ),
       cap: z
         .union([z.string(), z.int()], { error: "a whole number, or dollars as a text" })
@@ -38,9 +50,9 @@ const declaredLimit = z
       enforcement: oneOf(ENFORCEMENTS)
         .optional()
         .describe("What it does to a call without room: hard refuses, soft warns, shadow only counts."),
-      each: oneOf(["user", "key"])
+      each: oneOf(["user", "key", "end_customer"])
         .optional()
-        .describe("Whom it counts apart, each with the whole cap: user or key; absent: all together."),
+        .describe("Whom it counts apart, each with the whole cap: user, key or end_customer; absent: all together."),
     },
     { error: "a mapping of keys to values" },
   )

@@ -56,6 +56,7 @@ export async function readBudgetLimits(
   return sql<LimitRow[]>`
     SELECT ${limitColumns(sql)} FROM limits
     WHERE scope = ${scope} AND subject = ${subject} AND each = ${each} AND filter_tool = '' AND filter_tag = ''
+      AND filter_model = '' AND filter_endpoint = ''
       AND kind = ANY (${[...BUDGET_KINDS]}::text[]) AND "window" = ANY (${[...BUDGET_WINDOWS]}::text[])
     ORDER BY created_at, id`
 }

@@ -7,7 +7,7 @@ import { namedId } from "../platform/ids.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
-import { LIMIT_DEFAULTS, type Limit } from "./limit.ts"
+import { LIMIT_DEFAULTS, type Limit, type LimitFilter } from "./limit.ts"
 import { type LimitRow, limitColumns } from "./limit-row.ts"
 import type { Target, Visibility } from "./role.ts"
 import { visibleRows } from "./visible-rows.ts"
@@ -21,7 +21,7 @@ export type NewLimit = Pick<Limit, "kind" | "window" | "cap"> &
 
 /**
  * What a limit counts for: the id of an organization, project, user or key; or a provider account (`accountSubject`) of
- * no organization (''). Whom it counts apart there, and calls of which tool or tag alone.
+ * no organization (''). Whom it counts apart there, and which calls alone.
  */
 export type LimitSubject = Pick<Limit, "organizationId" | "scope" | "subject"> & Partial<Pick<Limit, "each" | "filter">>
 
@@ -81,13 +81,14 @@ export async function insertLimit(
   wanted: NewLimit,
 ): Promise<LimitRow> {
   const limit = { ...LIMIT_DEFAULTS, ...wanted }
+  const filterBy = (by: LimitFilter["by"]) => (filter?.by === by ? filter.value : "")
   const [row] = await transaction<LimitRow[]>`
     INSERT INTO limits (id, organization_id, scope, subject, each, kind, "window", cap, time_zone, anchor_day,
-                        on_store_failure, enforcement, thresholds, filter_tool, filter_tag)
+                        on_store_failure, enforcement, thresholds, filter_tool, filter_tag, filter_model, filter_endpoint)
     VALUES (${namedId("lim")}, ${organizationId || null}, ${scope}, ${subject}, ${each}, ${limit.kind}, ${limit.window},
             ${limit.cap.toString()}, ${limit.timeZone}, ${limit.anchorDay}, ${limit.onStoreFailure},
-            ${limit.enforcement}, ${[...limit.thresholds]}::int[], ${filter?.by === "tool" ? filter.value : ""},
-            ${filter?.by === "tag" ? filter.value : ""})
+            ${limit.enforcement}, ${[...limit.thresholds]}::int[], ${filterBy("tool")}, ${filterBy("tag")},
+            ${filterBy("model")}, ${filterBy("endpoint")})
     RETURNING ${limitColumns(transaction)}`
   if (row === undefined) throw new Error("An inserted limit returned no row.")
   return row

@@ -15,6 +15,7 @@ import { ApiError } from "../platform/error-table.ts"
 import { nanosRoundedUp } from "../pricing/money.ts"
 import type { Api } from "../providers/dialect.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
+import { bounded } from "./attribution.ts"
 import type { Admitted, Call, Refused } from "./call.ts"
 import { inputBytes, worstCaseOf } from "./call-bound.ts"
 import { estimateUsage, type UsageEstimate } from "./call-estimate.ts"
@@ -46,8 +47,9 @@ export async function admitCall(
   const { route, account, object, outputTokensMax } = planned
   const facts = outputTokensMax === null ? asked.facts : { ...asked.facts, outputTokensMax }
   const estimate = estimateUsage(facts, inputBytes(asked), plane.bounds.expectedOutputTokens)
-  const limits = limitsOnCall(call, key)
-  const accountLimits = countedApart(account.limits, key)
+  const said = { model: bounded(route.model), endCustomer: bounded(asked.facts.endCustomer) }
+  const limits = limitsOnCall(call, key, key.limits, said)
+  const accountLimits = limitsOnCall(call, key, countedApart(account.limits, key), said)
   const isMoneyLimited = limits.some(isMoney) || accountLimits.some(isMoney)
   const bound = boundOf(plane, call, asked, route, { estimate, isMoneyLimited })
   if (bound.kind === "refused") return bound

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import type { Charge, LimitStore, SettledAmount } from "../../src/admission/limit-store.ts"
-import type { Limit } from "../../src/identity/limit.ts"
+import { type Limit, ratePeriodMs } from "../../src/identity/limit.ts"
 
 export type StoreUnderTest = {
   readonly store: LimitStore
@@ -41,7 +41,7 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
 
 /** A charge on a limit, in the window that its kind implies; calendar windows are given by name. */
 export function chargeOf(limit: Limit, amount: bigint, window?: string, resetsAtMs: number | null = null): Charge {
-  const implied = limit.kind === "concurrency" ? "now" : limit.window === "minute" ? "rate" : "lifetime"
+  const implied = limit.kind === "concurrency" ? "now" : ratePeriodMs(limit.window) !== null ? "rate" : "lifetime"
   return { limit, window: window ?? implied, resetsAtMs, amount }
 }
 
@@ -231,6 +231,61 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
       it("is listed as what it is", async () => {
         await reserve("a", chargeOf(lenient(budget), 1n))
         expect((await store.holds(1))[0]?.charges).toEqual([chargeOf(lenient(budget), 1n)])
+      })
+    })
+
+    describe.each([
+      ["second", 1_000],
+      ["minute", 60_000],
+      ["hour", 3_600_000],
+      ["per_day", 86_400_000],
+    ] as const)("a rate with the window %s", (window, periodMs) => {
+      const perPeriod = limitOf({ id: "lim_per", window, cap: 7n })
+      const eighth = chargeOf(perPeriod, 1n)
+      // A seventh of a period, in whole milliseconds after which it has drained.
+      const drainMs = Math.ceil(periodMs / 7)
+
+      it("lets its cap pass at once, then one more as each has drained, and tells exactly when", async () => {
+        expect(await reserve("burst", chargeOf(perPeriod, 7n))).toMatchObject({ kind: "held" })
+        await store.settle("burst", [chargeOf(perPeriod, 7n)])
+        expect(await reserve("a", eighth)).toMatchObject({ kind: "denied", retryAfterMs: drainMs })
+        await clock.advance(drainMs - 1)
+        expect(await reserve("a", eighth)).toMatchObject({ kind: "denied", retryAfterMs: 1 })
+        await clock.advance(1)
+        expect(await reserve("a", eighth)).toMatchObject({ kind: "held" })
+        await store.settle("a", [eighth])
+        expect(await reserve("b", eighth)).toMatchObject({ kind: "denied" })
+        await clock.advance(periodMs)
+        expect(await reserve("c", chargeOf(perPeriod, 7n))).toMatchObject({ kind: "held" })
+      })
+
+      it("holds the likely amount and takes the truth at its settlement, in both directions", async () => {
+        await reserve("a", chargeOf(perPeriod, 3n))
+        await store.settle("a", [chargeOf(perPeriod, 6n)])
+        expect((await counterOf(perPeriod)).settled).toBe(6n)
+        await reserve("b", eighth)
+        await store.settle("b", [chargeOf(perPeriod, 0n)])
+        expect(await counterOf(perPeriod)).toEqual({
+          settled: 6n,
+          held: 0n,
+          emptyInMs: Math.ceil((periodMs * 6) / 7),
+        })
+      })
+
+      it("is freed by expiry, and owes a late truth only where it drains for longer than a minute", async () => {
+        await reserve("a", chargeOf(perPeriod, 5n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect((await counterOf(perPeriod)).settled).toBe(0n)
+        expect(await store.settle("a", [chargeOf(perPeriod, 4n)])).toBe("late")
+        expect((await counterOf(perPeriod)).settled).toBe(periodMs > LEASE_MS ? 4n : 0n)
+      })
+
+      it("is listed as what it is, and extended like any other", async () => {
+        await reserve("a", chargeOf(perPeriod, 2n))
+        expect(await store.extend("a", [chargeOf(perPeriod, 5n)])).toMatchObject({ kind: "held" })
+        expect(await store.extend("a", [eighth])).toMatchObject({ kind: "denied", retryAfterMs: drainMs })
+        expect((await store.holds(1))[0]?.charges).toEqual([chargeOf(perPeriod, 7n)])
       })
     })
 

@@ -63,7 +63,7 @@ describe("in one process", () => {
     ],
     [{ provider_account: "mock" }, 400, "scope.provider_account", "<provider>/<account>"],
     [{ provider_account: "mock/default", each: "team" }, 400, "scope.each", ""],
-    [{ user_id: "user_x", each: "key" }, 400, "scope.each", "belongs to provider_account"],
+    [{ user_id: "user_x", each: "key" }, 400, "scope.each", "belongs to limits on provider accounts"],
     [{ provider_account: "mock/default", key_id: "key_x" }, 400, "scope", "exactly one"],
   ])("a scope %j is refused", async (scope, status, param, text) => {
     const refused = await limit(scope, { kind: "requests", window: "minute", cap: 5 })

@@ -123,8 +123,8 @@ local function settle(act, actual)
     if charge.kind == 'b' then
       add_settled(charge, charge.amount)
       if swept then add_settled(charge, '-' .. swept[index].amount) end
-    elseif charge.kind == 'r' and not swept then
-      -- A rate that expiry has freed stays free: what it counted is more than a minute ago.
+    elseif charge.kind == 'r' and (not swept or charge.period > 60000) then
+      -- A short rate that expiry has freed stays free: what it counted is more than a minute ago.
       add_debt(charge, tonumber(charge.amount), charge.cap)
     end
   end

@@ -1,0 +1,72 @@
+/** A limit with what it stands on, as the admin API shows it, and the limit that a route's path names. */
+import { z } from "@hono/zod-openapi"
+import type { Limit } from "../identity/limit.ts"
+import { limitTarget, readLimit, shadowRefusals } from "../identity/limit-registry.ts"
+import type { LimitRow } from "../identity/limit-row.ts"
+import { ApiError } from "../platform/error-table.ts"
+import type { Sql } from "../platform/postgres.ts"
+import type { Access } from "./access.ts"
+import { missingThing } from "./answers.ts"
+import { eachInput, filterInputs, memberOf, scopeIds, shownFilter, shownSubject } from "./limit-scope.ts"
+import { limitOutput, readCap, shownLimit } from "./limit-shape.ts"
+
+export const scopedLimit = limitOutput
+  .extend({
+    organization_id: z.string().openapi({ description: "'' for a limit on a provider account." }),
+    scope: z.object({ ...scopeIds, each: eachInput, ...filterInputs }),
+    shadow_refusals: z
+      .number()
+      .nullable()
+      .openapi({ description: "How often a shadow limit would have refused so far; null: it is none." }),
+    created_at: z.string(),
+  })
+  .openapi("Limit")
+
+/** The limit, where the caller may do what the route does to it; else 404 or 403. */
+export async function permittedLimit(sql: Sql, access: Access, id: string): Promise<LimitRow> {
+  const row = (await readLimit(sql, id)) ?? missingLimit(id)()
+  access.on((await limitTarget(sql, row)) ?? missingLimit(id)(), missingLimit(id))
+  return row
+}
+
+export function missingLimit(id: string): () => never {
+  return missingThing("limit", id)
+}
+
+/** The cap in the limit's unit; 400 where it is none. */
+export function requiredCap(kind: Limit["kind"], given: string | number): bigint {
+  const cap = readCap(kind, given)
+  if (typeof cap === "string") throw new ApiError("invalid_request", `cap: ${cap}.`, { param: "cap" })
+  return cap
+}
+
+export async function shownOne(sql: Sql, row: LimitRow): Promise<z.infer<typeof scopedLimit>> {
+  return shown(row, await shadowRefusals(sql, [row.id]))
+}
+
+export async function shownAll(sql: Sql, rows: readonly LimitRow[]): Promise<z.infer<typeof scopedLimit>[]> {
+  const refusals = await shadowRefusals(
+    sql,
+    rows.filter(isShadow).map(({ id }) => id),
+  )
+  return rows.map((row) => shown(row, refusals))
+}
+
+function isShadow({ enforcement }: LimitRow): boolean {
+  return enforcement === "shadow"
+}
+
+function shown(row: LimitRow, refusals: ReadonlyMap<string, number>): z.infer<typeof scopedLimit> {
+  const { organization_id, scope, each, created_at } = row
+  return {
+    ...shownLimit(row),
+    organization_id,
+    scope: {
+      [memberOf(scope)]: shownSubject(row),
+      ...(scope === "provider_account" || each !== "" ? { each } : {}),
+      ...shownFilter(row),
+    },
+    shadow_refusals: isShadow(row) ? (refusals.get(row.id) ?? 0) : null,
+    created_at: created_at.toISOString(),
+  }
+}
