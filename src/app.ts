@@ -7,6 +7,7 @@ import path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Registry } from "prom-client"
 import { adminApp } from "./admin/admin-app.ts"
+import type { Counters } from "./admin/live-limits.ts"
 import type { Readiness } from "./admin/operation-routes.ts"
 import { Admission } from "./admission/admit.ts"
 import { MemoryLimitStore } from "./admission/memory-store.ts"
@@ -116,6 +117,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     findSheet,
     login: loginOptions(config, organizationId),
     alerts,
+    counters: ledger.counters,
   })
   const listeners = new Listeners({ config, routing, admin, registry, log, closing })
   watchPlane(routing, listeners)
@@ -163,6 +165,7 @@ async function openStores(config: Config, version: string, log: Log, closing: Cl
 type Ledger = {
   readonly journal: Journal
   readonly admission: Admission
+  readonly counters: Counters
   /** The limit store in a word. */
   readonly limitsState: () => string
   /** Stores by name, and whether each serves. */
@@ -194,18 +197,27 @@ async function openLedger(
     ledger: () => journal.shipper.error === null,
   }
   registerStoresUp(registry, isUp)
-  const admission = shared === null ? await countInProcess(config, sql, log, closing) : await shared.admit(journal)
+  const inProcess = shared === null ? await countInProcess(config, sql, log, closing) : null
+  const admission = inProcess?.admission ?? (await shared?.admit(journal))
+  const readings = inProcess?.store ?? shared?.readings
+  if (admission === undefined || readings === undefined) throw new Error("limits are counted nowhere")
+  const counters = { readings, isShared: shared !== null }
   admission.passed.register(registry)
   const shadows = new ShadowRefusalWriter({ sql, passed: admission.passed, log })
   shadows.start()
   closing.add("shadow refusals", () => shadows.stop())
   const limitsState = () => (shared === null ? "in process" : shared.isAway() ? "away" : "redis")
   const storesUp = () => Object.fromEntries(Object.entries(isUp).map(([store, serves]) => [store, serves()]))
-  return { journal, admission, limitsState, storesUp }
+  return { journal, admission, counters, limitsState, storesUp }
 }
 
 /** Once the journals of earlier processes are in the ledger, it knows all that was charged. */
-async function countInProcess(config: Config, sql: Sql, log: Log, closing: Closing): Promise<Admission> {
+async function countInProcess(
+  config: Config,
+  sql: Sql,
+  log: Log,
+  closing: Closing,
+): Promise<{ readonly store: MemoryLimitStore; readonly admission: Admission }> {
   const store = new MemoryLimitStore(clock.nowMs)
   store.seed(await readLimitUsage(sql, "all"))
   const admission = new Admission({
@@ -217,7 +229,7 @@ async function countInProcess(config: Config, sql: Sql, log: Log, closing: Closi
   })
   admission.start()
   closing.add("admission", () => admission.stop())
-  return admission
+  return { store, admission }
 }
 
 /** What has not reached the ledger in time stays in the file, and the next start ships it. */

@@ -26,9 +26,11 @@ import { type LoginOptions, requireAdminKey, requirePrincipal } from "./authenti
 import { budgetRoutes } from "./budget-routes.ts"
 import { dashboardRoutes } from "./dashboard-routes.ts"
 import { docsRoutes } from "./docs-routes.ts"
+import { holdRoutes } from "./hold-routes.ts"
 import { importRoutes } from "./import-routes.ts"
 import { keyRoutes } from "./key-routes.ts"
 import { limitRoutes } from "./limit-routes.ts"
+import type { Counters } from "./live-limits.ts"
 import { memberRoutes } from "./member-routes.ts"
 import { oidcRoutes } from "./oidc-routes.ts"
 import { openAiUsageRoutes } from "./openai-usage-routes.ts"
@@ -68,6 +70,8 @@ export type AdminOptions = {
   readonly findSheet: FindSheet
   readonly login: LoginOptions
   readonly alerts: AlertOptions
+  /** What limits count at the moment. */
+  readonly counters: Counters
 }
 
 /** What admin handlers find in their context: `principal` behind the log-in, `access` behind a route's `permit`. */
@@ -108,6 +112,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   roleRoutes(app, options)
   keyRoutes(app, options)
   limitRoutes(app, options)
+  holdRoutes(app, options)
   budgetRoutes(app, options)
   adminKeyRoutes(app, options)
   importRoutes(app, options)

@@ -16,7 +16,7 @@ type ScopeMember = keyof typeof SCOPE_MEMBERS
 export const SCOPE_MEMBER_NAMES = Object.keys(SCOPE_MEMBERS) as ScopeMember[]
 
 const subjectId = z.string().min(1).max(100).optional()
-const providerAccount = z
+export const providerAccount = z
   .string()
   .max(200)
   .regex(/^[^/]+\/.+$/, { error: "must be <provider>/<account>" })

@@ -2,13 +2,15 @@
 import { z } from "@hono/zod-openapi"
 import type { Limit } from "../identity/limit.ts"
 import { limitTarget, readLimit, shadowRefusals } from "../identity/limit-registry.ts"
-import type { LimitRow } from "../identity/limit-row.ts"
+import { type LimitRow, limitFrom } from "../identity/limit-row.ts"
+import type { Clock } from "../platform/clock.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Sql } from "../platform/postgres.ts"
 import type { Access } from "./access.ts"
 import { missingThing } from "./answers.ts"
 import { eachInput, filterInputs, memberOf, scopeIds, shownFilter, shownSubject } from "./limit-scope.ts"
 import { limitOutput, readCap, shownLimit } from "./limit-shape.ts"
+import { type LiveLimits, liveStandings, shownLive, standingMembers } from "./live-limits.ts"
 
 export const scopedLimit = limitOutput
   .extend({
@@ -21,6 +23,21 @@ export const scopedLimit = limitOutput
     created_at: z.string(),
   })
   .openapi("Limit")
+
+export const standingLimit = scopedLimit.extend(standingMembers).openapi("StandingLimit")
+
+/** The limits with where they stand at this moment; what counts several apart says null. */
+export async function withStandings(
+  options: LiveLimits & { readonly clock: Clock },
+  rows: readonly LimitRow[],
+): Promise<z.infer<typeof standingLimit>[]> {
+  const shown = await shownAll(options.sql, rows)
+  const standings = await liveStandings(options, rows.map(limitFrom), options.clock.nowMs())
+  return shown.flatMap((limit, index) => {
+    const standing = standings[index]
+    return standing === undefined ? [] : [{ ...limit, ...shownLive(standing, options.counters) }]
+  })
+}
 
 /** The limit, where the caller may do what the route does to it; else 404 or 403. */
 export async function permittedLimit(sql: Sql, access: Access, id: string): Promise<LimitRow> {

@@ -2,10 +2,10 @@
 import { createRoute, z } from "@hono/zod-openapi"
 import type { LimitFilter } from "../identity/limit.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { type LimitStanding, limitStandings } from "../reporting/limit-standings.ts"
 import type { AdminApp, AdminOptions } from "./admin-app.ts"
 import { answers } from "./answers.ts"
 import { shownCap } from "./limit-shape.ts"
+import { type Counters, type LiveStanding, liveStandings, shownLive, standingMembers } from "./live-limits.ts"
 import { holderOf } from "./own-key-routes.ts"
 
 const limitOutput = z.object({
@@ -21,12 +21,8 @@ const limitOutput = z.object({
   model: z.string().nullable().openapi({ description: "The limit counts calls to this model alone; null: to all." }),
   endpoint: z.string().nullable().openapi({ description: "The limit counts this endpoint's calls alone; null: all." }),
   cap: z.string().openapi({ description: "The cap in force, that of a raise included." }),
-  used: z
-    .string()
-    .nullable()
-    .openapi({ description: "null: a rate, or calls in flight, which the ledger does not count." }),
-  remaining: z.string().nullable(),
-  resets_at: z.string().nullable().openapi({ description: "null: the window does not end." }),
+  used: z.string().nullable().openapi({ description: "What is settled and held together; null: not known." }),
+  ...standingMembers,
 })
 const keyOutput = z
   .object({
@@ -58,7 +54,7 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
       holder.key
     // A shadow limit says nothing to callers.
     const told = limits.filter(({ enforcement }) => enforcement !== "shadow")
-    const standings = await limitStandings(options.sql, told, options.clock.nowMs())
+    const standings = await liveStandings(options, told, options.clock.nowMs())
     const body = {
       id,
       name,
@@ -68,13 +64,14 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
       allowed_models: allowedModels === null ? null : [...allowedModels],
       allowed_endpoints: allowedEndpoints === null ? null : [...allowedEndpoints],
       expires_at: instant(expiresAtMs),
-      limits: standings.map(shownStanding),
+      limits: standings.map((standing) => shownStanding(standing, options.counters)),
     }
     return context.json(body, 200)
   })
 }
 
-function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z.infer<typeof limitOutput> {
+function shownStanding(standing: LiveStanding, counters: Counters): z.infer<typeof limitOutput> {
+  const { limit, settled, held } = standing
   const { id, scope, kind, window, timeZone, anchorDay, cap, enforcement, filter } = limit
   const filterBy = (by: LimitFilter["by"]) => (filter?.by === by ? filter.value : null)
   const amount = (value: bigint | null) => (value === null ? null : shownCap(kind, value))
@@ -91,9 +88,8 @@ function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z
     model: filterBy("model"),
     endpoint: filterBy("endpoint"),
     cap: shownCap(kind, cap),
-    used: amount(used),
-    remaining: amount(remaining),
-    resets_at: instant(resetsAtMs),
+    used: amount(settled === null ? null : settled + (held ?? 0n)),
+    ...shownLive(standing, counters),
   }
 }
 

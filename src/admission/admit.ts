@@ -15,6 +15,7 @@ import {
   type Charge,
   type CounterState,
   organizationOf,
+  ownerText,
   type ReserveReply,
   type SettleReply,
 } from "./limit-store.ts"
@@ -32,6 +33,8 @@ const RESET_WAIT_MS_MAX = 60_000
 /** What is held among the counters of one organization, or of one provider account. */
 export type HeldCharges = {
   readonly id: string
+  /** Whose call it is; '' where that is not known. */
+  readonly keyId: string
   readonly charges: readonly Charge[]
 }
 
@@ -128,9 +131,11 @@ export class Admission {
     /** Those of the provider account that the call goes to. */
     readonly accountLimits?: readonly Limit[]
     readonly estimate: CallEstimate
+    /** Whose call it is, for the list of holds. */
+    readonly keyId?: string
   }): Promise<Admitted> {
-    const { accountLimits } = call
-    const admitting = this.#hold(call.holdId, call.limits, call.estimate)
+    const { accountLimits, keyId = "" } = call
+    const admitting = this.#hold(call.holdId, keyId, call.limits, call.estimate)
     if (accountLimits === undefined || accountLimits.length === 0) return admitting
     return admitting.then((first) => {
       return first.kind === "held" ? this.#holdOnAccount(first, accountLimits, call.estimate) : first
@@ -145,23 +150,29 @@ export class Admission {
   ): Promise<Admitted> {
     let isHeld = false
     try {
-      const second = await this.#hold(accountHoldId(first.hold.id), limits, estimate)
+      const { keyId } = first.hold
+      const second = await this.#hold(accountHoldId(first.hold.id), keyId, limits, estimate)
       isHeld = second.kind === "held"
       if (second.kind !== "held") return second
       const { id, charges } = second.hold
       const warnings = [...first.warnings, ...second.warnings]
-      return { kind: "held", hold: { ...first.hold, account: { id, charges } }, counters: first.counters, warnings }
+      return {
+        kind: "held",
+        hold: { ...first.hold, account: { id, keyId, charges } },
+        counters: first.counters,
+        warnings,
+      }
     } finally {
       if (!isHeld) await this.release(first.hold)
     }
   }
 
-  async #hold(holdId: string, limits: readonly Limit[], estimate: CallEstimate): Promise<Admitted> {
+  async #hold(holdId: string, keyId: string, limits: readonly Limit[], estimate: CallEstimate): Promise<Admitted> {
     const nowMs = this.#nowMs()
     const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
-    const hold = { id: holdId, charges, account: null }
+    const hold = { id: holdId, keyId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
-    const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
+    const reply = await this.#store.reserve(holdId, ownerText(this.#owner, keyId), this.#leaseMs, charges)
     if (reply.kind === "held") {
       this.#addLive(hold)
       const { counters } = reply
@@ -177,8 +188,8 @@ export class Admission {
   /** What a call is charged under that held nothing beforehand, because it came to light only later: to be settled. */
   unheld(id: string, limits: readonly Limit[], accountLimits: readonly Limit[]): HeldCall {
     const onAccount = this.#unheldCharges(accountLimits)
-    const account = onAccount.length === 0 ? null : { id: accountHoldId(id), charges: onAccount }
-    return { id, charges: this.#unheldCharges(limits), account }
+    const account = onAccount.length === 0 ? null : { id: accountHoldId(id), keyId: "", charges: onAccount }
+    return { id, keyId: "", charges: this.#unheldCharges(limits), account }
   }
 
   #unheldCharges(limits: readonly Limit[]): readonly Charge[] {

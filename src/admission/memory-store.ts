@@ -4,12 +4,22 @@
  */
 import { type Counter, drain, expire, giveBack, settle as settleCounter, settleLate } from "./counter.ts"
 import { FinishedHolds } from "./finished-holds.ts"
-import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettledAmount, SettleReply } from "./limit-store.ts"
+import {
+  type Charge,
+  type CounterState,
+  type Hold,
+  type LimitStore,
+  organizationOf,
+  type ReserveReply,
+  type SettledAmount,
+  type SettleReply,
+} from "./limit-store.ts"
 import { MemoryCounters, type Taken } from "./memory-counters.ts"
 
 type LiveHold = {
   readonly id: string
   readonly owner: string
+  readonly sinceMs: number
   leaseUntilMs: number
   charges: Charge[]
   /** The counter of each charge, in order. */
@@ -38,7 +48,8 @@ export class MemoryLimitStore implements LimitStore {
     requireAmounts(charges)
     const taken = this.#takeOrSweep(charges, nowMs)
     if (taken.kind === "denied") return this.#counters.denied(taken.denied, charges, nowMs)
-    const hold = { id, owner, leaseUntilMs: nowMs + leaseMs, charges: [...charges], counters: taken.counters }
+    const leaseUntilMs = nowMs + leaseMs
+    const hold = { id, owner, sinceMs: nowMs, leaseUntilMs, charges: [...charges], counters: taken.counters }
     for (const counter of hold.counters) counter.liveHolds += 1
     this.#holds.set(id, hold)
     this.#nextLeaseEndMs = Math.min(this.#nextLeaseEndMs, hold.leaseUntilMs)
@@ -118,11 +129,12 @@ export class MemoryLimitStore implements LimitStore {
     return this.#counters.states(charges, this.#clock())
   }
 
-  async holds(max: number): Promise<readonly Hold[]> {
+  async holds(max: number, organizationId?: string): Promise<readonly Hold[]> {
     const oldest: Hold[] = []
-    for (const { id, owner, leaseUntilMs, charges } of this.#holds.values()) {
+    for (const { id, owner, sinceMs, leaseUntilMs, charges } of this.#holds.values()) {
       if (oldest.length >= max) break
-      oldest.push({ id, owner, leaseUntilMs, charges: [...charges] })
+      if (organizationId !== undefined && organizationOf(charges) !== organizationId) continue
+      oldest.push({ id, owner, sinceMs, leaseUntilMs, charges: [...charges] })
     }
     return oldest
   }

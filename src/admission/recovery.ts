@@ -42,7 +42,7 @@ export type RecoveryOptions = {
   /** What calls of this process hold now. */
   readonly liveHolds: (
     organizationId: string,
-  ) => readonly { readonly id: string; readonly charges: readonly Charge[] }[]
+  ) => readonly { readonly id: string; readonly keyId?: string; readonly charges: readonly Charge[] }[]
   /** Identifies the server's process; see `reconnected`. */
   readonly serverRunId: () => Promise<string>
   readonly onChange: (change: RecoveryChange) => void

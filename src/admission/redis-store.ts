@@ -6,10 +6,19 @@
  */
 import type { RedisClient } from "../platform/redis.ts"
 import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
-import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
+import {
+  type Charge,
+  type CounterState,
+  type Hold,
+  type LimitStore,
+  ownerText,
+  type ReserveReply,
+  type SettleReply,
+} from "./limit-store.ts"
 import type { ChargedCall } from "./limits.ts"
 import { type Act, RedisBatch, readOtherEpoch } from "./redis-batch.ts"
 import { ChargeLines, durableLines, readLease, windowsOf } from "./redis-charges.ts"
+import { OrganizationKeys } from "./redis-keys.ts"
 import {
   countersReply,
   isDenialToReview,
@@ -100,23 +109,24 @@ export class RedisLimitStore implements LimitStore {
     return this.#ask("V", "view", "", "", charges, (reply) => countersReply(reply, charges))
   }
 
-  /** Of the organizations that this process serves. */
-  async holds(max: number): Promise<readonly Hold[]> {
+  async holds(max: number, organizationId?: string): Promise<readonly Hold[]> {
     const found: (Hold & { sinceUs: number })[] = []
-    for (const batch of this.#batches.values()) {
-      const leases = await this.#leasesOf(batch)
+    for (const place of organizationId === undefined ? this.#batches.keys() : [organizationId]) {
+      const keys = new OrganizationKeys(place)
+      const leases = await this.#leasesOf(keys)
       if (leases.size === 0) continue
       const ids = [...leases.keys()]
-      const ends = await this.#client.zmscore(batch.keys.leaseEnds, ...ids)
+      const ends = await this.#client.zmscore(keys.leaseEnds, ...ids)
       ids.forEach((id, index) => {
         const end = ends[index]
         if (end === null || end === undefined) return
-        const { sinceUs, owner, charges } = readLease(batch.organizationId, leases.get(id) ?? "")
-        found.push({ id, owner, leaseUntilMs: Number(end), charges, sinceUs })
+        const { sinceUs, owner, charges } = readLease(place, leases.get(id) ?? "")
+        const sinceMs = Math.floor(sinceUs / 1_000)
+        found.push({ id, owner, sinceMs, leaseUntilMs: Number(end), charges, sinceUs })
       })
     }
     found.sort((left, right) => left.sinceUs - right.sinceUs)
-    return found.slice(0, max).map(({ id, owner, leaseUntilMs, charges }) => ({ id, owner, leaseUntilMs, charges }))
+    return found.slice(0, max).map(({ sinceUs: _, ...hold }) => hold)
   }
 
   /** The epoch under which this process counts; a settle that failed is sent again only while this stays the same. */
@@ -142,10 +152,12 @@ export class RedisLimitStore implements LimitStore {
     organizationId: string,
     owner: string,
     leaseMs: number,
-    holds: readonly { readonly id: string; readonly charges: readonly Charge[] }[],
+    holds: readonly { readonly id: string; readonly keyId?: string; readonly charges: readonly Charge[] }[],
   ): Promise<void> {
     const batch = this.#batch(organizationId)
-    const acts = holds.map(({ id, charges }) => this.#ask("A", id, leaseMs, owner, charges, (reply) => reply))
+    const acts = holds.map(({ id, keyId, charges }) => {
+      return this.#ask("A", id, leaseMs, ownerText(owner, keyId ?? ""), charges, (reply) => reply)
+    })
     // Before anything else that this process says of these holds, renewals above all.
     batch.flush()
     for (const reply of await Promise.all(acts)) requireAsserted(reply)
@@ -228,11 +240,11 @@ export class RedisLimitStore implements LimitStore {
     throw new Error(`hold ${id} changed each time it was looked at`)
   }
 
-  async #leasesOf(batch: RedisBatch): Promise<Map<string, string>> {
+  async #leasesOf(keys: OrganizationKeys): Promise<Map<string, string>> {
     const leases = new Map<string, string>()
     let cursor = "0"
     do {
-      const [next, pairs] = await this.#client.hscan(batch.keys.holds, cursor, "COUNT", 500)
+      const [next, pairs] = await this.#client.hscan(keys.holds, cursor, "COUNT", 500)
       for (let at = 0; at + 1 < pairs.length; at += 2) leases.set(pairs[at] ?? "", pairs[at + 1] ?? "")
       cursor = next
     } while (cursor !== "0")

@@ -6,6 +6,7 @@ import { hostname } from "node:os"
 import type { Registry } from "prom-client"
 import { Admission } from "../admission/admit.ts"
 import { type Adopted, AdoptedCalls } from "../admission/adopted-calls.ts"
+import type { LimitReadings } from "../admission/limit-store.ts"
 import { Recovery, type RecoveryChange } from "../admission/recovery.ts"
 import { RedisRecoveryActs } from "../admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../admission/redis-store.ts"
@@ -39,6 +40,8 @@ export type SharedLimits = {
   readonly isAway: () => boolean
   /** Counts calls of dead processes, once they are in the ledger. */
   readonly onAdopted: (adopted: Adopted) => Promise<void>
+  /** What the counters say, for people to see. */
+  readonly readings: LimitReadings
   /** Begins to admit, and to fill what Redis has lost from the ledger and this process's journal. */
   readonly admit: (journal: Journal) => Promise<Admission>
 }
@@ -86,7 +89,7 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     recovery = openRecovery(parts, { client, store, acts, proxy, journal, admission })
     return admission
   }
-  return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), admit }
+  return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), readings: store, admit }
 }
 
 /** @throws StartError where Redis does not answer, or is set up so that limits would not hold. */

@@ -54,7 +54,13 @@ export async function admitCall(
   const bound = boundOf(plane, call, asked, route, { estimate, isMoneyLimited })
   if (bound.kind === "refused") return bound
 
-  const held = await plane.admission.admit({ holdId: call.id, limits, accountLimits, estimate: bound.estimate })
+  const held = await plane.admission.admit({
+    holdId: call.id,
+    keyId: key.id,
+    limits,
+    accountLimits,
+    estimate: bound.estimate,
+  })
   if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)
   if (held.kind === "away") return refusedUncounted(held.refusal)
 
