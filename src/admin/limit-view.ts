@@ -20,6 +20,14 @@ export const scopedLimit = limitOutput
       .number()
       .nullable()
       .openapi({ description: "How often a shadow limit would have refused so far; null: it is none." }),
+    seeded: z
+      .enum(["exact", "as_recorded"])
+      .nullable()
+      .openapi({
+        description:
+          "A budget starts from what the ledger has for its window: exactly, or as far as records name a tool or tag and " +
+          "count calls; null: it did not have to, or that is being added up.",
+      }),
     created_at: z.string(),
   })
   .openapi("Limit")
@@ -84,6 +92,7 @@ function shown(row: LimitRow, refusals: ReadonlyMap<string, number>): z.infer<ty
       ...shownFilter(row),
     },
     shadow_refusals: isShadow(row) ? (refusals.get(row.id) ?? 0) : null,
+    seeded: row.seed === "" ? null : row.seed,
     created_at: created_at.toISOString(),
   }
 }

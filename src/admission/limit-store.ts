@@ -84,6 +84,8 @@ export type SettledAmount = {
 /** What the ledger says at one moment: counters, and how much of each journal is in them. */
 export type LedgerSnapshot = {
   readonly settled: readonly SettledAmount[]
+  /** Of the directory: what limits start from that were seeded later is not in `settled`. Absent: 0. */
+  readonly version?: number
   /** Journal id -> sequence number of its last row in `settled`. */
   readonly acks: ReadonlyMap<string, number>
 }
@@ -94,7 +96,10 @@ export interface LimitStore {
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply>
   /** Adds to a live hold, all or none; for calls whose size becomes known as they flow. */
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply>
-  /** Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order. */
+  /**
+   * Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order; after those,
+   * charges on limits that came up while the call ran.
+   */
   settle(id: string, actual: readonly Charge[]): Promise<SettleReply>
   /** Gives everything back: the call never reached a provider. False where the hold was already finished. */
   release(organizationId: string, id: string): Promise<boolean>

@@ -127,17 +127,23 @@ export class MemoryCounters {
 
   /** Sets what budgets have settled; what is held stays. */
   seed(rows: readonly SettledAmount[], nowMs: number): void {
-    for (const { limitId, subject, window, settled } of rows) {
-      const name = `${limitId}|${subject}|${window}`
-      let counter = this.#counters.get(name)
-      if (counter === undefined) {
-        // No charge has told yet when the window ends.
-        const msMax = windowMsMax(window)
-        counter = newBudgetCounter(msMax === null ? null : nowMs + msMax, nowMs)
-        this.#counters.set(name, counter)
-      }
-      counter.settled = settled
+    for (const row of rows) this.#budget(row, nowMs).settled = row.settled
+  }
+
+  addSettled(rows: readonly SettledAmount[], nowMs: number): void {
+    for (const row of rows) this.#budget(row, nowMs).settled += row.settled
+  }
+
+  #budget({ limitId, subject, window }: SettledAmount, nowMs: number): Counter {
+    const name = `${limitId}|${subject}|${window}`
+    let counter = this.#counters.get(name)
+    if (counter === undefined) {
+      // No charge has told yet when the window ends.
+      const msMax = windowMsMax(window)
+      counter = newBudgetCounter(msMax === null ? null : nowMs + msMax, nowMs)
+      this.#counters.set(name, counter)
     }
+    return counter
   }
 
   /** Looks at the next counters in turn and drops those that say nothing more. */

@@ -83,6 +83,9 @@ export class MemoryLimitStore implements LimitStore {
     if (hold !== undefined) {
       requireSameCounters(hold.charges, actual)
       this.#endHold(hold, nowMs, (counter, held, index) => settleCounter(counter, held, actual[index]?.amount ?? 0n))
+      for (const charge of actual.slice(hold.charges.length)) {
+        settleCounter(this.#counters.of(charge, nowMs), 0n, charge.amount)
+      }
       this.#finished.addDone(id, nowMs)
       return "settled"
     }
@@ -91,8 +94,9 @@ export class MemoryLimitStore implements LimitStore {
     if (swept !== undefined) requireSameCounters(swept, actual)
     actual.forEach((charge, index) => {
       const counter = this.#counters.of(charge, nowMs)
-      if (swept === undefined) settleCounter(counter, 0n, charge.amount)
-      else settleLate(counter, swept[index]?.amount ?? 0n, charge.amount)
+      const held = swept?.[index]
+      if (held === undefined) settleCounter(counter, 0n, charge.amount)
+      else settleLate(counter, held.amount, charge.amount)
     })
     this.#finished.addDone(id, nowMs)
     return swept === undefined ? "unknown" : "late"
@@ -142,6 +146,11 @@ export class MemoryLimitStore implements LimitStore {
   /** Sets settled amounts from the ledger, before the first call is admitted. */
   seed(rows: readonly SettledAmount[]): void {
     this.#counters.seed(rows, this.#clock())
+  }
+
+  /** Adds to what is settled, for limits that are new. */
+  addSettled(rows: readonly SettledAmount[]): void {
+    this.#counters.addSettled(rows, this.#clock())
   }
 
   /** Looks again after a sweep, since a deny must not rest on leases that have ended. */
@@ -197,7 +206,7 @@ function requireAmounts(charges: readonly Charge[]): void {
 
 function requireSameCounters(held: readonly Charge[], actual: readonly Charge[]): void {
   const isSame =
-    held.length === actual.length &&
+    held.length <= actual.length &&
     held.every(({ limit, window }, index) => {
       const other = actual[index]
       return other?.limit.id === limit.id && other.limit.subject === limit.subject && other.window === window

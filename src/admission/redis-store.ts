@@ -47,6 +47,10 @@ export type RedisLimitStoreOptions = {
    * counters already, by the ledger or by this process's journal.
    */
   readonly onNewEpoch?: (organizationId: string) => void
+  /** Told that an organization's counters are of a directory before this version, with which one of its limits was seeded. Often. */
+  readonly onBehind?: (organizationId: string, version: number) => void
+  /** The version with which a limit was seeded, where the limit does not say it yet; null: it was not. */
+  readonly seededVersion?: (limitId: string) => number | null
   /** For tests that move the clock. */
   readonly scripts?: LimitScripts
 }
@@ -57,6 +61,8 @@ export class RedisLimitStore implements LimitStore {
   readonly #texts: LimitScripts
   readonly #onRecovering: (organizationId: string) => void
   readonly #onNewEpoch: (organizationId: string) => void
+  readonly #onBehind: (organizationId: string, version: number) => void
+  readonly #seededVersion: (limitId: string) => number | null
   readonly #lines = new ChargeLines()
   readonly #batches = new Map<string, RedisBatch>()
   /** Organizations that may have live holds. */
@@ -68,10 +74,44 @@ export class RedisLimitStore implements LimitStore {
     this.#texts = options.scripts ?? limitScripts()
     this.#onRecovering = options.onRecovering
     this.#onNewEpoch = options.onNewEpoch ?? (() => undefined)
+    this.#onBehind = options.onBehind ?? (() => undefined)
+    this.#seededVersion = options.seededVersion ?? (() => null)
   }
 
+  /** `recovering` also where a limit is newer than the counters: what it starts from is not in them. */
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
+    const newest = this.#newestSeed(charges)
+    if (newest === 0) return this.#ask("R", id, leaseMs, owner, charges, this.#readTaken)
+    return this.#reserveSeeded(id, owner, leaseMs, charges, newest)
+  }
+
+  async #reserveSeeded(
+    id: string,
+    owner: string,
+    leaseMs: number,
+    charges: readonly Charge[],
+    newest: number,
+  ): Promise<ReserveReply> {
+    const batch = this.#batchOf(charges)
+    // Which limits its counters have is known from the first contact on.
+    if (batch.epoch === "") await this.#underEpoch(batch, this.#texts.due, ["1"])
+    if (batch.epoch !== "" && newest > batch.version && newest !== Number.POSITIVE_INFINITY) {
+      this.#onBehind(batch.organizationId, newest)
+    }
+    if (newest > batch.version) return { kind: "recovering" }
     return this.#ask("R", id, leaseMs, owner, charges, this.#readTaken)
+  }
+
+  /** The latest version with which one of the limits was seeded; infinite where one was not yet, 0 where none has to be in them. */
+  #newestSeed(charges: readonly Charge[]): number {
+    let newest = 0
+    for (const { limit } of charges) {
+      const { seededVersion = 0 } = limit
+      if (seededVersion !== null && seededVersion <= 0) continue
+      const version = seededVersion ?? this.#seededVersion(limit.id) ?? Number.POSITIVE_INFINITY
+      if (version > newest) newest = version
+    }
+    return newest
   }
 
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
@@ -140,10 +180,10 @@ export class RedisLimitStore implements LimitStore {
   }
 
   /** From now on acts go out under this epoch; only for a process that then asserts what it knows. */
-  adopt(organizationId: string, epoch: string): void {
+  adopt(organizationId: string, epoch: string, version = 0): void {
     const batch = this.#batch(organizationId)
     const isNew = batch.epoch !== epoch
-    batch.adopt(epoch)
+    batch.adopt(epoch, version)
     if (isNew) this.#onNewEpoch(organizationId)
   }
 
@@ -263,7 +303,7 @@ export class RedisLimitStore implements LimitStore {
         this.#onRecovering(batch.organizationId)
         return undefined
       }
-      batch.adopt(other.epoch)
+      batch.adopt(other.epoch, other.version)
     }
   }
 

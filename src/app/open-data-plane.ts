@@ -11,6 +11,7 @@ import type { Config } from "../config/schema.ts"
 import { Directory } from "../identity/directory.ts"
 import { ProviderObjects } from "../identity/provider-objects.ts"
 import type { Journal } from "../ledger/journal.ts"
+import type { LimitSeeding } from "../ledger/limit-seeding.ts"
 import { Estimator } from "../metering/estimator.ts"
 import { systemClock as clock } from "../platform/clock.ts"
 import type { Closing } from "../platform/closing.ts"
@@ -41,6 +42,7 @@ export type PlaneParts = {
   readonly databaseUrl: string
   readonly journal: Journal
   readonly admission: Admission
+  readonly seeding: LimitSeeding
   readonly priceBook: PriceBook
   readonly registry: Registry
   readonly log: Log
@@ -84,6 +86,7 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     newValues: new NewValues(config.attribution.new_values_max),
     bookings: new Set(),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
+    seeding: parts.seeding,
   })
   source.onChange(() => routing.use(router()))
   const reconfigure = async (next: Config) => {
@@ -133,7 +136,7 @@ function openSource({ databaseUrl, log, box }: PlaneParts, closing: Closing): Pr
 async function openDirectory(
   config: Config,
   source: ProviderSource,
-  { databaseUrl, log }: PlaneParts,
+  { databaseUrl, log, seeding }: PlaneParts,
   closing: Closing,
 ): Promise<Directory> {
   const directory = new Directory({
@@ -142,7 +145,9 @@ async function openDirectory(
     log,
     keysMax: config.key_cache_max,
     unconfirmedMsMax: config.key_cache_max_age_ms,
-    onSeen: (version) => source.follow(version),
+    onSeen: async (version) => {
+      await Promise.all([source.follow(version), seeding.follow(version)])
+    },
   })
   await directory.poll()
   directory.start()

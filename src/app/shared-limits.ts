@@ -15,6 +15,7 @@ import { registerStoreMetrics } from "../admission/store-metrics.ts"
 import type { Config } from "../config/schema.ts"
 import type { Journal } from "../ledger/journal.ts"
 import { counterOwners, readLedgerId } from "../ledger/ledger-identity.ts"
+import type { LimitSeeding } from "../ledger/limit-seeding.ts"
 import { readLimitSnapshot } from "../ledger/limit-usage.ts"
 import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -34,6 +35,7 @@ export type SharedLimitsParts = {
   readonly clock: Clock
   readonly log: Log
   readonly closing: Closing
+  readonly seeding: LimitSeeding
 }
 
 export type SharedLimits = {
@@ -47,7 +49,7 @@ export type SharedLimits = {
 }
 
 export async function openSharedLimits(parts: SharedLimitsParts): Promise<SharedLimits> {
-  const { config, registry, clock, log, closing } = parts
+  const { config, registry, clock, log, closing, seeding } = parts
   const client = await connectRedis(parts)
   // Who this process is among the proxies: the owner of its holds.
   const proxy = `${hostname().replace(/[^!-~]/g, "-")}:${process.pid}:${randomBase62(6)}`
@@ -58,8 +60,26 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     client,
     onRecovering: want,
     onNewEpoch: (organizationId) => void guard.forget(organizationId),
+    onBehind: (organizationId, version) => void catchUp(organizationId, version),
+    seededVersion: (limitId) => seeding.versionOf(limitId),
   })
   const acts = new RedisRecoveryActs({ client, proxy })
+  const catchingUp = new Set<string>()
+  const catchUp = async (organizationId: string, version: number) => {
+    if (catchingUp.has(organizationId)) return
+    catchingUp.add(organizationId)
+    try {
+      await acts.behind(organizationId, store.epochOf(organizationId), version)
+      want(organizationId)
+    } catch (err) {
+      log.warn(
+        { err, organization_id: organizationId },
+        "counters cannot be filled yet with what a new limit starts from",
+      )
+    } finally {
+      catchingUp.delete(organizationId)
+    }
+  }
   await takeUpLedger(parts, acts)
   const adopted = new AdoptedCalls({
     store,
@@ -161,7 +181,7 @@ type RecoveryParts = {
   readonly admission: Admission
 }
 
-function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, own: RecoveryParts): Recovery {
+function openRecovery({ config, sql, clock, log, closing, seeding }: SharedLimitsParts, own: RecoveryParts): Recovery {
   const { client, store, acts, proxy, journal, admission } = own
   const recovery = new Recovery({
     store,
@@ -172,7 +192,8 @@ function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, o
     nowMs: clock.nowMs,
     readSnapshot: (organizationId) => readLimitSnapshot(sql, organizationId),
     liveProxies: () => liveProxies(sql),
-    endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq),
+    endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq, seeding.current),
+    knowsVersion: (version) => seeding.atLeast(version),
     liveHolds: (organizationId) => admission.liveHolds(organizationId),
     serverRunId: () => serverRunId(client),
     onChange: (change) => tellChange(log, change),

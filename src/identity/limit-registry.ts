@@ -7,7 +7,7 @@ import { namedId } from "../platform/ids.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
-import { LIMIT_DEFAULTS, type Limit, type LimitFilter } from "./limit.ts"
+import { LIMIT_DEFAULTS, type Limit, type LimitFilter, ratePeriodMs } from "./limit.ts"
 import { type LimitRow, limitColumns } from "./limit-row.ts"
 import type { Target, Visibility } from "./role.ts"
 import { visibleRows } from "./visible-rows.ts"
@@ -70,6 +70,9 @@ export async function addLimit(
     SELECT count(*)::int AS count FROM limits WHERE scope = ${subject.scope} AND subject = ${subject.subject}`
   if ((counted?.count ?? 0) >= LIMITS_PER_SUBJECT_MAX) return null
   const row = await insertLimit(transaction, subject, wanted)
+  // What ended before counts on a budget; the next look at the directory adds it up.
+  const isBudget = wanted.kind !== "concurrency" && ratePeriodMs(wanted.window) === null
+  if (isBudget) await transaction`UPDATE limits SET seeded_version = NULL WHERE id = ${row.id}`
   await audit(transaction, actor, "limit.create", null, row)
   return row
 }

@@ -25,6 +25,9 @@ export type LimitRow = {
   readonly filter_tag: string
   readonly filter_model: string
   readonly filter_endpoint: string
+  readonly seeded_version: number | null
+  /** How exactly the ledger could tell what it starts from; '': it did not have to. */
+  readonly seed: "" | "exact" | "as_recorded"
   readonly created_at: Date
 }
 
@@ -34,7 +37,7 @@ export function limitColumns(sql: Sql | Transaction) {
     time_zone, anchor_day, on_store_failure, enforcement, thresholds,
     CASE WHEN raised_until > now() THEN raised_cap::text END AS raised_cap,
     CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag,
-    filter_model, filter_endpoint, created_at`
+    filter_model, filter_endpoint, seeded_version::float8 AS seeded_version, seed, created_at`
 }
 
 export function limitFrom(row: LimitRow): Limit {
@@ -57,6 +60,7 @@ export function limitFrom(row: LimitRow): Limit {
         : { cap: BigInt(row.raised_cap), untilMs: row.raised_until.getTime() },
     each: row.each,
     filter: filterFrom(row),
+    seededVersion: row.seeded_version,
   }
 }
 

@@ -104,6 +104,11 @@ export type Limit = {
   readonly each: LimitEach
   /** Counts only calls of this tool, with this tag, to these models or to this endpoint; null where it counts all. */
   readonly filter: LimitFilter | null
+  /**
+   * A new limit starts from what the ledger has: the directory's version with which that was added up, negative where it was
+   * nothing; null where nobody has looked yet; 0 or absent of limits that started from nothing.
+   */
+  readonly seededVersion?: number | null
 }
 
 export const FILTER_BY = ["tool", "tag", "model", "endpoint"] as const

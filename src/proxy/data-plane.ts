@@ -4,6 +4,7 @@ import type { Directory } from "../identity/directory.ts"
 import type { Sharing } from "../identity/provider-object.ts"
 import type { ProviderObjects } from "../identity/provider-objects.ts"
 import type { Journal } from "../ledger/journal.ts"
+import type { LimitSeeding } from "../ledger/limit-seeding.ts"
 import type { Estimator } from "../metering/estimator.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
@@ -34,6 +35,8 @@ export type DataPlane = {
   /** Records of later usage that are being booked by this process at the moment. */
   readonly bookings: Set<string>
   readonly metrics: ProxyMetrics
+  /** New limits, to which calls are charged that were admitted before. */
+  readonly seeding: Pick<LimitSeeding, "grown">
   readonly bounds: DataPlaneBounds
 }
 

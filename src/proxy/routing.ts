@@ -63,6 +63,7 @@ function planeOf(parts: Omit<DataPlane, "doors">): DataPlane {
     newValues: parts.newValues,
     bookings: parts.bookings,
     metrics: parts.metrics,
+    seeding: parts.seeding,
     bounds: parts.bounds,
   }
 }

@@ -1,9 +1,9 @@
 -- Prolongs the leases of live holds.
 -- KEYS: 1 state hash, 2 live holds, 3 their lease ends. ARGV: 1 the caller's epoch, 2 lease ms, 3... ids.
--- Returns: 1 '' or `state \t epoch` where the caller's epoch is not the organization's (nothing was done), then the ids
+-- Returns: 1 '' or `state \t epoch \t version` where the caller's epoch is not the organization's (nothing was done), then the ids
 -- that are not live.
-local epoch, state = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'state'))
-if not epoch or epoch ~= ARGV[1] then return { (state or '') .. '\t' .. (epoch or '') } end
+local epoch, state, version = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'state', 'version'))
+if not epoch or epoch ~= ARGV[1] then return { (state or '') .. '\t' .. (epoch or '') .. '\t' .. (version or '') } end
 local until_ms = string.format('%.0f', now_ms + ARGV[2])
 local replies = { '' }
 for index = 3, #ARGV do
