@@ -419,6 +419,24 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await totals(budget)).toEqual({ settled: 10n, held: 0n })
       })
 
+      it("charges limits that came up while the call ran, after what it held: in time, late, and where it held nothing", async () => {
+        const grown = (amount: bigint) => [chargeOf(budget, 10n), chargeOf(money, amount), chargeOf(rate, 3n)]
+        await reserve("a", chargeOf(budget, 40n))
+        expect(await store.settle("a", grown(5n))).toBe("settled")
+        expect(await totals(budget)).toEqual({ settled: 10n, held: 0n })
+        expect(await totals(money)).toEqual({ settled: 5n, held: 0n })
+        expect((await counterOf(rate)).settled).toBe(3n)
+        expect(await store.settle("a", grown(5n))).toBe("done")
+        await reserve("b", chargeOf(budget, 40n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await store.settle("b", grown(7n))).toBe("late")
+        expect(await totals(budget)).toEqual({ settled: 20n, held: 0n })
+        expect(await totals(money)).toEqual({ settled: 12n, held: 0n })
+        expect(await store.settle("c", [chargeOf(money, 1n)])).toBe("unknown")
+        expect(await totals(money)).toEqual({ settled: 13n, held: 0n })
+      })
+
       it("refuses actual charges that are not those of the hold, and changes nothing", async () => {
         await reserve("a", chargeOf(budget, 80n), chargeOf(money, 5n))
         await expect(store.settle("a", [chargeOf(budget, 1n)])).rejects.toThrow(/in order/)
