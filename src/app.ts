@@ -7,9 +7,11 @@ import path from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Registry } from "prom-client"
 import { adminApp } from "./admin/admin-app.ts"
+import type { Counters } from "./admin/live-limits.ts"
 import type { Readiness } from "./admin/operation-routes.ts"
 import { Admission } from "./admission/admit.ts"
 import { MemoryLimitStore } from "./admission/memory-store.ts"
+import { SeededMemoryStore } from "./admission/seeded-memory-store.ts"
 import { configuredProviders } from "./app/configured-providers.ts"
 import { openSecretBox } from "./app/encryption-keys.ts"
 import { journalFolder } from "./app/journal-folder.ts"
@@ -22,10 +24,13 @@ import { openSharedLimits } from "./app/shared-limits.ts"
 import { asStartError, StartError } from "./app/start-error.ts"
 import type { Config } from "./config/schema.ts"
 import { adminKeys } from "./identity/admin-key.ts"
+import { readDirectoryVersion } from "./identity/directory-version.ts"
 import { defaultOrganization, type FirstRun, firstRun, install } from "./identity/first-run.ts"
 import { type Journal, openJournal } from "./ledger/journal.ts"
 import { registerJournalMetrics } from "./ledger/journal-metrics.ts"
 import { LimitRefusalWriter } from "./ledger/limit-refusals.ts"
+import { LimitSeeding } from "./ledger/limit-seeding.ts"
+import { readSeeded } from "./ledger/limit-seeds.ts"
 import { readLimitUsage } from "./ledger/limit-usage.ts"
 import { keepPartitions } from "./ledger/partitions.ts"
 import { unfinishedRestore, unfinishedText } from "./ledger/restore-marker.ts"
@@ -43,6 +48,8 @@ import { type FindSheet, sheetFinder } from "./reporting/token-classes.ts"
 
 /** How long a stop waits for the ledger to take what is left. */
 const FLUSH_MS_MAX = 5_000
+/** How long the ledger may take to have what ended before a limit was made; tried again after that. */
+const SEED_MS_MAX = 30_000
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 
 export type App = Addresses & {
@@ -116,6 +123,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     findSheet,
     login: loginOptions(config, organizationId),
     alerts,
+    counters: ledger.counters,
   })
   const listeners = new Listeners({ config, routing, admin, registry, log, closing })
   watchPlane(routing, listeners)
@@ -162,7 +170,9 @@ async function openStores(config: Config, version: string, log: Log, closing: Cl
 
 type Ledger = {
   readonly journal: Journal
+  readonly seeding: LimitSeeding
   readonly admission: Admission
+  readonly counters: Counters
   /** The limit store in a word. */
   readonly limitsState: () => string
   /** Stores by name, and whether each serves. */
@@ -180,10 +190,11 @@ async function openLedger(
   const directory = journalFolder(config)
   const { sync, rows_max: rowsMax } = config.journal
   const { databaseUrl, sql } = stores
+  const seeding = new LimitSeeding({ sql, nowMs: clock.nowMs, log })
   const shared =
     config.redis_url === undefined
       ? null
-      : await openSharedLimits({ config, redisUrl: config.redis_url, sql, registry, clock, log, closing })
+      : await openSharedLimits({ config, redisUrl: config.redis_url, sql, registry, clock, log, closing, seeding })
   const onAdopted = shared === null ? {} : { onAdopted: shared.onAdopted }
   const journal = await openJournal({ directory, sync, rowsMax, databaseUrl, log, ...onAdopted })
   closing.add("journal", () => closeJournal(journal, log))
@@ -194,22 +205,45 @@ async function openLedger(
     ledger: () => journal.shipper.error === null,
   }
   registerStoresUp(registry, isUp)
-  const admission = shared === null ? await countInProcess(config, sql, log, closing) : await shared.admit(journal)
+  const inProcess = shared === null ? await countInProcess(config, sql, { journal, seeding }, log, closing) : null
+  const admission = inProcess?.admission ?? (await shared?.admit(journal))
+  const readings = inProcess?.store ?? shared?.readings
+  if (admission === undefined || readings === undefined) throw new Error("limits are counted nowhere")
+  const counters = { readings, isShared: shared !== null }
   admission.passed.register(registry)
   const refusals = new LimitRefusalWriter({ sql, tally: admission.refusals, log })
   refusals.start()
   closing.add("refusals of limits", () => refusals.stop())
   const limitsState = () => (shared === null ? "in process" : shared.isAway() ? "away" : "redis")
   const storesUp = () => Object.fromEntries(Object.entries(isUp).map(([store, serves]) => [store, serves()]))
-  return { journal, admission, limitsState, storesUp }
+  return { journal, seeding, admission, counters, limitsState, storesUp }
 }
 
 /** Once the journals of earlier processes are in the ledger, it knows all that was charged. */
-async function countInProcess(config: Config, sql: Sql, log: Log, closing: Closing): Promise<Admission> {
+async function countInProcess(
+  config: Config,
+  sql: Sql,
+  { journal, seeding }: Pick<Ledger, "journal" | "seeding">,
+  log: Log,
+  closing: Closing,
+): Promise<{ readonly store: MemoryLimitStore; readonly admission: Admission }> {
   const store = new MemoryLimitStore(clock.nowMs)
+  const version = Number(await readDirectoryVersion(sql))
   store.seed(await readLimitUsage(sql, "all"))
-  const admission = new Admission({
+  const seeded = new SeededMemoryStore({
     store,
+    version,
+    versionOf: (limitId) => seeding.versionOf(limitId),
+    readSeeded: async (limitIds) => {
+      if (!(await journal.flush(SEED_MS_MAX)))
+        throw new Error("records of calls that have ended are not in the ledger yet")
+      return readSeeded(sql, limitIds)
+    },
+    onFault: (err) => log.warn({ err }, "what new limits start from cannot be read yet"),
+  })
+  seeding.onChange((seeds) => void seeded.seed(seeds.map(({ limit }) => limit)))
+  const admission = new Admission({
+    store: seeded,
     nowMs: clock.nowMs,
     owner: `pid ${process.pid}`,
     leaseMs: config.admission.lease_ms,
@@ -217,7 +251,7 @@ async function countInProcess(config: Config, sql: Sql, log: Log, closing: Closi
   })
   admission.start()
   closing.add("admission", () => admission.stop())
-  return admission
+  return { store, admission }
 }
 
 /** What has not reached the ledger in time stays in the file, and the next start ships it. */

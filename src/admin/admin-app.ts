@@ -28,11 +28,13 @@ import { budgetRoutes } from "./budget-routes.ts"
 import { dashboardRoutes } from "./dashboard-routes.ts"
 import { digestRoutes } from "./digest-routes.ts"
 import { docsRoutes } from "./docs-routes.ts"
+import { holdRoutes } from "./hold-routes.ts"
 import { importRoutes } from "./import-routes.ts"
 import { keyRoutes } from "./key-routes.ts"
 import { limitRaiseRoutes } from "./limit-raise-routes.ts"
 import { limitRoutes } from "./limit-routes.ts"
 import { limitWindowRoutes } from "./limit-window-routes.ts"
+import type { Counters } from "./live-limits.ts"
 import { memberRoutes } from "./member-routes.ts"
 import { oidcRoutes } from "./oidc-routes.ts"
 import { openAiUsageRoutes } from "./openai-usage-routes.ts"
@@ -73,6 +75,8 @@ export type AdminOptions = {
   readonly findSheet: FindSheet
   readonly login: LoginOptions
   readonly alerts: AlertOptions
+  /** What limits count at the moment. */
+  readonly counters: Counters
 }
 
 /** What admin handlers find in their context: `principal` behind the log-in, `access` behind a route's `permit`. */
@@ -115,6 +119,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   limitRoutes(app, options)
   limitRaiseRoutes(app, options)
   limitWindowRoutes(app, options)
+  holdRoutes(app, options)
   budgetRoutes(app, options)
   budgetCheckRoutes(app, options)
   adminKeyRoutes(app, options)

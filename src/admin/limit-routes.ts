@@ -34,7 +34,15 @@ import {
   thresholdsInput,
   unboundedInput,
 } from "./limit-shape.ts"
-import { missingLimit, permittedLimit, requiredCap, scopedLimit, shownAll, shownOne } from "./limit-view.ts"
+import {
+  missingLimit,
+  permittedLimit,
+  requiredCap,
+  scopedLimit,
+  shownOne,
+  standingLimit,
+  withStandings,
+} from "./limit-view.ts"
 import { isAccount } from "./provider-view.ts"
 
 const newScopedLimit = z
@@ -82,7 +90,8 @@ export function limitRoutes(app: AdminApp, options: AdminOptions): void {
   showAndChange(app, options)
 }
 
-function createAndList(app: AdminApp, { sql, directory, providers }: AdminOptions): void {
+function createAndList(app: AdminApp, options: AdminOptions): void {
+  const { sql, directory, providers } = options
   const create = createRoute({
     method: "post",
     path: "/admin/v1/limits",
@@ -112,26 +121,29 @@ function createAndList(app: AdminApp, { sql, directory, providers }: AdminOption
     path: "/admin/v1/limits",
     middleware: permit("limits:read"),
     request: { query: limitsQuery },
-    responses: answers(200, "A page of limits, of one scope where the query names it.", pageOf(scopedLimit)),
+    responses: answers(200, "A page of limits, of one scope where the query names it.", pageOf(standingLimit)),
   })
   app.openapi(list, async (context) => {
     const { of, after, max } = context.req.valid("query")
     const rows = await listLimits(sql, { visibility: context.get("access").visible(), of, after, max })
-    return context.json({ data: await shownAll(sql, rows), next: nextAfter(rows, max) }, 200)
+    return context.json({ data: await withStandings(options, rows), next: nextAfter(rows, max) }, 200)
   })
 }
 
-function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
+function showAndChange(app: AdminApp, options: AdminOptions): void {
+  const { sql, directory } = options
   const show = createRoute({
     method: "get",
     path: "/admin/v1/limits/{id}",
     middleware: permit("limits:read"),
     request: { params: idParams },
-    responses: answers(200, "The limit.", scopedLimit),
+    responses: answers(200, "The limit, and where it stands.", standingLimit),
   })
   app.openapi(show, async (context) => {
     const { id } = context.req.valid("param")
-    return context.json(await shownOne(sql, await permittedLimit(sql, context.get("access"), id)), 200)
+    const row = await permittedLimit(sql, context.get("access"), id)
+    const [shown] = await withStandings(options, [row])
+    return context.json(shown ?? missingLimit(id)(), 200)
   })
 
   const change = createRoute({

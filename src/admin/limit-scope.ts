@@ -1,7 +1,8 @@
-/** What a limit stands on and counts, as the admin API writes it: one subject, whom it counts apart, one tool or tag alone. */
+/** What a limit stands on and counts, as the admin API writes it: one subject, whom it counts apart, which calls alone. */
 import { z } from "@hono/zod-openapi"
 import { accountSubject, shownAccount } from "../identity/account-limit.ts"
-import { LIMIT_EACH, type Limit, type LimitScope } from "../identity/limit.ts"
+import { FILTER_BY, LIMIT_EACH, type Limit, type LimitScope } from "../identity/limit.ts"
+import { filterFrom, type LimitRow } from "../identity/limit-row.ts"
 
 /** The member of `scope` that names the subject → the scope. */
 const SCOPE_MEMBERS = {
@@ -15,7 +16,7 @@ type ScopeMember = keyof typeof SCOPE_MEMBERS
 export const SCOPE_MEMBER_NAMES = Object.keys(SCOPE_MEMBERS) as ScopeMember[]
 
 const subjectId = z.string().min(1).max(100).optional()
-const providerAccount = z
+export const providerAccount = z
   .string()
   .max(200)
   .regex(/^[^/]+\/.+$/, { error: "must be <provider>/<account>" })
@@ -33,43 +34,55 @@ export const eachInput = z
   .openapi({
     description:
       "Whom the limit counts apart, each with the whole cap: of a provider account, an organization or project each user " +
-      "or key, of a provider account also each organization or project. Unset counts all calls together.",
+      "or key, of a provider account also each organization or project, of an organization or project also each " +
+      "end-customer that calls name. Unset counts all calls together.",
   })
 const filterValue = z.string().trim().min(1).max(128).optional()
 export const filterInputs = {
-  tool: filterValue.openapi({
-    description: "Of an organization or project: only calls with this x-tallygate-tool count.",
-  }),
-  tag: filterValue.openapi({ description: "Of an organization or project: only calls with this tag count." }),
+  tool: filterValue.openapi({ description: "Only calls with this x-tallygate-tool count." }),
+  tag: filterValue.openapi({ description: "Only calls with this tag count." }),
+  model: filterValue.openapi({ description: "Only calls that go to this model count; * stands for any characters." }),
+  endpoint: filterValue.openapi({ description: "Only calls of this endpoint count, such as chat.completions." }),
 }
 export const scopeObject = z.strictObject({ ...scopeIds, each: eachInput, ...filterInputs }).openapi("LimitScope", {
-  description: "Exactly one of the five; `each`, and one of `tool` and `tag`, where they apply.",
+  description: "Exactly one of the five; `each` where it applies, and one of `tool`, `tag`, `model` and `endpoint`.",
 })
 
-/** Whom a limit counts apart, and calls of which tool or tag alone. */
-export type Narrowing = Pick<z.output<typeof scopeObject>, "each" | "tool" | "tag">
+/** Whom a limit counts apart, and which calls alone. */
+export type Narrowing = Pick<z.output<typeof scopeObject>, "each" | (typeof FILTER_BY)[number]>
 
 /** What is wrong with whom and what a limit of this scope is to count, by member. */
-export function scopeFaults(scope: LimitScope, { each, tool, tag }: Narrowing): (readonly [string, string])[] {
+export function scopeFaults(scope: LimitScope, narrowing: Narrowing): (readonly [string, string])[] {
+  const { each } = narrowing
   const isWide = scope === "organization" || scope === "project"
   const faults: (readonly [string, string])[] = []
-  if (each !== undefined && scope !== "provider_account" && !(isWide && (each === "user" || each === "key"))) {
+  const isOfWide = each === "user" || each === "key" || each === "end_customer"
+  if (each === "end_customer" && scope === "provider_account") {
+    faults.push(["each", "must be organization, project, user or key here"])
+  } else if (each !== undefined && scope !== "provider_account" && !(isWide && isOfWide)) {
     const message = isWide
-      ? "must be user or key here"
+      ? "must be user, key or end_customer here"
       : "belongs to limits on provider accounts, organizations and projects"
     faults.push(["each", message])
   }
-  if (tool !== undefined && tag !== undefined) faults.push(["tag", "must not stand beside tool"])
-  for (const [member, value] of Object.entries({ tool, tag })) {
-    if (value !== undefined && !isWide) faults.push([member, "belongs to limits on organizations and projects"])
-  }
+  const [first, second] = FILTER_BY.filter((by) => narrowing[by] !== undefined)
+  if (second !== undefined) faults.push([second, `must not stand beside ${first}`])
   return faults
 }
 
 /** The only calls that count; null: all. */
-export function filterOf({ tool, tag }: Narrowing): Limit["filter"] {
-  if (tool !== undefined) return { by: "tool", value: tool }
-  return tag === undefined ? null : { by: "tag", value: tag }
+export function filterOf(narrowing: Narrowing): Limit["filter"] {
+  for (const by of FILTER_BY) {
+    const value = narrowing[by]
+    if (value !== undefined) return { by, value }
+  }
+  return null
+}
+
+/** The members that say it of a limit that there is. */
+export function shownFilter(row: LimitRow): { readonly [By in (typeof FILTER_BY)[number]]?: string } {
+  const filter = filterFrom(row)
+  return filter === null ? {} : { [filter.by]: filter.value }
 }
 
 /** The one subject that is named; null where none is. */

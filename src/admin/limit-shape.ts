@@ -16,6 +16,7 @@ import {
   type LimitKind,
   type LimitWindow,
   ROLLING_DAYS_MAX,
+  ratePeriodMs,
   SLICE_TOKENS_MAX,
   SLICE_TOKENS_MIN,
   STORE_FAILURE_POLICIES,
@@ -73,7 +74,11 @@ export const sliceInput = z
 
 export const limitMembers = {
   kind: z.enum(LIMIT_KINDS).openapi({ description: "What is counted; usd is money." }),
-  window: z.enum(LIMIT_WINDOWS).openapi({ description: "`none` belongs to concurrency, the others to the rest." }),
+  window: z.enum(LIMIT_WINDOWS).openapi({
+    description:
+      "second, minute, hour and per_day are rates, which drain by the cap in that time; day and longer are windows of the " +
+      "calendar; none belongs to concurrency alone.",
+  }),
   cap: capInput,
   on_store_failure: storeFailureInput.optional(),
   enforcement: enforcementInput.optional(),
@@ -145,7 +150,7 @@ export function canSlice(limit: {
   readonly enforcement?: Enforcement | undefined
 }): boolean {
   const { kind, window, enforcement = LIMIT_DEFAULTS.enforcement } = limit
-  return (kind === "tokens" || kind === "usd") && window !== "minute" && enforcement === "hard"
+  return (kind === "tokens" || kind === "usd") && ratePeriodMs(window) === null && enforcement === "hard"
 }
 
 /** The cap in the limit's unit, or what is wrong with it. */

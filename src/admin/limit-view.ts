@@ -2,13 +2,15 @@
 import { z } from "@hono/zod-openapi"
 import type { Limit } from "../identity/limit.ts"
 import { type LimitRefusals, limitRefusals, limitTarget, readLimit } from "../identity/limit-registry.ts"
-import type { LimitRow } from "../identity/limit-row.ts"
+import { type LimitRow, limitFrom } from "../identity/limit-row.ts"
+import type { Clock } from "../platform/clock.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Sql } from "../platform/postgres.ts"
 import type { Access } from "./access.ts"
 import { missingThing } from "./answers.ts"
-import { eachInput, filterInputs, memberOf, scopeIds, shownSubject } from "./limit-scope.ts"
+import { eachInput, filterInputs, memberOf, scopeIds, shownFilter, shownSubject } from "./limit-scope.ts"
 import { limitOutput, readCap, shownLimit } from "./limit-shape.ts"
+import { type LiveLimits, liveStandings, shownLive, standingMembers } from "./live-limits.ts"
 
 export const scopedLimit = limitOutput
   .extend({
@@ -19,9 +21,32 @@ export const scopedLimit = limitOutput
       .number()
       .nullable()
       .openapi({ description: "How often a shadow limit would have refused so far; null: it is none." }),
+    seeded: z
+      .enum(["exact", "as_recorded"])
+      .nullable()
+      .openapi({
+        description:
+          "A budget starts from what the ledger has for its window: exactly, or as far as records name a tool or tag and " +
+          "count calls; null: it did not have to, or that is being added up.",
+      }),
     created_at: z.string(),
   })
   .openapi("Limit")
+
+export const standingLimit = scopedLimit.extend(standingMembers).openapi("StandingLimit")
+
+/** The limits with where they stand at this moment; what counts several apart says null. */
+export async function withStandings(
+  options: LiveLimits & { readonly clock: Clock },
+  rows: readonly LimitRow[],
+): Promise<z.infer<typeof standingLimit>[]> {
+  const shown = await shownAll(options.sql, rows)
+  const standings = await liveStandings(options, rows.map(limitFrom), options.clock.nowMs())
+  return shown.flatMap((limit, index) => {
+    const standing = standings[index]
+    return standing === undefined ? [] : [{ ...limit, ...shownLive(standing, options.counters) }]
+  })
+}
 
 /** The limit, where the caller may do what the route does to it; else 404 or 403. */
 export async function permittedLimit(sql: Sql, access: Access, id: string): Promise<LimitRow> {
@@ -54,18 +79,18 @@ export async function shownAll(sql: Sql, rows: readonly LimitRow[]): Promise<z.i
 }
 
 function shown(row: LimitRow, refusals: ReadonlyMap<string, LimitRefusals>): z.infer<typeof scopedLimit> {
-  const { organization_id, scope, each, created_at, filter_tool: tool, filter_tag: tag } = row
+  const { organization_id, scope, each, created_at } = row
   return {
     ...shownLimit(row),
     organization_id,
     scope: {
       [memberOf(scope)]: shownSubject(row),
       ...(scope === "provider_account" || each !== "" ? { each } : {}),
-      ...(tool === "" ? {} : { tool }),
-      ...(tag === "" ? {} : { tag }),
+      ...shownFilter(row),
     },
     refusals: refusals.get(row.id)?.refused ?? 0,
     shadow_refusals: row.enforcement === "shadow" ? (refusals.get(row.id)?.shadowed ?? 0) : null,
+    seeded: row.seed === "" ? null : row.seed,
     created_at: created_at.toISOString(),
   }
 }

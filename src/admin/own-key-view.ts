@@ -1,10 +1,11 @@
 /** `GET /v1/key`: the virtual key that asks, what it may use, and where each limit on its calls stands. */
 import { createRoute, z } from "@hono/zod-openapi"
+import type { LimitFilter } from "../identity/limit.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { type LimitStanding, limitStandings } from "../reporting/limit-standings.ts"
 import type { AdminApp, AdminOptions } from "./admin-app.ts"
 import { answers } from "./answers.ts"
 import { shownCap } from "./limit-shape.ts"
+import { type Counters, type LiveStanding, liveStandings, shownLive, standingMembers } from "./live-limits.ts"
 import { holderOf } from "./own-key-routes.ts"
 
 const limitOutput = z.object({
@@ -17,13 +18,11 @@ const limitOutput = z.object({
   enforcement: z.enum(["hard", "soft"]).openapi({ description: "hard refuses, soft warns." }),
   tool: z.string().nullable().openapi({ description: "The limit counts calls of this tool alone; null: of all." }),
   tag: z.string().nullable().openapi({ description: "The limit counts calls with this tag alone; null: all." }),
+  model: z.string().nullable().openapi({ description: "The limit counts calls to this model alone; null: to all." }),
+  endpoint: z.string().nullable().openapi({ description: "The limit counts this endpoint's calls alone; null: all." }),
   cap: z.string().openapi({ description: "The cap in force, that of a raise included." }),
-  used: z
-    .string()
-    .nullable()
-    .openapi({ description: "null: a rate, or calls in flight, which the ledger does not count." }),
-  remaining: z.string().nullable(),
-  resets_at: z.string().nullable().openapi({ description: "null: the window does not end." }),
+  used: z.string().nullable().openapi({ description: "What is settled and held together; null: not known." }),
+  ...standingMembers,
 })
 const keyOutput = z
   .object({
@@ -55,7 +54,7 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
       holder.key
     // A shadow limit says nothing to callers.
     const told = limits.filter(({ enforcement }) => enforcement !== "shadow")
-    const standings = await limitStandings(options.sql, told, options.clock.nowMs())
+    const standings = await liveStandings(options, told, options.clock.nowMs())
     const body = {
       id,
       name,
@@ -65,14 +64,16 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
       allowed_models: allowedModels === null ? null : [...allowedModels],
       allowed_endpoints: allowedEndpoints === null ? null : [...allowedEndpoints],
       expires_at: instant(expiresAtMs),
-      limits: standings.map(shownStanding),
+      limits: standings.map((standing) => shownStanding(standing, options.counters)),
     }
     return context.json(body, 200)
   })
 }
 
-function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z.infer<typeof limitOutput> {
+function shownStanding(standing: LiveStanding, counters: Counters): z.infer<typeof limitOutput> {
+  const { limit, settled, held } = standing
   const { id, scope, kind, window, timeZone, anchorDay, cap, enforcement, filter } = limit
+  const filterBy = (by: LimitFilter["by"]) => (filter?.by === by ? filter.value : null)
   const amount = (value: bigint | null) => (value === null ? null : shownCap(kind, value))
   return {
     id,
@@ -82,12 +83,13 @@ function shownStanding({ limit, used, remaining, resetsAtMs }: LimitStanding): z
     days: window === "rolling" ? anchorDay : null,
     time_zone: timeZone,
     enforcement: enforcement === "soft" ? "soft" : "hard",
-    tool: filter?.by === "tool" ? filter.value : null,
-    tag: filter?.by === "tag" ? filter.value : null,
+    tool: filterBy("tool"),
+    tag: filterBy("tag"),
+    model: filterBy("model"),
+    endpoint: filterBy("endpoint"),
     cap: shownCap(kind, cap),
-    used: amount(used),
-    remaining: amount(remaining),
-    resets_at: instant(resetsAtMs),
+    used: amount(settled === null ? null : settled + (held ?? 0n)),
+    ...shownLive(standing, counters),
   }
 }
 

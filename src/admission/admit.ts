@@ -9,7 +9,14 @@
  * the two leaves a hold that its lease ends, like any other.
  */
 import type { Limit } from "../identity/limit.ts"
-import { type AdmissionStore, type Charge, type CounterState, organizationOf, type SettleReply } from "./limit-store.ts"
+import {
+  type AdmissionStore,
+  type Charge,
+  type CounterState,
+  organizationOf,
+  ownerText,
+  type SettleReply,
+} from "./limit-store.ts"
 import {
   accountHoldId,
   actualCharges,
@@ -33,6 +40,8 @@ const RENEWALS_PER_LEASE = 4
 /** What is held among the counters of one organization, or of one provider account. */
 export type HeldCharges = {
   readonly id: string
+  /** Whose call it is; '' where that is not known. */
+  readonly keyId: string
   /** Grows where a stream holds its output in slices. */
   charges: readonly Charge[]
 }
@@ -130,10 +139,12 @@ export class Admission {
     readonly accountLimits?: readonly Limit[]
     readonly estimate: CallEstimate
     readonly lower?: Lower
+    /** Whose call it is, for the list of holds. */
+    readonly keyId?: string
   }): Promise<Admitted> {
-    const { accountLimits } = call
+    const { accountLimits, keyId = "" } = call
     const wish: Wish = { estimate: call.estimate, lower: call.lower ?? null }
-    const admitting = this.#hold(call.holdId, call.limits, wish)
+    const admitting = this.#hold(call.holdId, keyId, call.limits, wish)
     if (accountLimits === undefined || accountLimits.length === 0) return admitting
     return admitting.then((first) => {
       return first.kind === "held" ? this.#holdOnAccount(first, accountLimits, wish) : first
@@ -148,7 +159,8 @@ export class Admission {
   ): Promise<Admitted> {
     let isHeld = false
     try {
-      const second = await this.#hold(accountHoldId(first.hold.id), limits, wish)
+      const { id, keyId } = first.hold
+      const second = await this.#hold(accountHoldId(id), keyId, limits, wish)
       isHeld = second.kind === "held"
       if (second.kind !== "held") return second
       const warnings = [...first.warnings, ...second.warnings]
@@ -159,12 +171,12 @@ export class Admission {
     }
   }
 
-  async #hold(holdId: string, limits: readonly Limit[], wish: Wish): Promise<Admitted> {
+  async #hold(holdId: string, keyId: string, limits: readonly Limit[], wish: Wish): Promise<Admitted> {
     const nowMs = this.#nowMs()
     const charges = chargesFor(limits, wish.estimate, nowMs, this.#windowOf)
-    const hold: HeldCall = { id: holdId, charges, account: null }
+    const hold: HeldCall = { id: holdId, keyId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
-    const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
+    const reply = await this.#store.reserve(holdId, ownerText(this.#owner, keyId), this.#leaseMs, charges)
     if (reply.kind === "held") {
       this.#addLive(hold)
       const { counters } = reply
@@ -179,7 +191,7 @@ export class Admission {
         return refused
       }
       wish.estimate = less
-      return this.#hold(holdId, limits, wish)
+      return this.#hold(holdId, keyId, limits, wish)
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
     throw new Error(`hold ${holdId} was used before, or cannot be made: ${reply.kind}`)
@@ -188,8 +200,8 @@ export class Admission {
   /** What a call is charged under that held nothing beforehand, because it came to light only later: to be settled. */
   unheld(id: string, limits: readonly Limit[], accountLimits: readonly Limit[]): HeldCall {
     const onAccount = this.#unheldCharges(accountLimits)
-    const account = onAccount.length === 0 ? null : { id: accountHoldId(id), charges: onAccount }
-    return { id, charges: this.#unheldCharges(limits), account }
+    const account = onAccount.length === 0 ? null : { id: accountHoldId(id), keyId: "", charges: onAccount }
+    return { id, keyId: "", charges: this.#unheldCharges(limits), account }
   }
 
   #unheldCharges(limits: readonly Limit[]): readonly Charge[] {

@@ -1,13 +1,12 @@
 /**
  * One counter's arithmetic, without clock or store. A budget keeps what is settled and what is held; calls in flight
- * are only held; a rate is a leaky bucket in integers: its debt grows by each charge and drains by the cap per minute,
- * so that a caller at rest has one full cap to burst with and no window edge to exploit.
+ * are only held; a rate is a leaky bucket in integers (GCRA with the cap as its burst): its debt grows by each charge and
+ * drains by the cap in each period (a second, minute, hour or day), so that a caller at rest has one full cap to burst
+ * with and no window edge to exploit.
  */
+import { type Limit, ratePeriodMs } from "../identity/limit.ts"
 import type { CounterState } from "./limit-store.ts"
-import type { CounterKind } from "./limits.ts"
-
-/** Debt is kept in units × 60,000, so that one millisecond drains exactly `cap` of it and nothing is ever rounded. */
-const DEBT_SCALE = 60_000n
+import { type CounterKind, counterKind } from "./limits.ts"
 
 /** Nobody knows when a running call ends; a second is a polite time to ask again. */
 const CONCURRENCY_RETRY_MS = 1_000
@@ -18,7 +17,9 @@ export type Counter = {
   cap: bigint
   settled: bigint
   held: bigint
-  /** Rates: units × 60,000 not drained yet, as of `drainedAtMs`. */
+  /** Rates: milliseconds in which the cap drains; 0 elsewhere. */
+  readonly period: bigint
+  /** Rates: units × `period` not drained yet, as of `drainedAtMs`: a millisecond drains exactly `cap` of it, nothing is rounded. */
   debt: bigint
   drainedAtMs: number
   /** When a budget's window ends; null where it does not. */
@@ -27,9 +28,17 @@ export type Counter = {
   liveHolds: number
 }
 
-/** A counter on which nothing has been counted. */
-export function newCounter(kind: CounterKind, cap: bigint, endsAtMs: number | null, nowMs: number): Counter {
-  return { kind, cap, settled: 0n, held: 0n, debt: 0n, drainedAtMs: nowMs, endsAtMs, liveHolds: 0 }
+/** A counter of the limit on which nothing has been counted, with the cap that it is to have. */
+export function newCounter(limit: Limit, cap: bigint, endsAtMs: number | null, nowMs: number): Counter {
+  const period = BigInt(ratePeriodMs(limit.window) ?? 0)
+  const kind = counterKind(limit)
+  return { kind, cap, settled: 0n, held: 0n, period, debt: 0n, drainedAtMs: nowMs, endsAtMs, liveHolds: 0 }
+}
+
+/** A budget's counter that nothing is known of but the end of its window. */
+export function newBudgetCounter(endsAtMs: number | null, nowMs: number): Counter {
+  const none = { cap: 0n, settled: 0n, held: 0n, period: 0n, debt: 0n, liveHolds: 0 }
+  return { kind: "budget", ...none, drainedAtMs: nowMs, endsAtMs }
 }
 
 /** Brings a rate's debt up to the present. A clock that was set back drains nothing and loses nothing. */
@@ -44,7 +53,7 @@ export function drain(counter: Counter, nowMs: number): void {
 
 /** Whether `amount` more fits under the counter's cap. A rate must be drained first. */
 export function hasRoom(counter: Counter, amount: bigint): boolean {
-  if (counter.kind === "rate") return counter.debt + amount * DEBT_SCALE <= counter.cap * DEBT_SCALE
+  if (counter.kind === "rate") return counter.debt + amount * counter.period <= counter.cap * counter.period
   return counter.settled + counter.held + amount <= counter.cap
 }
 
@@ -52,12 +61,12 @@ export function hasRoom(counter: Counter, amount: bigint): boolean {
 export function waitMs(counter: Counter, amount: bigint): number | null {
   if (counter.kind === "budget" || amount > counter.cap || counter.cap <= 0n) return null
   if (counter.kind === "concurrency") return CONCURRENCY_RETRY_MS
-  return ceilDivide(counter.debt + (amount - counter.cap) * DEBT_SCALE, counter.cap)
+  return ceilDivide(counter.debt + (amount - counter.cap) * counter.period, counter.cap)
 }
 
 /** Takes an amount for a hold. */
 export function take(counter: Counter, amount: bigint): void {
-  if (counter.kind === "rate") counter.debt += amount * DEBT_SCALE
+  if (counter.kind === "rate") counter.debt += amount * counter.period
   else counter.held += amount
 }
 
@@ -83,11 +92,25 @@ export function expire(counter: Counter, heldAmount: bigint): void {
   else giveBack(counter, heldAmount)
 }
 
+/** A minute and less have drained what was used before a lease ended; the longer rates still owe it. */
+const DRAINED_MS_MAX = 60_000
+
+/** Whether a rate of this limit still owes what a call used that ended long ago: longer than a minute, as stores see it. */
+export function owesLate({ window }: Pick<Limit, "window">): boolean {
+  return (ratePeriodMs(window) ?? 0) > DRAINED_MS_MAX
+}
+
+/** Replaces what expiry did of `heldAmount` by the truth that came after all. What was freed of a short rate stays free. */
+export function settleLate(counter: Counter, heldAmount: bigint, actualAmount: bigint): void {
+  if (counter.kind === "budget") counter.settled += actualAmount - heldAmount
+  else if (counter.kind === "rate" && counter.period > DRAINED_MS_MAX) addDebt(counter, actualAmount)
+}
+
 /** What the counter says; a rate's debt counts as settled, rounded up to whole units. A rate must be drained first. */
 export function stateOf(counter: Counter): CounterState {
   if (counter.kind !== "rate") return { settled: counter.settled, held: counter.held, emptyInMs: null }
   const emptyInMs = counter.debt === 0n ? 0 : counter.cap > 0n ? ceilDivide(counter.debt, counter.cap) : null
-  return { settled: (counter.debt + DEBT_SCALE - 1n) / DEBT_SCALE, held: 0n, emptyInMs }
+  return { settled: (counter.debt + counter.period - 1n) / counter.period, held: 0n, emptyInMs }
 }
 
 /** Whether the counter says the same as one that was never made. A rate must be drained first. */
@@ -96,7 +119,7 @@ export function isBlank(counter: Counter): boolean {
 }
 
 function addDebt(counter: Counter, amount: bigint): void {
-  const debt = counter.debt + amount * DEBT_SCALE
+  const debt = counter.debt + amount * counter.period
   counter.debt = debt > 0n ? debt : 0n
 }
 

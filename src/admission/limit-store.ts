@@ -66,7 +66,10 @@ export type SettleReply = "settled" | "late" | "done" | "unknown" | "recovering"
 
 export type Hold = {
   readonly id: string
+  /** The process and the key that it was made for, see `ownerText`. */
   readonly owner: string
+  /** When it was made, in epoch milliseconds of the store's clock. */
+  readonly sinceMs: number
   readonly leaseUntilMs: number
   readonly charges: readonly Charge[]
 }
@@ -81,6 +84,8 @@ export type SettledAmount = {
 /** What the ledger says at one moment: counters, and how much of each journal is in them. */
 export type LedgerSnapshot = {
   readonly settled: readonly SettledAmount[]
+  /** Of the directory: what limits start from that were seeded later is not in `settled`. Absent: 0. */
+  readonly version?: number
   /** Journal id -> sequence number of its last row in `settled`. */
   readonly acks: ReadonlyMap<string, number>
 }
@@ -91,7 +96,10 @@ export interface LimitStore {
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply>
   /** Adds to a live hold, all or none; for calls whose size becomes known as they flow. */
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply>
-  /** Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order. */
+  /**
+   * Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order; after those,
+   * charges on limits that came up while the call ran.
+   */
   settle(id: string, actual: readonly Charge[]): Promise<SettleReply>
   /** Gives everything back: the call never reached a provider. False where the hold was already finished. */
   release(organizationId: string, id: string): Promise<boolean>
@@ -101,8 +109,24 @@ export interface LimitStore {
   sweep(): Promise<number>
   /** The counters of these charges, without taking anything. */
   read(charges: readonly Charge[]): Promise<readonly CounterState[]>
-  /** Live holds, oldest first, at most `max`. */
-  holds(max: number): Promise<readonly Hold[]>
+  /** Live holds, oldest first, at most `max`: of this organization or provider account, else of all that this store has met. */
+  holds(max: number, organizationId?: string): Promise<readonly Hold[]>
+}
+
+/** What is read of a store that counts, for people to see; nothing is taken. */
+export type LimitReadings = Pick<LimitStore, "read" | "holds">
+
+/** Whose hold it is, as the store keeps it: the process that renews it, and the key whose call it is. */
+export function ownerText(processName: string, keyId: string): string {
+  return keyId === "" ? processName : `${processName} ${keyId}`
+}
+
+export function readOwner(owner: string): { readonly processName: string; readonly keyId: string } {
+  const blank = owner.lastIndexOf(" ")
+  const isOfKey = blank !== -1 && owner.startsWith("key_", blank + 1)
+  return isOfKey
+    ? { processName: owner.slice(0, blank), keyId: owner.slice(blank + 1) }
+    : { processName: owner, keyId: "" }
 }
 
 /** What admission asks of a store on the way of a call. */

@@ -2,7 +2,7 @@
  * What a call is charged, limit by limit. A budget (day, month, lifetime) is held at the worst case, since it must not
  * be overspent; a rate is held at the likely case, since holding the worst would refuse calls that fit.
  */
-import { type Limit, limitInForce, refuses } from "../identity/limit.ts"
+import { type Limit, limitInForce, ratePeriodMs, refuses } from "../identity/limit.ts"
 import type { Charge } from "./limit-store.ts"
 import { type WindowAt, windowAt } from "./window.ts"
 
@@ -54,7 +54,7 @@ export type ChargedCall = {
 /** How a limit is counted. */
 export function counterKind(limit: Limit): CounterKind {
   if (limit.kind === "concurrency") return "concurrency"
-  return limit.window === "minute" ? "rate" : "budget"
+  return ratePeriodMs(limit.window) === null ? "budget" : "rate"
 }
 
 /** One charge for each limit, in order, in the windows of `atMs`. `windowOf` lets the caller bring a cache. */
@@ -138,7 +138,8 @@ function heldAmount(limit: Limit, estimate: CallEstimate): bigint {
   }
 }
 
-function isSumOfOutput(limit: Limit): boolean {
+/** Whether it is a sum of tokens or dollars, which the length of an answer decides. */
+export function isSumOfOutput(limit: Limit): boolean {
   return (limit.kind === "tokens" || limit.kind === "usd") && counterKind(limit) === "budget"
 }
 

@@ -1,15 +1,16 @@
 /**
  * What this proxy may admit by itself while the limit store is away: of each `local` budget its share of what the store
  * last said was left, less what it has admitted itself and the store does not know of; of a window that began since, its
- * share of the cap; of rates and calls in flight, its share of the cap.
+ * share of the cap; of rates per second or minute and calls in flight, its share of the cap. Longer rates are shared out by
+ * what was last seen left until their period is over.
  *
  * The bound: with n not below the number of proxies, and calls that keep their bounds, all proxies together admit on a
  * budget at most the mean of what each last saw left. A cap can be passed by that much at the most, and only by what is
  * taken through the store after such a sight: in the five seconds before the outage, by proxies that still reach the
  * store, or once it is back, before it is told of the local calls. They are charged when they end.
  */
-import { refuses } from "../identity/limit.ts"
-import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, settle, take } from "./counter.ts"
+import { ratePeriodMs, refuses } from "../identity/limit.ts"
+import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, owesLate, settle, take } from "./counter.ts"
 import { type AwayReason, type Charge, counterName } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
 import { SIGHT_AGE_MS_MAX, type Sights } from "./sights.ts"
@@ -177,7 +178,9 @@ export class LocalShare {
   #capOf(charge: Charge, outage: Outage): bigint | null {
     const { limit } = charge
     const shares = BigInt(this.#proxies)
-    if (counterKind(limit) !== "budget") return limit.cap / shares
+    if (counterKind(limit) !== "budget" && !owesLate(limit)) return limit.cap / shares
+    const period = ratePeriodMs(limit.window)
+    if (period !== null && outage.nowMs - outage.sinceMs >= period + SIGHT_AGE_MS_MAX) return limit.cap / shares
     const sight = this.#sights.of(charge)
     if (sight !== undefined && outage.sinceMs - sight.atMs <= SIGHT_AGE_MS_MAX) {
       const left = limit.cap - sight.seen.settled - sight.seen.held
@@ -200,7 +203,7 @@ export class LocalShare {
     const wholeMs = Math.floor(nowMs)
     let local = this.#locals.get(name)
     if (local === undefined) {
-      const counter = newCounter(counterKind(charge.limit), cap, charge.resetsAtMs, wholeMs)
+      const counter = newCounter(charge.limit, cap, charge.resetsAtMs, wholeMs)
       local = { name, counter, told: 0n, toldAtAct: 0, toldAtMs: 0 }
       this.#locals.set(name, local)
     }

@@ -4,7 +4,18 @@
  * anything is counted on them.
  */
 import { refuses } from "../identity/limit.ts"
-import { type Counter, drain, giveBack, hasRoom, isBlank, newCounter, stateOf, take, waitMs } from "./counter.ts"
+import {
+  type Counter,
+  drain,
+  giveBack,
+  hasRoom,
+  isBlank,
+  newBudgetCounter,
+  newCounter,
+  stateOf,
+  take,
+  waitMs,
+} from "./counter.ts"
 import { type Charge, type CounterState, counterName, type ReserveReply, type SettledAmount } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
 import { earlierWindows, lastReadMs, windowMsMax } from "./window.ts"
@@ -28,7 +39,7 @@ export class MemoryCounters {
     const name = counterName(charge)
     let counter = this.#counters.get(name)
     if (counter === undefined) {
-      counter = newCounter(counterKind(charge.limit), charge.limit.cap, null, nowMs)
+      counter = newCounter(charge.limit, charge.limit.cap, null, nowMs)
       this.#counters.set(name, counter)
     }
     // Drained by the old cap first: a raised rate does not reach back.
@@ -116,17 +127,23 @@ export class MemoryCounters {
 
   /** Sets what budgets have settled; what is held stays. */
   seed(rows: readonly SettledAmount[], nowMs: number): void {
-    for (const { limitId, subject, window, settled } of rows) {
-      const name = `${limitId}|${subject}|${window}`
-      let counter = this.#counters.get(name)
-      if (counter === undefined) {
-        // No charge has told yet when the window ends.
-        const msMax = windowMsMax(window)
-        counter = newCounter("budget", 0n, msMax === null ? null : nowMs + msMax, nowMs)
-        this.#counters.set(name, counter)
-      }
-      counter.settled = settled
+    for (const row of rows) this.#budget(row, nowMs).settled = row.settled
+  }
+
+  addSettled(rows: readonly SettledAmount[], nowMs: number): void {
+    for (const row of rows) this.#budget(row, nowMs).settled += row.settled
+  }
+
+  #budget({ limitId, subject, window }: SettledAmount, nowMs: number): Counter {
+    const name = `${limitId}|${subject}|${window}`
+    let counter = this.#counters.get(name)
+    if (counter === undefined) {
+      // No charge has told yet when the window ends.
+      const msMax = windowMsMax(window)
+      counter = newBudgetCounter(msMax === null ? null : nowMs + msMax, nowMs)
+      this.#counters.set(name, counter)
     }
+    return counter
   }
 
   /** Looks at the next counters in turn and drops those that say nothing more. */

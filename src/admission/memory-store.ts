@@ -2,14 +2,24 @@
  * The limit store of a single process: the port over Maps. One act never waits in its middle, so it is atomic by the
  * event loop; what it costs is proportional to its charges. Restart empties it, and `seed` fills it from the ledger.
  */
-import { type Counter, drain, expire, giveBack, settle as settleCounter } from "./counter.ts"
+import { type Counter, drain, expire, giveBack, settle as settleCounter, settleLate } from "./counter.ts"
 import { FinishedHolds } from "./finished-holds.ts"
-import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettledAmount, SettleReply } from "./limit-store.ts"
+import {
+  type Charge,
+  type CounterState,
+  type Hold,
+  type LimitStore,
+  organizationOf,
+  type ReserveReply,
+  type SettledAmount,
+  type SettleReply,
+} from "./limit-store.ts"
 import { MemoryCounters, type Taken } from "./memory-counters.ts"
 
 type LiveHold = {
   readonly id: string
   readonly owner: string
+  readonly sinceMs: number
   leaseUntilMs: number
   charges: Charge[]
   /** The counter of each charge, in order. */
@@ -38,7 +48,8 @@ export class MemoryLimitStore implements LimitStore {
     requireAmounts(charges)
     const taken = this.#takeOrSweep(charges, nowMs)
     if (taken.kind === "denied") return this.#counters.denied(taken.denied, charges, nowMs)
-    const hold = { id, owner, leaseUntilMs: nowMs + leaseMs, charges: [...charges], counters: taken.counters }
+    const leaseUntilMs = nowMs + leaseMs
+    const hold = { id, owner, sinceMs: nowMs, leaseUntilMs, charges: [...charges], counters: taken.counters }
     for (const counter of hold.counters) counter.liveHolds += 1
     this.#holds.set(id, hold)
     this.#nextLeaseEndMs = Math.min(this.#nextLeaseEndMs, hold.leaseUntilMs)
@@ -72,6 +83,9 @@ export class MemoryLimitStore implements LimitStore {
     if (hold !== undefined) {
       requireSameCounters(hold.charges, actual)
       this.#endHold(hold, nowMs, (counter, held, index) => settleCounter(counter, held, actual[index]?.amount ?? 0n))
+      for (const charge of actual.slice(hold.charges.length)) {
+        settleCounter(this.#counters.of(charge, nowMs), 0n, charge.amount)
+      }
       this.#finished.addDone(id, nowMs)
       return "settled"
     }
@@ -79,10 +93,10 @@ export class MemoryLimitStore implements LimitStore {
     const swept = this.#finished.sweptCharges(id)
     if (swept !== undefined) requireSameCounters(swept, actual)
     actual.forEach((charge, index) => {
-      // A rate that expiry has freed stays free: what it counted is more than a minute ago.
       const counter = this.#counters.of(charge, nowMs)
-      if (swept === undefined) settleCounter(counter, 0n, charge.amount)
-      else if (counter.kind === "budget") settleCounter(counter, 0n, charge.amount - (swept[index]?.amount ?? 0n))
+      const held = swept?.[index]
+      if (held === undefined) settleCounter(counter, 0n, charge.amount)
+      else settleLate(counter, held.amount, charge.amount)
     })
     this.#finished.addDone(id, nowMs)
     return swept === undefined ? "unknown" : "late"
@@ -119,11 +133,12 @@ export class MemoryLimitStore implements LimitStore {
     return this.#counters.states(charges, this.#clock())
   }
 
-  async holds(max: number): Promise<readonly Hold[]> {
+  async holds(max: number, organizationId?: string): Promise<readonly Hold[]> {
     const oldest: Hold[] = []
-    for (const { id, owner, leaseUntilMs, charges } of this.#holds.values()) {
+    for (const { id, owner, sinceMs, leaseUntilMs, charges } of this.#holds.values()) {
       if (oldest.length >= max) break
-      oldest.push({ id, owner, leaseUntilMs, charges: [...charges] })
+      if (organizationId !== undefined && organizationOf(charges) !== organizationId) continue
+      oldest.push({ id, owner, sinceMs, leaseUntilMs, charges: [...charges] })
     }
     return oldest
   }
@@ -131,6 +146,11 @@ export class MemoryLimitStore implements LimitStore {
   /** Sets settled amounts from the ledger, before the first call is admitted. */
   seed(rows: readonly SettledAmount[]): void {
     this.#counters.seed(rows, this.#clock())
+  }
+
+  /** Adds to what is settled, for limits that are new. */
+  addSettled(rows: readonly SettledAmount[]): void {
+    this.#counters.addSettled(rows, this.#clock())
   }
 
   /** Looks again after a sweep, since a deny must not rest on leases that have ended. */
@@ -186,7 +206,7 @@ function requireAmounts(charges: readonly Charge[]): void {
 
 function requireSameCounters(held: readonly Charge[], actual: readonly Charge[]): void {
   const isSame =
-    held.length === actual.length &&
+    held.length <= actual.length &&
     held.every(({ limit, window }, index) => {
       const other = actual[index]
       return other?.limit.id === limit.id && other.limit.subject === limit.subject && other.window === window

@@ -42,7 +42,9 @@ export type RecoveryOptions = {
   /** What calls of this process hold now. */
   readonly liveHolds: (
     organizationId: string,
-  ) => readonly { readonly id: string; readonly charges: readonly Charge[] }[]
+  ) => readonly { readonly id: string; readonly keyId?: string; readonly charges: readonly Charge[] }[]
+  /** Resolves once this process charges calls that end to all limits that the directory has by this version. */
+  readonly knowsVersion?: (version: number) => Promise<void>
   readonly onChange: (change: RecoveryChange) => void
   readonly pollMs?: number
   readonly stepMs?: number
@@ -213,9 +215,11 @@ export class Recovery {
   async #answer(one: Recovering, standing: Standing): Promise<boolean> {
     const { acts, store, proxy, leaseMs, nowMs, liveHolds, endedAfter, ownJournalId, snapshotTimeoutMs } = this.#options
     const { organizationId } = one
+    // Calls that end under the new epoch are charged to every limit that its counters have.
+    await inTime(this.#options.knowsVersion?.(standing.version) ?? Promise.resolve(), SNAPSHOT_TIMEOUT_MS)
     // Replies that came in before now must reach the calls that wait for them: a hold is live once its call knows.
     await new Promise((resolve) => setImmediate(resolve))
-    store.adopt(organizationId, standing.epoch)
+    store.adopt(organizationId, standing.epoch, standing.version)
     await store.assertHolds(organizationId, proxy, leaseMs, liveHolds(organizationId))
     const ended = await inTime(
       endedAfter(organizationId, standing.acks.get(ownJournalId) ?? 0),

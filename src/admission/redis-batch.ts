@@ -17,7 +17,12 @@ const HOLD_ID = /^[!-~]{1,128}$/
 export type OrganizationState = "missing" | "recovering" | "open"
 
 /** What the store says of an organization whose epoch is not ours. */
-export type OtherEpoch = { readonly state: OrganizationState; readonly epoch: string }
+export type OtherEpoch = {
+  readonly state: OrganizationState
+  readonly epoch: string
+  /** Of the directory, when its counters were filled; 0 where that is not known. */
+  readonly version: number
+}
 
 export type Act = {
   /** R reserve, M extend (more), S settle, F release (free), X expire, A assert a hold, C assert a charge, V view. */
@@ -51,6 +56,7 @@ export class RedisBatch {
   readonly #options: BatchOptions
   /** '' before this process has met the organization. */
   #epoch = ""
+  #version = 0
   #waiting: Waiting[] = []
 
   constructor(options: BatchOptions) {
@@ -63,10 +69,16 @@ export class RedisBatch {
     return this.#epoch
   }
 
+  /** The directory's version when the counters of this epoch were filled: limits that were seeded later are not whole in them. */
+  get version(): number {
+    return this.#version
+  }
+
   /** Acts asked for before now go out under the epoch that was known then. */
-  adopt(epoch: string): void {
+  adopt(epoch: string, version: number): void {
     this.flush()
     this.#epoch = epoch
+    this.#version = version
   }
 
   /** `read` makes the answer out of the reply; one promise for each act is all that a batch costs beside its text. */
@@ -134,7 +146,10 @@ export class RedisBatch {
     const other = readOtherEpoch(replies[0])
     // First contact with an organization that others have opened: nothing of ours is missing there.
     const isFirstContact = sentEpoch === "" && other?.state === "open" && (this.#epoch || other.epoch) === other.epoch
-    if (isFirstContact) this.#epoch = other.epoch
+    if (isFirstContact) {
+      this.#epoch = other.epoch
+      this.#version = other.version
+    }
     const hasNewEpoch = this.#epoch !== sentEpoch
     let isRecovering = other !== undefined && !isFirstContact
     waiting.forEach((one, index) => {
@@ -153,11 +168,11 @@ export class RedisBatch {
   }
 }
 
-/** `state \t epoch`; '' says that all is as we think. */
+/** `state \t epoch \t version`; '' says that all is as we think. */
 export function readOtherEpoch(text: unknown): OtherEpoch | undefined {
   if (typeof text !== "string" || text === "") return undefined
-  const [state = "", epoch = ""] = text.split("\t")
-  return { state: state === "open" || state === "recovering" ? state : "missing", epoch }
+  const [state = "", epoch = "", version = ""] = text.split("\t")
+  return { state: state === "open" || state === "recovering" ? state : "missing", epoch, version: Number(version) }
 }
 
 /** The bucket of finished ids that an id belongs to, of about ten minutes by its own time; ids of another kind share one. */

@@ -75,10 +75,19 @@ export function latestEnd(window: string, nowMs: number): string {
   return msMax === null ? "" : String(nowMs + msMax)
 }
 
+/** A rate's letter says its period; the twin of `RATE_PERIODS_MS` in `counters.lua`. */
+const RATE_LETTERS: Readonly<Partial<Record<Limit["window"], string>>> = {
+  second: "s",
+  minute: "r",
+  hour: "h",
+  per_day: "d",
+}
+
 function kindLetter(limit: Limit): string {
   const kind = counterKind(limit)
+  if (kind === "rate") return RATE_LETTERS[limit.window] ?? "r"
   if (kind === "budget") return limit.window === "rolling" ? "w" : "b"
-  return kind === "rate" ? "r" : "c"
+  return "c"
 }
 
 /** The rest of the limit, so that a hold can be listed by a process that did not make it. The scripts read its end. */
@@ -174,7 +183,7 @@ export function hasDueLeases(text: string): boolean {
 
 /** A counter as the arithmetic of the in-process store knows it, drained to the moment of the answer. */
 function counterOf(charge: Charge, word: string): Counter {
-  const counter = newCounter(counterKind(charge.limit), charge.limit.cap, charge.resetsAtMs, 0)
+  const counter = newCounter(charge.limit, charge.limit.cap, charge.resetsAtMs, 0)
   const comma = word.indexOf(",")
   if (comma === -1) counter.debt = BigInt(word)
   else {

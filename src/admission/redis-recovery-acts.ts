@@ -18,6 +18,8 @@ export type Standing = {
   readonly isCoordinator: boolean
   /** Milliseconds since the snapshot was loaded, by the server's clock; null before. */
   readonly loadedForMs: number | null
+  /** The directory's, of the snapshot that was loaded; 0 before. */
+  readonly version: number
   readonly answeredBy: ReadonlySet<string>
   readonly acks: ReadonlyMap<string, number>
 }
@@ -59,7 +61,7 @@ export class RedisRecoveryActs {
   async begin(organizationId: string, badEpoch = ""): Promise<Standing> {
     const args = [this.#proxy, String(this.#coordinatorLeaseMs), newEpoch(), badEpoch]
     const reply = texts(await this.#run(this.#texts.begin, [new OrganizationKeys(organizationId).state], args))
-    const [state = "", epoch = "", coordinator = "", loadedMs = "", nowMs = "", ...fields] = reply
+    const [state = "", epoch = "", coordinator = "", loadedMs = "", nowMs = "", version = "", ...fields] = reply
     const answeredBy = new Set<string>()
     const acks = new Map<string, number>()
     for (let at = 0; at + 1 < fields.length; at += 2) {
@@ -72,6 +74,7 @@ export class RedisRecoveryActs {
       state: state === "open" ? "open" : "recovering",
       epoch,
       isCoordinator: state === "recovering" && coordinator === this.#proxy,
+      version: Number(version),
       loadedForMs: loadedMs === "" ? null : Number(nowMs) - Number(loadedMs),
       answeredBy,
       acks,
@@ -95,7 +98,13 @@ export class RedisRecoveryActs {
       const windows = new Set([...(isFirst ? ["now", "rate", ...known] : []), ...rows.map(({ window }) => window)])
       const keyNames = [keys.state, keys.holds, keys.leaseEnds, keys.windows]
       keyNames.push(...[...windows].map((window) => keys.window(window)))
-      const args = [epoch, this.#proxy, isFirst ? "1" : "", isLast ? "1" : "", String(rows.length)]
+      const args = [
+        epoch,
+        this.#proxy,
+        isFirst ? "1" : "",
+        isLast ? String(snapshot.version ?? 0) : "",
+        String(rows.length),
+      ]
       args.push(...rows.flatMap((row) => amountWords(row, nowMs)), ...(isLast ? acks : []))
       if ((await this.#run(this.#texts.load, keyNames, args)) !== 1) return false
     }
@@ -112,6 +121,11 @@ export class RedisRecoveryActs {
     const isOpen = await this.#mark(organizationId, epoch, "open")
     if (isOpen) await this.retract(organizationId, epoch)
     return isOpen
+  }
+
+  /** The counters lack what limits start from that were seeded with this version: begin again, unless that was begun already. */
+  behind(organizationId: string, epoch: string, version: number): Promise<boolean> {
+    return this.#mark(organizationId, epoch, "behind", newEpoch(), version)
   }
 
   /** Begins again from a snapshot that is yet to be read, also where one is being loaded or was loaded a moment ago. */
@@ -162,10 +176,11 @@ export class RedisRecoveryActs {
   async #mark(
     organizationId: string,
     epoch: string,
-    act: "answered" | "open" | "anew",
+    act: "answered" | "open" | "behind" | "anew",
     next = newEpoch(),
+    version = 0,
   ): Promise<boolean> {
-    const args = [epoch, act, this.#proxy, next]
+    const args = [epoch, act, this.#proxy, next, String(version)]
     return (await this.#run(this.#texts.mark, [new OrganizationKeys(organizationId).state], args)) === 1
   }
 

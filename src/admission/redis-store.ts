@@ -6,10 +6,19 @@
  */
 import type { RedisClient } from "../platform/redis.ts"
 import { type RedisScript, RedisScripts } from "../platform/redis-script.ts"
-import type { Charge, CounterState, Hold, LimitStore, ReserveReply, SettleReply } from "./limit-store.ts"
+import {
+  type Charge,
+  type CounterState,
+  type Hold,
+  type LimitStore,
+  ownerText,
+  type ReserveReply,
+  type SettleReply,
+} from "./limit-store.ts"
 import type { ChargedCall } from "./limits.ts"
 import { type Act, RedisBatch, readOtherEpoch } from "./redis-batch.ts"
 import { ChargeLines, durableLines, readLease, windowsOf } from "./redis-charges.ts"
+import { OrganizationKeys } from "./redis-keys.ts"
 import {
   countersReply,
   isDenialToReview,
@@ -38,6 +47,10 @@ export type RedisLimitStoreOptions = {
    * counters already, by the ledger or by this process's journal.
    */
   readonly onNewEpoch?: (organizationId: string) => void
+  /** Told that an organization's counters are of a directory before this version, with which one of its limits was seeded. Often. */
+  readonly onBehind?: (organizationId: string, version: number) => void
+  /** The version with which a limit was seeded, where the limit does not say it yet; null: it was not. */
+  readonly seededVersion?: (limitId: string) => number | null
   /** For tests that move the clock. */
   readonly scripts?: LimitScripts
 }
@@ -48,6 +61,8 @@ export class RedisLimitStore implements LimitStore {
   readonly #texts: LimitScripts
   readonly #onRecovering: (organizationId: string) => void
   readonly #onNewEpoch: (organizationId: string) => void
+  readonly #onBehind: (organizationId: string, version: number) => void
+  readonly #seededVersion: (limitId: string) => number | null
   readonly #lines = new ChargeLines()
   readonly #batches = new Map<string, RedisBatch>()
   /** Organizations that may have live holds. */
@@ -59,10 +74,44 @@ export class RedisLimitStore implements LimitStore {
     this.#texts = options.scripts ?? limitScripts()
     this.#onRecovering = options.onRecovering
     this.#onNewEpoch = options.onNewEpoch ?? (() => undefined)
+    this.#onBehind = options.onBehind ?? (() => undefined)
+    this.#seededVersion = options.seededVersion ?? (() => null)
   }
 
+  /** `recovering` also where a limit is newer than the counters: what it starts from is not in them. */
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
+    const newest = this.#newestSeed(charges)
+    if (newest === 0) return this.#ask("R", id, leaseMs, owner, charges, this.#readTaken)
+    return this.#reserveSeeded(id, owner, leaseMs, charges, newest)
+  }
+
+  async #reserveSeeded(
+    id: string,
+    owner: string,
+    leaseMs: number,
+    charges: readonly Charge[],
+    newest: number,
+  ): Promise<ReserveReply> {
+    const batch = this.#batchOf(charges)
+    // Which limits its counters have is known from the first contact on.
+    if (batch.epoch === "") await this.#underEpoch(batch, this.#texts.due, ["1"])
+    if (batch.epoch !== "" && newest > batch.version && newest !== Number.POSITIVE_INFINITY) {
+      this.#onBehind(batch.organizationId, newest)
+    }
+    if (newest > batch.version) return { kind: "recovering" }
     return this.#ask("R", id, leaseMs, owner, charges, this.#readTaken)
+  }
+
+  /** The latest version with which one of the limits was seeded; infinite where one was not yet, 0 where none has to be in them. */
+  #newestSeed(charges: readonly Charge[]): number {
+    let newest = 0
+    for (const { limit } of charges) {
+      const { seededVersion = 0 } = limit
+      if (seededVersion !== null && seededVersion <= 0) continue
+      const version = seededVersion ?? this.#seededVersion(limit.id) ?? Number.POSITIVE_INFINITY
+      if (version > newest) newest = version
+    }
+    return newest
   }
 
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
@@ -100,23 +149,24 @@ export class RedisLimitStore implements LimitStore {
     return this.#ask("V", "view", "", "", charges, (reply) => countersReply(reply, charges))
   }
 
-  /** Of the organizations that this process serves. */
-  async holds(max: number): Promise<readonly Hold[]> {
+  async holds(max: number, organizationId?: string): Promise<readonly Hold[]> {
     const found: (Hold & { sinceUs: number })[] = []
-    for (const batch of this.#batches.values()) {
-      const leases = await this.#leasesOf(batch)
+    for (const place of organizationId === undefined ? this.#batches.keys() : [organizationId]) {
+      const keys = new OrganizationKeys(place)
+      const leases = await this.#leasesOf(keys)
       if (leases.size === 0) continue
       const ids = [...leases.keys()]
-      const ends = await this.#client.zmscore(batch.keys.leaseEnds, ...ids)
+      const ends = await this.#client.zmscore(keys.leaseEnds, ...ids)
       ids.forEach((id, index) => {
         const end = ends[index]
         if (end === null || end === undefined) return
-        const { sinceUs, owner, charges } = readLease(batch.organizationId, leases.get(id) ?? "")
-        found.push({ id, owner, leaseUntilMs: Number(end), charges, sinceUs })
+        const { sinceUs, owner, charges } = readLease(place, leases.get(id) ?? "")
+        const sinceMs = Math.floor(sinceUs / 1_000)
+        found.push({ id, owner, sinceMs, leaseUntilMs: Number(end), charges, sinceUs })
       })
     }
     found.sort((left, right) => left.sinceUs - right.sinceUs)
-    return found.slice(0, max).map(({ id, owner, leaseUntilMs, charges }) => ({ id, owner, leaseUntilMs, charges }))
+    return found.slice(0, max).map(({ sinceUs: _, ...hold }) => hold)
   }
 
   /** The epoch under which this process counts; a settle that failed is sent again only while this stays the same. */
@@ -125,10 +175,10 @@ export class RedisLimitStore implements LimitStore {
   }
 
   /** From now on acts go out under this epoch; only for a process that then asserts what it knows. */
-  adopt(organizationId: string, epoch: string): void {
+  adopt(organizationId: string, epoch: string, version = 0): void {
     const batch = this.#batch(organizationId)
     const isNew = batch.epoch !== epoch
-    batch.adopt(epoch)
+    batch.adopt(epoch, version)
     if (isNew) this.#onNewEpoch(organizationId)
   }
 
@@ -137,10 +187,12 @@ export class RedisLimitStore implements LimitStore {
     organizationId: string,
     owner: string,
     leaseMs: number,
-    holds: readonly { readonly id: string; readonly charges: readonly Charge[] }[],
+    holds: readonly { readonly id: string; readonly keyId?: string; readonly charges: readonly Charge[] }[],
   ): Promise<void> {
     const batch = this.#batch(organizationId)
-    const acts = holds.map(({ id, charges }) => this.#ask("A", id, leaseMs, owner, charges, (reply) => reply))
+    const acts = holds.map(({ id, keyId, charges }) => {
+      return this.#ask("A", id, leaseMs, ownerText(owner, keyId ?? ""), charges, (reply) => reply)
+    })
     // Before anything else that this process says of these holds, renewals above all.
     batch.flush()
     for (const reply of await Promise.all(acts)) requireAsserted(reply)
@@ -223,11 +275,11 @@ export class RedisLimitStore implements LimitStore {
     throw new Error(`hold ${id} changed each time it was looked at`)
   }
 
-  async #leasesOf(batch: RedisBatch): Promise<Map<string, string>> {
+  async #leasesOf(keys: OrganizationKeys): Promise<Map<string, string>> {
     const leases = new Map<string, string>()
     let cursor = "0"
     do {
-      const [next, pairs] = await this.#client.hscan(batch.keys.holds, cursor, "COUNT", 500)
+      const [next, pairs] = await this.#client.hscan(keys.holds, cursor, "COUNT", 500)
       for (let at = 0; at + 1 < pairs.length; at += 2) leases.set(pairs[at] ?? "", pairs[at + 1] ?? "")
       cursor = next
     } while (cursor !== "0")
@@ -246,7 +298,7 @@ export class RedisLimitStore implements LimitStore {
         this.#onRecovering(batch.organizationId)
         return undefined
       }
-      batch.adopt(other.epoch)
+      batch.adopt(other.epoch, other.version)
     }
   }
 

@@ -150,14 +150,18 @@ const PERIODS = {
   year: "yearly",
   lifetime: "lifetime",
   none: "total",
+  second: "per second",
+  minute: "per minute",
+  hour: "per hour",
+  per_day: "per 24 hours",
 } as const
 
 /** `monthly budget`, `daily token limit`, `request limit per minute`, `limit of concurrent calls`. */
 function limitName(limit: Limit): string {
   if (limit.kind === "concurrency") return "limit of concurrent calls"
   const thing = { requests: "request", tokens: "token", usd: "spend" }[limit.kind]
-  if (limit.window === "minute") return `${thing} limit per minute`
   const period = limit.window === "rolling" ? `${limit.anchorDay}-day` : PERIODS[limit.window]
+  if (counterKind(limit) === "rate") return `${thing} limit ${period}`
   return limit.kind === "usd" ? `${period} budget` : `${period} ${thing} limit`
 }
 

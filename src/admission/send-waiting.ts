@@ -2,6 +2,7 @@
  * Brings a limit store what it misses: one settle as a probe, then all that waited at that moment, oldest first and in
  * batches. Settles that come meanwhile wait for the next time, so that it ends under any load.
  */
+import { owesLate } from "./counter.ts"
 import { type Deadlines, UnansweredError } from "./deadlines.ts"
 import type { AdmissionStore, Charge } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
@@ -70,7 +71,7 @@ export class SendWaiting {
   #sendOne(settle: WaitingSettle): Promise<Sent> {
     const { store, deadlines, elapsedMs, onSettled, onUnanswered } = this.#options
     const sentMs = elapsedMs()
-    const actual = sentMs - settle.sinceMs < MINUTE_MS ? settle.actual : withoutRates(settle.actual)
+    const actual = sentMs - settle.sinceMs < MINUTE_MS ? settle.actual : withoutShortRates(settle.actual)
     return new Promise((resolve) => {
       deadlines.watch(
         sentMs,
@@ -97,7 +98,9 @@ export class SendWaiting {
   }
 }
 
-/** What a rate counted a minute ago has drained; charged now, an outage's worth would keep its callers out. */
-function withoutRates(charges: readonly Charge[]): Charge[] {
-  return charges.map((charge) => (counterKind(charge.limit) === "rate" ? { ...charge, amount: 0n } : charge))
+/** What a rate per minute counted a minute ago has drained; charged now, an outage's worth would keep its callers out. */
+function withoutShortRates(charges: readonly Charge[]): Charge[] {
+  return charges.map((charge) => {
+    return counterKind(charge.limit) === "rate" && !owesLate(charge.limit) ? { ...charge, amount: 0n } : charge
+  })
 }

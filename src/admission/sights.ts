@@ -1,8 +1,9 @@
 /**
- * What the store last said of each budget that may be spent without it. Every reply is a sight, so noting one has to
+ * What the store last said of each budget and longer rate that may be spent without it. Every reply is a sight, so noting one has to
  * cost next to nothing: a limit's object leads to its counter's sight, and no name is put together but the first time.
  */
 import type { Limit } from "../identity/limit.ts"
+import { owesLate } from "./counter.ts"
 import { type Charge, type CounterState, counterName } from "./limit-store.ts"
 import { counterKind } from "./limits.ts"
 
@@ -64,7 +65,7 @@ export class Sights {
   }
 }
 
-/** Rates and calls in flight are shared out by their caps alone. */
+/** Rates per minute and shorter, and calls in flight, are shared out by their caps alone. */
 function isSeen(limit: Limit): boolean {
-  return limit.onStoreFailure === "local" && counterKind(limit) === "budget"
+  return limit.onStoreFailure === "local" && (counterKind(limit) === "budget" || owesLate(limit))
 }

@@ -37,7 +37,10 @@ const CACHED_ZONES_MAX = 512
  */
 export function windowAt(window: LimitWindow, timeZone: string, anchorDay: number, atMs: number): WindowSpan {
   switch (window) {
+    case "second":
     case "minute":
+    case "hour":
+    case "per_day":
       return RATE
     case "lifetime":
       return LIFETIME

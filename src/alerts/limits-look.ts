@@ -45,6 +45,8 @@ type UsageRow = {
   each: Limit["each"]
   filter_tool: string
   filter_tag: string
+  filter_model: string
+  filter_endpoint: string
 }
 
 /**
@@ -206,7 +208,7 @@ function usedLimits(
   return sql<UsageRow[]>`
     SELECT coalesce(l.organization_id, '') AS organization_id, u.limit_id, u.subject, l.scope, l.kind, l."window",
            l.time_zone, l.anchor_day, u.window_id, u.settled::text AS settled, ${cap}::text AS cap, l.thresholds, l.enforcement, l.each,
-           l.filter_tool, l.filter_tag,
+           l.filter_tool, l.filter_tag, l.filter_model, l.filter_endpoint,
            coalesce(CASE l.scope
              WHEN 'organization' THEN (SELECT name FROM organizations WHERE id = l.subject)
              WHEN 'project' THEN (SELECT name FROM projects WHERE id = l.subject)

@@ -11,6 +11,7 @@ import type { Config } from "../config/schema.ts"
 import { Directory } from "../identity/directory.ts"
 import { ProviderObjects } from "../identity/provider-objects.ts"
 import type { Journal } from "../ledger/journal.ts"
+import type { LimitSeeding } from "../ledger/limit-seeding.ts"
 import { RefusalCounts } from "../ledger/refusal-counts.ts"
 import { Estimator } from "../metering/estimator.ts"
 import { systemClock as clock } from "../platform/clock.ts"
@@ -43,6 +44,7 @@ export type PlaneParts = {
   readonly sql: Sql
   readonly journal: Journal
   readonly admission: Admission
+  readonly seeding: LimitSeeding
   readonly priceBook: PriceBook
   readonly registry: Registry
   readonly log: Log
@@ -90,6 +92,7 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     bookings: new Set(),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
     refusals,
+    seeding: parts.seeding,
   })
   source.onChange(() => {
     const next = router()
@@ -145,7 +148,7 @@ function openSource({ databaseUrl, log, box }: PlaneParts, closing: Closing): Pr
 async function openDirectory(
   config: Config,
   source: ProviderSource,
-  { databaseUrl, log }: PlaneParts,
+  { databaseUrl, log, seeding }: PlaneParts,
   closing: Closing,
 ): Promise<Directory> {
   const directory = new Directory({
@@ -154,7 +157,9 @@ async function openDirectory(
     log,
     keysMax: config.key_cache_max,
     unconfirmedMsMax: config.key_cache_max_age_ms,
-    onSeen: (version) => source.follow(version),
+    onSeen: async (version) => {
+      await Promise.all([source.follow(version), seeding.follow(version)])
+    },
   })
   await directory.poll()
   directory.start()

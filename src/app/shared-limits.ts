@@ -6,6 +6,7 @@ import { hostname } from "node:os"
 import type { Registry } from "prom-client"
 import { Admission } from "../admission/admit.ts"
 import { type Adopted, AdoptedCalls } from "../admission/adopted-calls.ts"
+import type { LimitReadings } from "../admission/limit-store.ts"
 import { Recovery, type RecoveryChange } from "../admission/recovery.ts"
 import { RedisRecoveryActs } from "../admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../admission/redis-store.ts"
@@ -14,6 +15,7 @@ import { registerStoreMetrics } from "../admission/store-metrics.ts"
 import type { Config } from "../config/schema.ts"
 import type { Journal } from "../ledger/journal.ts"
 import { counterOwners, readLedgerId } from "../ledger/ledger-identity.ts"
+import type { LimitSeeding } from "../ledger/limit-seeding.ts"
 import { readLimitSnapshot } from "../ledger/limit-usage.ts"
 import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -33,18 +35,21 @@ export type SharedLimitsParts = {
   readonly clock: Clock
   readonly log: Log
   readonly closing: Closing
+  readonly seeding: LimitSeeding
 }
 
 export type SharedLimits = {
   readonly isAway: () => boolean
   /** Counts calls of dead processes, once they are in the ledger. */
   readonly onAdopted: (adopted: Adopted) => Promise<void>
+  /** What the counters say, for people to see. */
+  readonly readings: LimitReadings
   /** Begins to admit, and to fill what Redis has lost from the ledger and this process's journal. */
   readonly admit: (journal: Journal) => Promise<Admission>
 }
 
 export async function openSharedLimits(parts: SharedLimitsParts): Promise<SharedLimits> {
-  const { config, registry, clock, log, closing } = parts
+  const { config, registry, clock, log, closing, seeding } = parts
   const client = await connectFitRedis(parts)
   // Who this process is among the proxies: the owner of its holds.
   const proxy = `${hostname().replace(/[^!-~]/g, "-")}:${process.pid}:${randomBase62(6)}`
@@ -55,8 +60,26 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     client,
     onRecovering: want,
     onNewEpoch: (organizationId) => void guard.forget(organizationId),
+    onBehind: (organizationId, version) => void catchUp(organizationId, version),
+    seededVersion: (limitId) => seeding.versionOf(limitId),
   })
   const acts = new RedisRecoveryActs({ client, proxy })
+  const catchingUp = new Set<string>()
+  const catchUp = async (organizationId: string, version: number) => {
+    if (catchingUp.has(organizationId)) return
+    catchingUp.add(organizationId)
+    try {
+      await acts.behind(organizationId, store.epochOf(organizationId), version)
+      want(organizationId)
+    } catch (err) {
+      log.warn(
+        { err, organization_id: organizationId },
+        "counters cannot be filled yet with what a new limit starts from",
+      )
+    } finally {
+      catchingUp.delete(organizationId)
+    }
+  }
   await takeUpLedger(parts, acts)
   const adopted = new AdoptedCalls({
     store,
@@ -86,7 +109,7 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     recovery = openRecovery(parts, { store, acts, proxy, journal, admission })
     return admission
   }
-  return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), admit }
+  return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), readings: store, admit }
 }
 
 /** @throws StartError where Redis does not answer, or is set up so that limits would not hold. */
@@ -157,7 +180,7 @@ type RecoveryParts = {
   readonly admission: Admission
 }
 
-function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, own: RecoveryParts): Recovery {
+function openRecovery({ config, sql, clock, log, closing, seeding }: SharedLimitsParts, own: RecoveryParts): Recovery {
   const { store, acts, proxy, journal, admission } = own
   const recovery = new Recovery({
     store,
@@ -168,7 +191,8 @@ function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, o
     nowMs: clock.nowMs,
     readSnapshot: (organizationId) => readLimitSnapshot(sql, organizationId),
     liveProxies: () => liveProxies(sql),
-    endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq),
+    endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq, seeding.current),
+    knowsVersion: (version) => seeding.atLeast(version),
     liveHolds: (organizationId) => admission.liveHolds(organizationId),
     onChange: (change) => tellChange(log, change),
   })

@@ -50,7 +50,7 @@ const declaredLimit = z
     {
       kind: oneOf(LIMIT_KINDS).describe("What is counted: requests, tokens, usd or concurrency."),
       window: oneOf(LIMIT_WINDOWS).describe(
-        "Over which time: minute, day, week, month, quarter, year, rolling, lifetime; none for concurrency.",
+        "Over which time: second, minute, hour, per_day (rates), day, week, month, quarter, year, rolling, lifetime; none for concurrency.",
       ),
       days: whole(2, ROLLING_DAYS_MAX).optional().describe("Of a rolling window: of how many days, today among them."),
       cap: z
@@ -80,9 +80,9 @@ const declaredLimit = z
       slice_tokens: whole(SLICE_TOKENS_MIN, SLICE_TOKENS_MAX)
         .optional()
         .describe("A stream holds its output in slices of so many tokens as it flows; absent: all of it beforehand."),
-      each: oneOf(["user", "key"])
+      each: oneOf(["user", "key", "end_customer"])
         .optional()
-        .describe("Whom it counts apart, each with the whole cap: user or key; absent: all together."),
+        .describe("Whom it counts apart, each with the whole cap: user, key or end_customer; absent: all together."),
       tool: filterValue.optional().describe("Counts only calls with this x-tallygate-tool."),
       tag: filterValue.optional().describe("Counts only calls with this tag."),
     },

@@ -62,7 +62,7 @@ export async function readBudgetLimits(
   return sql<LimitRow[]>`
     SELECT ${limitColumns(sql)} FROM limits
     WHERE scope = ${scope} AND subject = ${subject} AND kind = ANY (${[...BUDGET_KINDS]}::text[])
-      AND "window" = ANY (${[...BUDGET_WINDOWS]}::text[])
+      AND "window" = ANY (${[...BUDGET_WINDOWS]}::text[]) AND filter_model = '' AND filter_endpoint = ''
     ORDER BY created_at, id`
 }
 

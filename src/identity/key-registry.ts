@@ -186,6 +186,13 @@ export async function readKeyRow(sql: Sql | Transaction, id: string): Promise<Vi
   return row ?? null
 }
 
+/** The project of each of these keys. */
+export async function keyProjects(sql: Sql, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const rows = await sql<{ id: string; project_id: string }[]>`
+    SELECT id, project_id FROM virtual_keys WHERE id = ANY (${[...ids]}::text[])`
+  return new Map(rows.map(({ id, project_id }) => [id, project_id]))
+}
+
 export type KeysQuestion = {
   readonly visibility: Visibility
   /** Each null: of all. */

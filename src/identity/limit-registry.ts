@@ -7,7 +7,7 @@ import { namedId } from "../platform/ids.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
-import { LIMIT_DEFAULTS, type Limit } from "./limit.ts"
+import { LIMIT_DEFAULTS, type Limit, type LimitFilter, ratePeriodMs } from "./limit.ts"
 import { type LimitRow, limitColumns } from "./limit-row.ts"
 import type { Target, Visibility } from "./role.ts"
 import { visibleRows } from "./visible-rows.ts"
@@ -26,7 +26,7 @@ export type NewLimit = Pick<Limit, "kind" | "window" | "cap"> &
 
 /**
  * What a limit counts for: the id of an organization, project, user or key; or a provider account (`accountSubject`) of
- * no organization (''). Whom it counts apart there, and calls of which tool or tag alone.
+ * no organization (''). Whom it counts apart there, and which calls alone.
  */
 export type LimitSubject = Pick<Limit, "organizationId" | "scope" | "subject"> & Partial<Pick<Limit, "each" | "filter">>
 
@@ -77,6 +77,9 @@ export async function addLimit(
     SELECT count(*)::int AS count FROM limits WHERE scope = ${subject.scope} AND subject = ${subject.subject}`
   if ((counted?.count ?? 0) >= LIMITS_PER_SUBJECT_MAX) return null
   const row = await insertLimit(transaction, subject, wanted)
+  // What ended before counts on a budget; the next look at the directory adds it up.
+  const isBudget = wanted.kind !== "concurrency" && ratePeriodMs(wanted.window) === null
+  if (isBudget) await transaction`UPDATE limits SET seeded_version = NULL WHERE id = ${row.id}`
   await audit(transaction, actor, "limit.create", null, row)
   return row
 }
@@ -88,14 +91,15 @@ export async function insertLimit(
   wanted: NewLimit,
 ): Promise<LimitRow> {
   const limit = { ...LIMIT_DEFAULTS, ...wanted }
+  const filterBy = (by: LimitFilter["by"]) => (filter?.by === by ? filter.value : "")
   const [row] = await transaction<LimitRow[]>`
     INSERT INTO limits (id, organization_id, scope, subject, each, kind, "window", cap, time_zone, anchor_day,
-                        on_store_failure, enforcement, unbounded, thresholds, filter_tool, filter_tag, slice_tokens)
+                        on_store_failure, enforcement, unbounded, thresholds, filter_tool, filter_tag, filter_model,
+                        filter_endpoint, slice_tokens)
     VALUES (${namedId("lim")}, ${organizationId || null}, ${scope}, ${subject}, ${each}, ${limit.kind}, ${limit.window},
             ${limit.cap.toString()}, ${limit.timeZone}, ${limit.anchorDay}, ${limit.onStoreFailure},
-            ${limit.enforcement}, ${limit.unbounded}, ${[...limit.thresholds]}::int[],
-            ${filter?.by === "tool" ? filter.value : ""}, ${filter?.by === "tag" ? filter.value : ""},
-            ${limit.sliceTokens})
+            ${limit.enforcement}, ${limit.unbounded}, ${[...limit.thresholds]}::int[], ${filterBy("tool")},
+            ${filterBy("tag")}, ${filterBy("model")}, ${filterBy("endpoint")}, ${limit.sliceTokens})
     RETURNING ${limitColumns(transaction)}`
   if (row === undefined) throw new Error("An inserted limit returned no row.")
   return row

@@ -1,7 +1,7 @@
 /** A limit as Postgres gives it: the columns, and the limit that they say. */
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { accountCounters } from "./account-limit.ts"
-import type { Limit } from "./limit.ts"
+import { FILTER_BY, type Limit, type LimitFilter } from "./limit.ts"
 
 export type LimitRow = {
   readonly id: string
@@ -25,6 +25,11 @@ export type LimitRow = {
   readonly filter_tool: string
   readonly filter_tag: string
   readonly slice_tokens: number | null
+  readonly filter_model: string
+  readonly filter_endpoint: string
+  readonly seeded_version: number | null
+  /** How exactly the ledger could tell what it starts from; '': it did not have to. */
+  readonly seed: "" | "exact" | "as_recorded"
   readonly created_at: Date
 }
 
@@ -33,8 +38,8 @@ export function limitColumns(sql: Sql | Transaction) {
     id, coalesce(organization_id, '') AS organization_id, scope, subject, each, kind, "window", cap::text AS cap,
     time_zone, anchor_day, on_store_failure, enforcement, unbounded, thresholds,
     CASE WHEN raised_until > now() THEN raised_cap::text END AS raised_cap,
-    CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag, slice_tokens,
-    created_at`
+    CASE WHEN raised_until > now() THEN raised_until END AS raised_until, filter_tool, filter_tag,
+    filter_model, filter_endpoint, slice_tokens, seeded_version::float8 AS seeded_version, seed, created_at`
 }
 
 export function limitFrom(row: LimitRow): Limit {
@@ -59,14 +64,12 @@ export function limitFrom(row: LimitRow): Limit {
     each: row.each,
     filter: filterFrom(row),
     sliceTokens: row.slice_tokens,
+    seededVersion: row.seeded_version,
   }
 }
 
 /** Of which calls alone the limit is, by the row's columns. */
-export function filterFrom({
-  filter_tool: tool,
-  filter_tag: tag,
-}: Pick<LimitRow, "filter_tool" | "filter_tag">): Limit["filter"] {
-  if (tool !== "") return { by: "tool", value: tool }
-  return tag === "" ? null : { by: "tag", value: tag }
+export function filterFrom(row: Pick<LimitRow, `filter_${LimitFilter["by"]}`>): LimitFilter | null {
+  const by = FILTER_BY.find((known) => row[`filter_${known}`] !== "")
+  return by === undefined ? null : { by, value: row[`filter_${by}`] }
 }

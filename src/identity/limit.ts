@@ -4,8 +4,8 @@ export const LIMIT_KINDS = ["requests", "tokens", "usd", "concurrency"] as const
 export type LimitKind = (typeof LIMIT_KINDS)[number]
 
 /**
- * `none` belongs to concurrency alone; the others are rates (`minute`), `lifetime`, or windows of the calendar, `rolling` the
- * last days with today. Stores keep a window by its place in this list, so new ones stand at its end.
+ * `none` belongs to concurrency alone; the others are rates (`second`, `minute`, `hour`, `per_day`), `lifetime`, or windows of
+ * the calendar, `rolling` the last days with today. Stores keep a window by its place in this list, so new ones stand at its end.
  */
 export const LIMIT_WINDOWS = [
   "minute",
@@ -17,12 +17,28 @@ export const LIMIT_WINDOWS = [
   "quarter",
   "year",
   "rolling",
+  "second",
+  "hour",
+  "per_day",
 ] as const
 export type LimitWindow = (typeof LIMIT_WINDOWS)[number]
 
+/** In how long a rate drains by its whole cap. */
+const RATE_PERIODS_MS: Readonly<Partial<Record<LimitWindow, number>>> = {
+  second: 1_000,
+  minute: 60_000,
+  hour: 3_600_000,
+  per_day: 86_400_000,
+}
+
+/** Milliseconds in which a rate drains by its cap; null for every other window. */
+export function ratePeriodMs(window: LimitWindow): number | null {
+  return RATE_PERIODS_MS[window] ?? null
+}
+
 /** Windows that begin and end by the calendar of a zone. */
 export function isCalendarWindow(window: LimitWindow): boolean {
-  return window !== "minute" && window !== "lifetime" && window !== "none"
+  return ratePeriodMs(window) === null && window !== "lifetime" && window !== "none"
 }
 
 /** Most days of a rolling window: each is a counter that a call reads. */
@@ -39,9 +55,9 @@ export type LimitScope = (typeof LIMIT_SCOPES)[number]
 
 /**
  * Whom a limit on a provider account, organization or project counts apart, each with the whole cap; '' counts all its
- * calls together. On an organization or project it is each user or key.
+ * calls together. On an organization or project it is each user, key or end-customer.
  */
-export const LIMIT_EACH = ["", "organization", "project", "user", "key"] as const
+export const LIMIT_EACH = ["", "organization", "project", "user", "key", "end_customer"] as const
 export type LimitEach = (typeof LIMIT_EACH)[number]
 
 /**
@@ -99,17 +115,24 @@ export type Limit = {
   /** Null where the cap was never raised for a time. */
   readonly raise: CapRaise | null
   readonly each: LimitEach
-  /** Counts only calls of this tool, or with this tag; null where it counts all. */
+  /** Counts only calls of this tool, with this tag, to these models or to this endpoint; null where it counts all. */
   readonly filter: LimitFilter | null
   /**
    * Of a budget of tokens or dollars: a stream holds its output in slices of so many tokens, and is ended when no further
    * one fits. Null: the whole output is held beforehand.
    */
   readonly sliceTokens: number | null
+  /**
+   * A new limit starts from what the ledger has: the directory's version with which that was added up, negative where it was
+   * nothing; null where nobody has looked yet; 0 or absent of limits that started from nothing.
+   */
+  readonly seededVersion?: number | null
 }
 
-/** The exact value that a call must carry. */
-export type LimitFilter = { readonly by: "tool" | "tag"; readonly value: string }
+export const FILTER_BY = ["tool", "tag", "model", "endpoint"] as const
+
+/** What a call must carry: that very tool, tag or endpoint, or a model that the pattern (`*` for any run) describes. */
+export type LimitFilter = { readonly by: (typeof FILTER_BY)[number]; readonly value: string }
 
 /** Whether calls without room are refused. */
 export function refuses({ enforcement }: Pick<Limit, "enforcement">): boolean {

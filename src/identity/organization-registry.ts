@@ -100,6 +100,20 @@ export function listOrganizations(
     WHERE id > ${after} AND ${visibleRows(sql, visibility, sql`id`, null)} ORDER BY id LIMIT ${max}`
 }
 
+/** Organizations looked at by what asks all of them. */
+const LOOKED_AT_MAX = 10_000
+
+/** Those of which the reader sees something, be it a project. */
+export async function organizationIdsIn(sql: Sql, visibility: Visibility): Promise<readonly string[]> {
+  const rows = await sql<{ id: string }[]>`
+    SELECT id FROM organizations o
+    WHERE ${visibleRows(sql, visibility, sql`id`, (ids) => {
+      return sql`id IN (SELECT organization_id FROM projects WHERE projects.id = ANY (${ids}::text[]))`
+    })}
+    ORDER BY id LIMIT ${LOOKED_AT_MAX}`
+  return rows.map(({ id }) => id)
+}
+
 async function writeChanges(
   transaction: Transaction,
   id: string,

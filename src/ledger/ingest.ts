@@ -12,6 +12,7 @@ import {
   ROLLUP_KEY,
   ROLLUP_SUMS,
 } from "./columns.ts"
+import { AMOUNT_SQL, COUNTS_SQL, OWNER_SQL, SUBJECT_SQL } from "./seed-match.ts"
 
 /** A journal row on its way: its place in the journal and the record as JSON text. */
 export type LedgerRow = {
@@ -81,17 +82,25 @@ SELECT count(*)::integer AS inserted FROM inserted`
 
 /**
  * Rates and concurrency are left out: their windows never end, so a sum of them would say nothing. A charge that names
- * whose counters it belongs to is on a provider account's, which adds up over organizations.
+ * whose counters it belongs to is on a provider account's, which adds up over organizations. New limits count records of
+ * their window that do not name them, see `limit-seeds.ts`.
  */
 function limitUsageStatement(): string {
-  return `  INSERT INTO limit_usage AS u (organization_id, limit_id, subject, window_id, settled)
-  SELECT coalesce(c.organization_id, i.organization_id), c.limit_id, c.subject, c."window", sum(c.amount)
-  FROM inserted i, jsonb_to_recordset(i.charges)
-    AS c (limit_id text, subject text, "window" text, amount numeric, organization_id text)
-  WHERE c."window" NOT IN ('rate', 'now') AND c.amount <> 0
+  return `  INSERT INTO limit_usage AS u (organization_id, limit_id, subject, window_id, settled, seeded)
+  SELECT organization_id, limit_id, subject, window_id, sum(named) + sum(seeded), sum(seeded) FROM (
+    SELECT coalesce(c.organization_id, i.organization_id) AS organization_id, c.limit_id, c.subject,
+           c."window" AS window_id, c.amount AS named, 0::numeric AS seeded
+    FROM inserted i, jsonb_to_recordset(i.charges)
+      AS c (limit_id text, subject text, "window" text, amount numeric, organization_id text)
+    WHERE c."window" NOT IN ('rate', 'now')
+    UNION ALL
+    SELECT ${OWNER_SQL}, l.id, ${SUBJECT_SQL}, s.window_id, 0, ${AMOUNT_SQL}
+    FROM limit_seeds s JOIN limits l ON l.id = s.limit_id JOIN inserted r ON ${COUNTS_SQL}
+    WHERE NOT r.charges @> jsonb_build_array(jsonb_build_object('limit_id', l.id))) charged
+  WHERE named <> 0 OR seeded <> 0
   GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
   ON CONFLICT (organization_id, limit_id, subject, window_id)
-  DO UPDATE SET settled = u.settled + excluded.settled, updated_at = now()`
+  DO UPDATE SET settled = u.settled + excluded.settled, seeded = u.seeded + excluded.seeded, updated_at = now()`
 }
 
 /** Adds records to the 15-minute rollup; `source` is a table or a WITH query of them. */

@@ -4,6 +4,7 @@
  */
 import type { Adopted } from "../admission/adopted-calls.ts"
 import type { EndedCalls } from "../admission/recovery.ts"
+import type { LimitSeed } from "./seed-match.ts"
 
 export type ShipWorkerData = {
   readonly directory: string
@@ -32,6 +33,8 @@ export type MainToShipper =
       readonly question: number
       readonly organizationId: string
       readonly afterSeq: number
+      /** New limits that count calls which do not name them. */
+      readonly seeds: readonly LimitSeed[]
     }
 
 export type ShipperToMain =

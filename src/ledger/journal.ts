@@ -12,6 +12,7 @@ import { Backlog } from "./backlog.ts"
 import { BatchPacker, DROP_ROW, END_ROW, readBatches, START_ROW } from "./journal-batch.ts"
 import { type JournalLock, type JournalSync, lockJournal, removeJournal } from "./journal-file.ts"
 import { JournalSegments, type Segment } from "./journal-segments.ts"
+import type { LimitSeed } from "./seed-match.ts"
 import { Shipper } from "./shipper.ts"
 
 export type JournalOptions = {
@@ -194,9 +195,9 @@ export class Journal {
   }
 
   /** An organization's calls that ended after a row of this journal, read back from its files. */
-  async endedAfter(organizationId: string, afterSeq: number): Promise<EndedCalls> {
+  async endedAfter(organizationId: string, afterSeq: number, seeds: readonly LimitSeed[] = []): Promise<EndedCalls> {
     await this.#allWritten()
-    return this.shipper.endedAfter(organizationId, afterSeq)
+    return this.shipper.endedAfter(organizationId, afterSeq, seeds)
   }
 
   /** Waits until every call that has ended so far is in the ledger; false where that took longer. */

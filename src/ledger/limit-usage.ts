@@ -23,8 +23,8 @@ export async function readLimitUsage(sql: Sql, organizationId: string | "all"): 
 /** What an organization has settled and how far each running proxy's journal is part of that, as of one instant. */
 export async function readLimitSnapshot(sql: Sql, organizationId: string): Promise<LedgerSnapshot> {
   // One statement is one snapshot: a row is in both halves or in neither.
-  const [row] = await sql<{ settled: UsageRow[]; acks: { journal_id: string; last_seq: number }[] }[]>`
-    SELECT
+  const [row] = await sql<{ settled: UsageRow[]; acks: { journal_id: string; last_seq: number }[]; version: number }[]>`
+    SELECT (SELECT version::float8 FROM directory_version) AS version,
       (SELECT coalesce(json_agg(json_build_object('limit_id', limit_id, 'subject', subject, 'window_id', window_id,
                                                   'settled', settled::text)), '[]')
        FROM limit_usage WHERE ${countsStill(sql)} AND organization_id = ${organizationId}) AS settled,
@@ -33,6 +33,7 @@ export async function readLimitSnapshot(sql: Sql, organizationId: string): Promi
   if (row === undefined) throw new Error("an aggregate returned no row")
   return {
     settled: row.settled.map(settledAmount),
+    version: row.version,
     acks: new Map(row.acks.map((ack) => [ack.journal_id, ack.last_seq])),
   }
 }

@@ -82,7 +82,7 @@ class ShipThread {
   #onMessage(message: MainToShipper): void {
     if (message.kind === "list ended") {
       const { directory, journalId } = this.#data
-      const answer = listEnded({ directory, journalId }, message.organizationId, message.afterSeq)
+      const answer = listEnded({ directory, journalId }, message.organizationId, message.afterSeq, message.seeds)
       this.#tell({ kind: "ended", question: message.question, answer })
       return
     }

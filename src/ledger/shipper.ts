@@ -8,6 +8,7 @@ import type { EndedCalls } from "../admission/recovery.ts"
 import type { Log } from "../platform/log.ts"
 import type { JournalOptions } from "./journal.ts"
 import type { MainToShipper, ShipperToMain } from "./journal-protocol.ts"
+import type { LimitSeed } from "./seed-match.ts"
 import { exitOf, startShipWorker } from "./ship-thread.ts"
 
 const RESTART_MS = 1_000
@@ -88,11 +89,11 @@ export class Shipper {
   }
 
   /** The calls that ended after a row, read from the files; `gap` where they are gone, or where the shipper has died. */
-  endedAfter(organizationId: string, afterSeq: number): Promise<EndedCalls> {
+  endedAfter(organizationId: string, afterSeq: number, seeds: readonly LimitSeed[]): Promise<EndedCalls> {
     const question = ++this.#lastQuestion
     return new Promise((resolve) => {
       this.#questions.set(question, { resolve })
-      this.#say({ kind: "list ended", question, organizationId, afterSeq })
+      this.#say({ kind: "list ended", question, organizationId, afterSeq, seeds })
     })
   }
 

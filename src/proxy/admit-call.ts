@@ -12,6 +12,7 @@ import { recordText, subjectText } from "../ledger/record-text.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Api, RequestFacts } from "../providers/dialect.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
+import { bounded } from "./attribution.ts"
 import { makesBatch, planBatch } from "./batch-hold.ts"
 import type { Admitted, Call, Refused } from "./call.ts"
 import { inputBytes } from "./call-bound.ts"
@@ -47,8 +48,9 @@ export async function admitCall(
   const { route, account, object } = planned
   const asking = withOutput(asked.facts, planned.outputTokensMax)
   const estimate = estimateUsage(asking, inputBytes(asked), plane.bounds.expectedOutputTokens)
-  const limits = limitsOnCall(call, key)
-  const accountLimits = countedApart(account.limits, key)
+  const said = { model: bounded(route.model), endCustomer: bounded(asked.facts.endCustomer) }
+  const limits = limitsOnCall(call, key, key.limits, said)
+  const accountLimits = limitsOnCall(call, key, countedApart(account.limits, key), said)
   const counting = countingMost(limits, accountLimits)
   const question = { asked, facts: asking, route, estimate }
   const plan =
@@ -58,7 +60,8 @@ export async function admitCall(
   if (plan.kind === "refused") return plan
 
   const slicing = slicingOf(call, question, [...limits, ...accountLimits], plan)
-  const { reply: held, ...most } = await holdCall(plane, call.id, { limits, accountLimits }, slicing?.plan ?? plan)
+  const onLimits = { keyId: key.id, limits, accountLimits }
+  const { reply: held, ...most } = await holdCall(plane, call.id, onLimits, slicing?.plan ?? plan)
   if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)
   if (held.kind === "away") return refusedUncounted(held.refusal)
 

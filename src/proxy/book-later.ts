@@ -62,5 +62,7 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
 function limitsOf({ router }: DataPlane, record: UsageRecord, key: VirtualKey | null) {
   if (key === null) return { limits: [], accountLimits: [] }
   const onAccount = router.accountLimits.get(accountSubject(record.provider, record.provider_account)) ?? []
-  return { limits: limitsOn(key.limits, record), accountLimits: countedApart(onAccount, key) }
+  const { tool, tags, model_routed: model, endpoint, end_customer: endCustomer } = record
+  const said = { tool, tags, model, endpoint, endCustomer }
+  return { limits: limitsOn(key.limits, said), accountLimits: limitsOn(countedApart(onAccount, key), said) }
 }

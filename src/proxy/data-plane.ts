@@ -4,6 +4,7 @@ import type { Directory } from "../identity/directory.ts"
 import type { Sharing } from "../identity/provider-object.ts"
 import type { ProviderObjects } from "../identity/provider-objects.ts"
 import type { Journal } from "../ledger/journal.ts"
+import type { LimitSeeding } from "../ledger/limit-seeding.ts"
 import type { RefusalCounts } from "../ledger/refusal-counts.ts"
 import type { Estimator } from "../metering/estimator.ts"
 import type { Clock } from "../platform/clock.ts"
@@ -37,6 +38,8 @@ export type DataPlane = {
   readonly metrics: ProxyMetrics
   /** What was refused of whose calls. */
   readonly refusals: RefusalCounts
+  /** New limits, to which calls are charged that were admitted before. */
+  readonly seeding: Pick<LimitSeeding, "grown">
   readonly bounds: DataPlaneBounds
 }
 

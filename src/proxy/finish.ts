@@ -28,8 +28,10 @@ export async function finish(plane: DataPlane, call: Call, ending: Ending): Prom
 
 async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: Answer): Promise<void> {
   const used = reportedUsage(call, admitted, answer) ?? (await estimatedUsage(plane, admitted, answer))
-  const actual = completeRecord(plane, call, admitted, answer, used)
-  const settling = plane.admission.settle(admitted.held, actual)
+  // With the limits that came up while the call ran.
+  const held = plane.seeding.grown(admitted.held, admitted.record)
+  const actual = completeRecord(plane, call, { record: admitted.record, held }, answer, used)
+  const settling = plane.admission.settle(held, actual)
   plane.journal.end(call.id, recordText(admitted.record, admitted.subject))
   plane.metrics.answered(admitted.record)
   if (isBeyond(admitted, actual)) reportBeyond(plane, call, admitted, actual)

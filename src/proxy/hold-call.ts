@@ -22,13 +22,13 @@ const TRIES_MAX = 3
 export async function holdCall(
   plane: DataPlane,
   holdId: string,
-  { limits, accountLimits }: { readonly limits: readonly Limit[]; readonly accountLimits: readonly Limit[] },
+  on: { readonly keyId: string; readonly limits: readonly Limit[]; readonly accountLimits: readonly Limit[] },
   plan: HoldPlan,
 ): Promise<HeldOutput> {
   const { outputTokensMin } = plan
   let { estimate, outputTokens } = plan
   if (outputTokensMin === null) {
-    return { reply: await plane.admission.admit({ holdId, limits, accountLimits, estimate }), estimate, outputTokens }
+    return { reply: await plane.admission.admit({ holdId, ...on, estimate }), estimate, outputTokens }
   }
   const least = Math.min(outputTokensMin, outputTokens)
   let triesLeft = TRIES_MAX
@@ -39,7 +39,7 @@ export async function holdCall(
     estimate = plan.estimateOf(affordable)
     return estimate
   }
-  const reply = await plane.admission.admit({ holdId, limits, accountLimits, estimate, lower })
+  const reply = await plane.admission.admit({ holdId, ...on, estimate, lower })
   if (reply.kind !== "refused") return { reply, estimate, outputTokens }
   return { reply: askingFor(reply, plan.estimateOf(least)), estimate, outputTokens }
 }

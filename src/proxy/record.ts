@@ -228,7 +228,7 @@ export async function chargeLater(
 export function completeRecord(
   plane: DataPlane,
   call: Call,
-  admitted: Admitted,
+  admitted: Pick<Admitted, "record" | "held">,
   answer: Answer,
   { usage, origin }: AnswerUsage,
 ): CallActual {

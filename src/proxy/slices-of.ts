@@ -3,7 +3,7 @@
  * write, under at least one budget with slices. Limits without slices hold the whole output of such a call all the same.
  */
 import type { Admission, HeldCall } from "../admission/admit.ts"
-import { isSliced } from "../admission/limits.ts"
+import { isSliced, isSumOfOutput } from "../admission/limits.ts"
 import { type Limit, refuses } from "../identity/limit.ts"
 import { mayHideOutput } from "../providers/hidden-output.ts"
 import type { Call } from "./call.ts"
@@ -29,7 +29,7 @@ export function slicingOf(
   let isAllSliced = true
   for (const limit of limits) {
     if (isSliced(limit)) sliceTokens = Math.min(sliceTokens ?? Number.POSITIVE_INFINITY, limit.sliceTokens ?? 0)
-    else if (refuses(limit) && (limit.kind === "usd" || limit.kind === "tokens")) isAllSliced = false
+    else if (refuses(limit) && isSumOfOutput(limit)) isAllSliced = false
   }
   // What takes no bound of its output, or is held at what is likely of it, does not grow by its output.
   if (sliceTokens === null || plan.outputTokensMin === null) return null

@@ -169,7 +169,7 @@ function budgetRows(transaction: Transaction, filter: BudgetFilter, visibility: 
   const where = parts.reduce((all, part) => transaction`${all} AND ${part}`)
   return transaction<LimitRow[]>`
     SELECT ${limitColumns(transaction)} FROM limits
-    WHERE kind IN ('usd', 'tokens') AND "window" NOT IN ('minute', 'none') AND ${where}
+    WHERE kind IN ('usd', 'tokens') AND "window" NOT IN ('second', 'minute', 'hour', 'per_day', 'none') AND ${where}
     ORDER BY id LIMIT ${LIMITS_READ_MAX}`
 }
 

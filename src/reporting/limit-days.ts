@@ -59,13 +59,15 @@ async function readBatch(
 ): Promise<void> {
   const [first] = counters
   if (first === undefined) return
-  const isByTag = first.filter?.by === "tag"
-  const past = pastDays(first.timeZone, nowMs, isByTag ? TAGGED_DAYS : DAYS_SEEN_MAX)
+  // Reports know models by their names alone.
+  if (first.filter?.by === "model" && first.filter.value.includes("*")) return
+  const isByRecords = first.filter?.by === "tag" || first.each === "end_customer"
+  const past = pastDays(first.timeZone, nowMs, isByRecords ? TAGGED_DAYS : DAYS_SEEN_MAX)
   const groupBy = dimensionsOf(first)
   const keys = [...new Map(counters.map((counter) => [keyOf(counter).join("\0"), keyOf(counter)])).values()]
   const organizationIds = first.organizationId === "" ? await allOrganizations(transaction) : [first.organizationId]
   const { boundaries } = past
-  const source = isByTag
+  const source = isByRecords
     ? ({ kind: "records", organizationIds } as const)
     : ({ kind: "pieces", pieces: await piecesOf(transaction, organizationIds, boundaries) } as const)
   const places = { kind: "given", groups: keys } as const

@@ -2,6 +2,7 @@
  * Where limits stand by the ledger: what their current window has used, what remains and when it resets. Calls in flight
  * are not in it, nor the last fraction of a second; limits are held by the store that counts, not by this.
  */
+import { counterKind } from "../admission/limits.ts"
 import { earlierWindows, windowAt } from "../admission/window.ts"
 import { readSubject } from "../identity/counted-apart.ts"
 import { type Limit, limitInForce } from "../identity/limit.ts"
@@ -38,7 +39,7 @@ export async function limitStandings(sql: Sql, limits: readonly Limit[], nowMs: 
   return inForce.map((limit, index) => {
     const span = spans[index]
     const isOneCounter = limit.each === "" || readSubject(limit.subject).counted !== ""
-    const isCounted = isOneCounter && limit.window !== "minute" && limit.window !== "none"
+    const isCounted = isOneCounter && counterKind(limit) === "budget"
     const amounts = (windows[index] ?? []).map((id) => settled.get(nameOf(limit.id, limit.subject, id)) ?? 0n)
     const used = isCounted ? amounts.reduce((sum, amount) => sum + amount, 0n) : null
     const remaining = used === null ? null : used < limit.cap ? limit.cap - used : 0n

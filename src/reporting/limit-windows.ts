@@ -4,7 +4,7 @@
  */
 import { earlierWindows, spanOf, windowAt } from "../admission/window.ts"
 import { readSubject } from "../identity/counted-apart.ts"
-import { type Limit, limitInForce } from "../identity/limit.ts"
+import { type Limit, limitInForce, ratePeriodMs } from "../identity/limit.ts"
 import type { Sql, SqlFragment } from "../platform/postgres.ts"
 
 /** One window of one counter. Amounts are in the limit's unit. */
@@ -41,7 +41,7 @@ export type WindowsAsked = {
 }
 
 export async function limitWindows(sql: Sql, limit: Limit, asked: WindowsAsked, nowMs: number): Promise<WindowPage> {
-  if (limit.window === "minute" || limit.window === "none") return { windows: [], next: null }
+  if (ratePeriodMs(limit.window) !== null || limit.window === "none") return { windows: [], next: null }
   const current = windowAt(limit.window, limit.timeZone, limit.anchorDay, nowMs).id
   const rows = await windowRows(sql, limit, current, asked)
   const changes = await capChanges(sql, limit.id)

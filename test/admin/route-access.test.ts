@@ -3,6 +3,7 @@ import { pino } from "pino"
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
 import { permissionOf } from "../../src/admin/access.ts"
 import { type AdminApp, adminApp } from "../../src/admin/admin-app.ts"
+import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
 import { DeliveryWorker } from "../../src/alerts/delivery-worker.ts"
 import { adminKeys } from "../../src/identity/admin-key.ts"
 import { createAdminKey } from "../../src/identity/admin-key-registry.ts"
@@ -206,6 +207,7 @@ const CASES: Record<string, Case> = {
   "GET /admin/v1/alert-channels/:id/preview": inPath("alertChannel", "organization"),
   "GET /admin/v1/alerts": list,
   "GET /admin/v1/alert-deliveries": list,
+  "GET /admin/v1/holds": list,
   "GET /admin/v1/alert-deliveries/:id": inPath("alertDelivery", "organization"),
   "POST /admin/v1/alert-deliveries/:id/redeliver": inPath("alertDelivery", "organization"),
   "POST /admin/v1/digests": named("organization", ({ organization }) => ({
@@ -274,6 +276,7 @@ beforeAll(async () => {
       baseUrl: null,
       allowsPrivate: false,
     },
+    counters: { readings: new MemoryLimitStore(systemClock.nowMs), isShared: false },
     login: {
       environmentKey: null,
       hoursMax: 12,

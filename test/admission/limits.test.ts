@@ -12,6 +12,7 @@ const limit = (kind: Limit["kind"], window: Limit["window"], rest: Partial<Limit
 
 const ALL = [
   limit("tokens", "minute"),
+  limit("tokens", "per_day"),
   limit("tokens", "day", { timeZone: "Europe/Berlin" }),
   limit("tokens", "lifetime"),
   limit("usd", "minute"),
@@ -25,6 +26,7 @@ it("budgets hold the worst case and rates the likely one, each in the window of 
   const charges = chargesFor(ALL, ESTIMATE, AT_MS)
   expect(charges.map(({ limit: { id }, window, amount }) => [id, window, amount])).toEqual([
     ["tokens/minute", "rate", 700n],
+    ["tokens/per_day", "rate", 700n],
     ["tokens/day", "2026-11-24", 9_000n],
     ["tokens/lifetime", "lifetime", 9_000n],
     ["usd/minute", "rate", 45_000_001n],
@@ -36,13 +38,13 @@ it("budgets hold the worst case and rates the likely one, each in the window of 
   const resets = charges.map(({ resetsAtMs }) => resetsAtMs)
   const berlinEndsAtMs = Date.UTC(2026, 10, 24, 23)
   const utcEndsAtMs = Date.UTC(2026, 10, 24)
-  expect(resets).toEqual([null, berlinEndsAtMs, null, null, Date.UTC(2026, 11, 1), null, utcEndsAtMs, null])
+  expect(resets).toEqual([null, null, berlinEndsAtMs, null, null, Date.UTC(2026, 11, 1), null, utcEndsAtMs, null])
 })
 
 it("the truth is charged in the windows of admission, and a call that ended holds no slot", () => {
   const held = chargesFor(ALL, ESTIMATE, AT_MS)
   const actual = actualCharges(held, ACTUAL)
-  expect(actual.map(({ amount }) => amount)).toEqual([812n, 812n, 812n, 3_000_001n, 3_000_001n, 1n, 1n, 0n])
+  expect(actual.map(({ amount }) => amount)).toEqual([812n, 812n, 812n, 812n, 3_000_001n, 3_000_001n, 1n, 1n, 0n])
   expect(actual.map(({ limit: { id }, window }) => [id, window])).toEqual(
     held.map(({ limit: { id }, window }) => [id, window]),
   )
@@ -61,7 +63,12 @@ it("the record carries what budgets were charged, as decimal strings, and neithe
 it("every kind of limit in every window is counted in one of three ways", () => {
   for (const kind of LIMIT_KINDS) {
     for (const window of LIMIT_WINDOWS) {
-      const expected = kind === "concurrency" ? "concurrency" : window === "minute" ? "rate" : "budget"
+      const expected =
+        kind === "concurrency"
+          ? "concurrency"
+          : ["second", "minute", "hour", "per_day"].includes(window)
+            ? "rate"
+            : "budget"
       expect([kind, window, counterKind(limit(kind, window))]).toEqual([kind, window, expected])
     }
   }

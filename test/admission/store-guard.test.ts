@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import type { Charge } from "../../src/admission/limit-store.ts"
+import type { Limit } from "../../src/identity/limit.ts"
 import { chargeOf, limitOf } from "../contract/limit-store.ts"
 import { FaultyStore, type Mode, SLOW_MS } from "../support/faulty-store.ts"
 import { guarded, LEASE_MS } from "../support/guarded-store.ts"
@@ -334,6 +335,42 @@ describe("a call that is decided without the store", () => {
     expect((await reserve("a", chargeOf(budget, 25n))).kind).toBe("held")
     proxies = 1
     expect((await reserve("b", chargeOf(budget, 1n))).kind).toBe("away")
+  })
+})
+
+describe("a rate per hour or day, while the store is away", () => {
+  const hourly = limitOf({ id: "lim_hour", kind: "requests", window: "hour", cap: 100n })
+  const perMinute = limitOf({ id: "lim_minute", kind: "requests", window: "minute", cap: 100n })
+  /** How many calls pass one after the other. */
+  const passes = async (reserve: ReturnType<typeof guarded>["reserve"], limit: Limit, name: string) => {
+    let passed = 0
+    for (let call = 0; call < 120; call += 1) {
+      if ((await reserve(`${name}_${call}`, chargeOf(limit, 1n))).kind === "held") passed += 1
+    }
+    return passed
+  }
+
+  it("is shared out by what was last seen left, where a rate per minute is by its cap, and afresh once its period is over", async () => {
+    const { store, reserve, goAway } = guarded()
+    for (const limit of [hourly, perMinute]) {
+      await reserve(`used_${limit.id}`, chargeOf(limit, 80n))
+      await store.settle(`used_${limit.id}`, [chargeOf(limit, 80n)])
+      await reserve(`seen_${limit.id}`, chargeOf(limit, 0n))
+    }
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    expect(await passes(reserve, hourly, "a")).toBe(10)
+    expect(await passes(reserve, perMinute, "b")).toBe(50)
+    await vi.advanceTimersByTimeAsync(3_700_000)
+    expect(await passes(reserve, hourly, "c")).toBeGreaterThanOrEqual(49)
+  })
+
+  it("lets no call pass that was not seen lately", async () => {
+    const { store, reserve, goAway } = guarded()
+    store.mode = "failing"
+    await goAway(chargeOf(open, 1n))
+    expect(await reserve("a", chargeOf(hourly, 1n))).toMatchObject({ kind: "away", reason: "unseen" })
+    expect((await reserve("b", chargeOf(perMinute, 1n))).kind).toBe("held")
   })
 })
 

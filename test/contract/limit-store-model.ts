@@ -15,13 +15,19 @@ const LIMITS = [
   limitOf({ id: "rate", window: "minute", cap: 60n }),
   limitOf({ id: "slots", kind: "concurrency", window: "none", cap: 3n }),
   limitOf({ id: "soft", cap: 30n, enforcement: "soft" }),
+  limitOf({ id: "hourly", window: "hour", cap: 90n }),
 ] as const
 const BUDGETS = [0, 1, 4]
-const RATE = 2
+/** Rates, and in how many milliseconds each drains by its cap. */
+const PERIODS_MS: Readonly<Record<number, bigint>> = { 2: 60_000n, 5: 3_600_000n }
+const RATES = Object.keys(PERIODS_MS).map(Number)
+const periodOf = (limit: number) => PERIODS_MS[limit] ?? 0n
 const SLOTS = 3
+/** Rates that still owe what a call used whose lease had ended. */
+const LATE_RATES = [5]
 /** Is counted like the others and refuses nothing. */
 const SOFT = 4
-const WINDOWS = ["lifetime", "2026-11-23", "rate", "now", "lifetime"]
+const WINDOWS = ["lifetime", "2026-11-23", "rate", "now", "lifetime", "rate"]
 const cap = (index: number) => LIMITS[index]?.cap ?? 0n
 const sum = (amounts: readonly bigint[]) => amounts.reduce((total, amount) => total + amount, 0n)
 
@@ -32,10 +38,10 @@ class Model {
   /** Some call used more than it held: the cap may be passed from here on. */
   isOvershot = false
   readonly calls = new Map<string, Call>()
-  readonly #rateEvents: { atMs: number; amount: bigint }[] = []
+  readonly #rateEvents: { limit: number; atMs: number; amount: bigint }[] = []
 
   settled = (limit: number) => (BUDGETS.includes(limit) ? this.#sumOf(limit, (state) => state !== "live") : 0n)
-  held = (limit: number) => (limit === RATE ? 0n : this.#sumOf(limit, (state) => state === "live"))
+  held = (limit: number) => (RATES.includes(limit) ? 0n : this.#sumOf(limit, (state) => state === "live"))
 
   #sumOf(limit: number, isMeant: (state: Call["state"]) => boolean): bigint {
     return sum(
@@ -43,21 +49,26 @@ class Model {
     )
   }
 
-  /** What the rate still owes, in units × 60,000. */
-  rateDebt(): bigint {
+  /** What the rate still owes, in units × its period. */
+  rateDebt(limit: number): bigint {
     let debt = 0n
     let lastMs = START_MS
-    for (const { atMs, amount } of [...this.#rateEvents, { atMs: this.nowMs, amount: 0n }]) {
-      const drained = debt - BigInt(atMs - lastMs) * cap(RATE)
-      const left = (drained < 0n ? 0n : drained) + amount * 60_000n
+    for (const { atMs, amount } of [...this.#rateEvents, { limit, atMs: this.nowMs, amount: 0n }].filter(
+      (event) => event.limit === limit,
+    )) {
+      const drained = debt - BigInt(atMs - lastMs) * cap(limit)
+      const left = (drained < 0n ? 0n : drained) + amount * periodOf(limit)
       debt = left < 0n ? 0n : left
       lastMs = atMs
     }
     return debt
   }
 
-  flow(amount: bigint): void {
-    this.#rateEvents.push({ atMs: this.nowMs, amount })
+  /** `amounts` on each rate now, beside what it owed. */
+  flow(amounts: readonly bigint[], before: readonly bigint[] = [], rates = RATES): void {
+    for (const limit of rates) {
+      this.#rateEvents.push({ limit, atMs: this.nowMs, amount: (amounts[limit] ?? 0n) - (before[limit] ?? 0n) })
+    }
   }
 
   /** Index of the first limit without room; -1 where all have it. A deny sweeps due leases and looks again. */
@@ -65,14 +76,15 @@ class Model {
     const look = () =>
       amounts.findIndex((amount, limit) => {
         if (limit === SOFT) return false
-        if (limit === RATE) return this.rateDebt() + amount * 60_000n > cap(RATE) * 60_000n
+        if (RATES.includes(limit)) return this.rateDebt(limit) + amount * periodOf(limit) > cap(limit) * periodOf(limit)
         return this.settled(limit) + this.held(limit) + amount > cap(limit)
       })
     return look() !== -1 && this.sweep() > 0 ? look() : look()
   }
 
   end(call: Call, state: "done" | "gone", amounts: bigint[]): void {
-    if (call.state === "live") this.flow((state === "gone" ? 0n : (amounts[RATE] ?? 0n)) - (call.amounts[RATE] ?? 0n))
+    if (call.state === "live") this.flow(state === "gone" ? [] : amounts, call.amounts)
+    else this.flow(amounts, [], LATE_RATES)
     call.state = state
     call.amounts = amounts
   }
@@ -93,11 +105,11 @@ const chargesOf = (amounts: readonly bigint[]): Charge[] =>
 /** Compares all counters, and checks the promises that hold whatever happened. */
 async function compare(model: Model, { store }: Real): Promise<void> {
   const states = await store.read(chargesOf([]))
-  const debt = model.rateDebt()
   for (const [limit, state] of states.entries()) {
-    if (limit === RATE) {
-      expect(state.settled).toBe((debt + 59_999n) / 60_000n)
-      expect(state.emptyInMs).toBe(Math.ceil(Number(debt) / Number(cap(RATE))))
+    if (RATES.includes(limit)) {
+      const debt = model.rateDebt(limit)
+      expect([limit, state.settled]).toEqual([limit, (debt + periodOf(limit) - 1n) / periodOf(limit)])
+      expect(state.emptyInMs).toBe(Math.ceil(Number(debt) / Number(cap(limit))))
     } else {
       expect([limit, state.settled, state.held]).toEqual([limit, model.settled(limit), model.held(limit)])
       if (!model.isOvershot && limit !== SOFT) expect(state.settled + state.held).toBeLessThanOrEqual(cap(limit))
@@ -131,7 +143,7 @@ const reserve = (id: string, amounts: bigint[]) =>
     else {
       expect(reply.kind).toBe("held")
       model.calls.set(id, { state: "live", leaseUntilMs: model.nowMs + LEASE_MS, amounts })
-      model.flow(amounts[RATE] ?? 0n)
+      model.flow(amounts)
     }
   })
 
@@ -148,7 +160,7 @@ const extend = (id: string, amounts: bigint[]) =>
     else {
       expect(reply.kind).toBe("held")
       call.amounts = call.amounts.map((amount, limit) => amount + (more[limit] ?? 0n))
-      model.flow(more[RATE] ?? 0n)
+      model.flow(more)
     }
   })
 
@@ -156,7 +168,7 @@ const extend = (id: string, amounts: bigint[]) =>
 const settle = (id: string, percent: bigint) =>
   act(`settle ${id} ${percent}%`, async (model, store) => {
     const call = model.calls.get(id)
-    const base = call?.amounts ?? [10n, 10n, 10n, 0n, 10n]
+    const base = call?.amounts ?? [10n, 10n, 10n, 0n, 10n, 10n]
     const actual = base.map((amount, limit) => (limit === SLOTS ? 0n : (amount * percent) / 100n))
     const reply = await store.settle(id, chargesOf(actual))
     expect(reply).toBe(call === undefined ? "unknown" : { live: "settled", done: "done", gone: "late" }[call.state])
@@ -164,14 +176,14 @@ const settle = (id: string, percent: bigint) =>
     if (percent > 100n || reply === "unknown") model.isOvershot = true
     if (call !== undefined) return model.end(call, "done", actual)
     model.calls.set(id, { state: "done", leaseUntilMs: 0, amounts: actual })
-    model.flow(actual[RATE] ?? 0n)
+    model.flow(actual)
   })
 
 const release = (id: string) =>
   act(`release ${id}`, async (model, store) => {
     const call = model.calls.get(id)
     expect(await store.release("org_1", id)).toBe(call?.state === "live")
-    if (call?.state === "live") model.end(call, "done", [0n, 0n, 0n, 0n, 0n])
+    if (call?.state === "live") model.end(call, "done", [0n, 0n, 0n, 0n, 0n, 0n])
   })
 
 const renew = (ids: string[]) =>
@@ -201,7 +213,14 @@ const advance = (ms: number): Act => ({
 
 const ids = fc.integer({ min: 0, max: 11 }).map((index) => `call_${index}`)
 const amounts = fc
-  .tuple(fc.bigInt(0n, 40n), fc.bigInt(0n, 40n), fc.bigInt(0n, 30n), fc.constant(1n), fc.bigInt(0n, 40n))
+  .tuple(
+    fc.bigInt(0n, 40n),
+    fc.bigInt(0n, 40n),
+    fc.bigInt(0n, 30n),
+    fc.constant(1n),
+    fc.bigInt(0n, 40n),
+    fc.bigInt(0n, 40n),
+  )
   .map((tuple) => [...tuple])
 
 const boundedActs = [
@@ -259,15 +278,15 @@ export function describeLimitStoreModel(
       )
     })
 
-    it("leaks nothing: once every call has ended, nothing is held and rates are empty a minute later", async () => {
+    it("leaks nothing: once every call has ended, nothing is held and rates are empty when they have drained", async () => {
       await fc.assert(
         fc.asyncProperty(fc.commands([...boundedActs, boundedSettles], { maxCommands: 60 }), async (acts) => {
           const { model, real } = await runActs(acts)
-          await real.setClock(model.nowMs + 10 * LEASE_MS)
+          await real.setClock(model.nowMs + 3 * 3_600_000)
           await real.store.sweep()
           const states = await real.store.read(chargesOf([]))
-          expect(states.map(({ held }) => held)).toEqual([0n, 0n, 0n, 0n, 0n])
-          expect([states[RATE]?.settled, states[SLOTS]?.settled]).toEqual([0n, 0n])
+          expect(states.map(({ held }) => held)).toEqual([0n, 0n, 0n, 0n, 0n, 0n])
+          expect([...RATES, SLOTS].map((limit) => states[limit]?.settled)).toEqual([0n, 0n, 0n])
         }),
         { numRuns: Math.ceil(runs / 4) },
       )

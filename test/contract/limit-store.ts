@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest"
 import type { Charge, LimitStore, SettledAmount } from "../../src/admission/limit-store.ts"
-import type { Limit } from "../../src/identity/limit.ts"
+import { type Limit, ratePeriodMs } from "../../src/identity/limit.ts"
 
 export type StoreUnderTest = {
   readonly store: LimitStore
@@ -43,7 +43,7 @@ export function limitOf(overrides: Partial<Limit> = {}): Limit {
 
 /** A charge on a limit, in the window that its kind implies; calendar windows are given by name. */
 export function chargeOf(limit: Limit, amount: bigint, window?: string, resetsAtMs: number | null = null): Charge {
-  const implied = limit.kind === "concurrency" ? "now" : limit.window === "minute" ? "rate" : "lifetime"
+  const implied = limit.kind === "concurrency" ? "now" : ratePeriodMs(limit.window) !== null ? "rate" : "lifetime"
   return { limit, window: window ?? implied, resetsAtMs, amount }
 }
 
@@ -275,6 +275,61 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
       })
     })
 
+    describe.each([
+      ["second", 1_000],
+      ["minute", 60_000],
+      ["hour", 3_600_000],
+      ["per_day", 86_400_000],
+    ] as const)("a rate with the window %s", (window, periodMs) => {
+      const perPeriod = limitOf({ id: "lim_per", window, cap: 7n })
+      const eighth = chargeOf(perPeriod, 1n)
+      // A seventh of a period, in whole milliseconds after which it has drained.
+      const drainMs = Math.ceil(periodMs / 7)
+
+      it("lets its cap pass at once, then one more as each has drained, and tells exactly when", async () => {
+        expect(await reserve("burst", chargeOf(perPeriod, 7n))).toMatchObject({ kind: "held" })
+        await store.settle("burst", [chargeOf(perPeriod, 7n)])
+        expect(await reserve("a", eighth)).toMatchObject({ kind: "denied", retryAfterMs: drainMs })
+        await clock.advance(drainMs - 1)
+        expect(await reserve("a", eighth)).toMatchObject({ kind: "denied", retryAfterMs: 1 })
+        await clock.advance(1)
+        expect(await reserve("a", eighth)).toMatchObject({ kind: "held" })
+        await store.settle("a", [eighth])
+        expect(await reserve("b", eighth)).toMatchObject({ kind: "denied" })
+        await clock.advance(periodMs)
+        expect(await reserve("c", chargeOf(perPeriod, 7n))).toMatchObject({ kind: "held" })
+      })
+
+      it("holds the likely amount and takes the truth at its settlement, in both directions", async () => {
+        await reserve("a", chargeOf(perPeriod, 3n))
+        await store.settle("a", [chargeOf(perPeriod, 6n)])
+        expect((await counterOf(perPeriod)).settled).toBe(6n)
+        await reserve("b", eighth)
+        await store.settle("b", [chargeOf(perPeriod, 0n)])
+        expect(await counterOf(perPeriod)).toEqual({
+          settled: 6n,
+          held: 0n,
+          emptyInMs: Math.ceil((periodMs * 6) / 7),
+        })
+      })
+
+      it("is freed by expiry, and owes a late truth only where it drains for longer than a minute", async () => {
+        await reserve("a", chargeOf(perPeriod, 5n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect((await counterOf(perPeriod)).settled).toBe(0n)
+        expect(await store.settle("a", [chargeOf(perPeriod, 4n)])).toBe("late")
+        expect((await counterOf(perPeriod)).settled).toBe(periodMs > LEASE_MS ? 4n : 0n)
+      })
+
+      it("is listed as what it is, and extended like any other", async () => {
+        await reserve("a", chargeOf(perPeriod, 2n))
+        expect(await store.extend("a", [chargeOf(perPeriod, 5n)])).toMatchObject({ kind: "held" })
+        expect(await store.extend("a", [eighth])).toMatchObject({ kind: "denied", retryAfterMs: drainMs })
+        expect((await store.holds(1))[0]?.charges).toEqual([chargeOf(perPeriod, 7n)])
+      })
+    })
+
     describe("a rolling window", () => {
       const rolling = limitOf({ id: "lim_roll", window: "rolling", anchorDay: 3, cap: 100n })
       const on = (day: number, amount: bigint) => chargeOf(rolling, amount, `2026-11-${day}~3`)
@@ -403,6 +458,24 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await store.release("org_1", "b")).toBe(false)
         expect(await store.release("org_1", "stranger")).toBe(false)
         expect(await totals(budget)).toEqual({ settled: 10n, held: 0n })
+      })
+
+      it("charges limits that came up while the call ran, after what it held: in time, late, and where it held nothing", async () => {
+        const grown = (amount: bigint) => [chargeOf(budget, 10n), chargeOf(money, amount), chargeOf(rate, 3n)]
+        await reserve("a", chargeOf(budget, 40n))
+        expect(await store.settle("a", grown(5n))).toBe("settled")
+        expect(await totals(budget)).toEqual({ settled: 10n, held: 0n })
+        expect(await totals(money)).toEqual({ settled: 5n, held: 0n })
+        expect((await counterOf(rate)).settled).toBe(3n)
+        expect(await store.settle("a", grown(5n))).toBe("done")
+        await reserve("b", chargeOf(budget, 40n))
+        await clock.advance(LEASE_MS)
+        await store.sweep()
+        expect(await store.settle("b", grown(7n))).toBe("late")
+        expect(await totals(budget)).toEqual({ settled: 20n, held: 0n })
+        expect(await totals(money)).toEqual({ settled: 12n, held: 0n })
+        expect(await store.settle("c", [chargeOf(money, 1n)])).toBe("unknown")
+        expect(await totals(money)).toEqual({ settled: 13n, held: 0n })
       })
 
       it("refuses actual charges that are not those of the hold, and changes nothing", async () => {

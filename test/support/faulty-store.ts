@@ -47,8 +47,8 @@ export class FaultyStore implements LimitStore {
   read(charges: readonly Charge[]) {
     return this.#inner.read(charges)
   }
-  holds(max: number) {
-    return this.#inner.holds(max)
+  holds(max: number, organizationId?: string) {
+    return this.#inner.holds(max, organizationId)
   }
 
   #through<T>(name: string, act: () => Promise<T>): Promise<T> {

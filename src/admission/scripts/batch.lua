@@ -2,10 +2,10 @@
 -- nothing and does not spoil the others.
 -- KEYS: 1 state hash, 2 live holds, 3 their lease ends, 4 budget windows; then ARGV[2] windows; then buckets of finished ids.
 -- ARGV: 1 the caller's epoch, 2 number of window keys, 3... acts: `op \t id \t bucket \t lease ms \t owner \n` and charge lines.
--- Returns: 1 '' or `state \t epoch` where the caller's epoch is not the organization's, then one reply for each act:
+-- Returns: 1 '' or `state \t epoch \t version` where the caller's epoch is not the organization's, then one reply for each act:
 --   H<states> held or read · D<index>,<1 if leases are due> <states> denied · R recovering · d done · g gone
 --   s settled · l late · u unknown, charged · t yes · f no · N<lease> declare this lease's windows · E<text> fault
-local epoch, state, filled_on = unpack(call('HMGET', KEYS[1], 'epoch', 'state', 'server'))
+local epoch, state, filled_on, version = unpack(call('HMGET', KEYS[1], 'epoch', 'state', 'server', 'version'))
 -- Counters that were filled on another server may lack what that one has answered: `begin` has them filled anew.
 if filled_on ~= server and state then state = 'recovering' end
 local is_current = epoch and epoch == ARGV[1] and filled_on == server
@@ -39,9 +39,9 @@ local function put_lease(act, since, owner, lines)
   call('HSET', KEYS[2], act.id, since .. '\t' .. owner .. '\n' .. lines)
 end
 
--- The actual charge for each held one must be given in order, as in the in-process store.
+-- The actual charge for each held one must be given in order, as in the in-process store; more may come after those.
 local function is_same(held, actual)
-  if #held ~= #actual then return false end
+  if #held > #actual then return false end
   for index, charge in ipairs(held) do
     local other = actual[index]
     if other.name ~= charge.name or other.window ~= charge.window then return false end
@@ -106,7 +106,7 @@ local function settle(act, actual)
     local held = parse_lease(lease)
     if not is_same(held, actual) then return IN_ORDER end
     for index, charge in ipairs(actual) do
-      local held_amount = held[index].amount
+      local held_amount = held[index] and held[index].amount or '0'
       if charge.kind == 'r' then
         add_debt(charge, charge.amount - held_amount)
       else
@@ -124,9 +124,9 @@ local function settle(act, actual)
   for index, charge in ipairs(actual) do
     if charge.kind == 'b' then
       add_settled(charge, charge.amount)
-      if swept then add_settled(charge, '-' .. swept[index].amount) end
-    elseif charge.kind == 'r' and not swept then
-      -- A rate that expiry has freed stays free: what it counted is more than a minute ago.
+      if swept and swept[index] then add_settled(charge, '-' .. swept[index].amount) end
+    elseif charge.kind == 'r' and (not swept or charge.period > 60000) then
+      -- A short rate that expiry has freed stays free: what it counted is more than a minute ago.
       add_debt(charge, tonumber(charge.amount), charge.cap)
     end
   end
@@ -213,7 +213,7 @@ local function run(text)
   return 'Eunknown act ' .. op
 end
 
-local replies = { is_current and '' or ((state or '') .. '\t' .. (epoch or '')) }
+local replies = { is_current and '' or ((state or '') .. '\t' .. (epoch or '') .. '\t' .. (version or '')) }
 for index = 3, #ARGV do
   local is_done, reply = pcall(run, ARGV[index])
   replies[index - 1] = is_done and reply or 'E' .. (type(reply) == 'table' and reply.err or tostring(reply))

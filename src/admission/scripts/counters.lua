@@ -1,16 +1,20 @@
 -- Not an act: what the acts share, counters and charges.
 -- A charge is a line `window \t limit|subject \t kind \t cap \t window end ms or '' \t limit's terms \t amount`, kind one
--- of b (budget), w (budget over rolling days), r (rate), c (calls in flight); six terms with commas between, and a
+-- of b (budget), w (budget over rolling days), c (calls in flight), or a rate's: s, r, h, d, per second, minute, hour and
+-- day; six terms with commas between, and a
 -- seventh, `soft` or `shadow`, of a limit that refuses nothing; of w always seven, and an eighth, the names of its
 -- earlier windows with semicolons between. Fields of a window's hash: `<limit|subject>:s` settled, `:h` held,
--- `:r` a rate's `debt time cap`, debt in units x 60,000. Amounts move as decimal strings by HINCRBY, which is exact to
+-- `:r` a rate's `debt time cap`, debt in units x the period in ms. Amounts move as decimal strings by HINCRBY, which is exact to
 -- 2^63; sums are compared as doubles up to 2^53 and in two halves beyond; a rate's debt is a double (exact to 1.5e11
--- units, beyond that within one part in 10^15).
+-- units a minute and 1e8 a day, beyond that within one part in 10^15).
 -- Needs: now_ms, and KEYS[4], the zset of the organization's budget windows by when their hash may go.
 local call, find, match, sub, format = redis.call, string.find, string.match, string.sub, string.format
 local EXACT_MAX = 9007199254740991
 local KEPT_AFTER_END_MS = 172800000
-local CHARGE = '^([^\t\n]*)\t([^\t\n]*)\t([brcw])\t(%d+)\t(%d*)\t([^\t\n]*)\t(%d+)\n'
+local CHARGE = '^([^\t\n]*)\t([^\t\n]*)\t([bwcsrhd])\t(%d+)\t(%d*)\t([^\t\n]*)\t(%d+)\n'
+
+-- Kind -> milliseconds in which a rate drains by its cap.
+local RATE_PERIODS_MS = { s = 1000, r = 60000, h = 3600000, d = 86400000 }
 
 -- Window id -> its key, of the keys that were declared.
 local window_keys = {}
@@ -23,11 +27,11 @@ local function charges_of(text, at)
     if not from then break end
     local key = window_keys[window]
     if not key then is_declared = false end
-    local is_rolling = kind == 'w'
-    if is_rolling then kind = 'b' end
+    local letter, period = kind, RATE_PERIODS_MS[kind]
+    if period then kind = 'r' elseif kind == 'w' then kind = 'b' end
     count = count + 1
     charges[count] = {
-      is_rolling = is_rolling,
+      is_rolling = letter == 'w', letter = letter, period = period,
       key = key, window = window, name = name, kind = kind, cap = cap, ends = ends, terms = terms, amount = amount
     }
     at = to + 1
@@ -37,7 +41,7 @@ end
 
 local function charge_line(charge)
   return table.concat({
-    charge.window, charge.name, charge.is_rolling and 'w' or charge.kind, charge.cap, charge.ends, charge.terms, charge.amount
+    charge.window, charge.name, charge.letter, charge.cap, charge.ends, charge.terms, charge.amount
   }, '\t') .. '\n'
 end
 
@@ -98,7 +102,7 @@ end
 -- Corrects a rate by `units`, below zero as well; what has drained cannot be given back.
 local function add_debt(charge, units, cap)
   local debt, latest_cap = debt_of(charge.key, charge.name)
-  put_debt(charge.key, charge.name, debt + units * 60000, cap or latest_cap or charge.cap)
+  put_debt(charge.key, charge.name, debt + units * charge.period, cap or latest_cap or charge.cap)
 end
 
 -- A budget was counted in this window for the first time: its hash ends two days after the latest end that is known.
@@ -175,7 +179,7 @@ local function first_without_room(charges)
     local slot = charge.slot
     local has_room
     if charge.kind == 'r' then
-      has_room = slot.debt + (slot.pending + charge.amount) * 60000 <= charge.cap * 60000
+      has_room = slot.debt + (slot.pending + charge.amount) * charge.period <= charge.cap * charge.period
     else
       has_room = fits(slot.settled, slot.held, slot.pending, charge.amount, charge.cap)
     end
@@ -190,7 +194,7 @@ local function take(charges)
   for _, charge in ipairs(charges) do
     local slot = charge.slot
     if charge.kind == 'r' then
-      slot.debt = slot.debt + charge.amount * 60000
+      slot.debt = slot.debt + charge.amount * charge.period
       put_debt(charge.key, charge.name, slot.debt, charge.cap)
     elseif charge.amount ~= '0' then
       local field = charge.name .. ':h'

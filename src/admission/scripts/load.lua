@@ -2,7 +2,7 @@
 -- counted and held before, rates included: the asserted holds owe theirs again, the rest of one minute is forgiven. Windows are declared by the caller, which
 -- has read them from key 4 after `begin`: from then on nothing adds to them until the counters are loaded.
 -- KEYS: 1 state hash, 2 live holds, 3 their lease ends, 4 budget windows, then the windows to drop and to fill.
--- ARGV: 1 epoch, 2 proxy, 3 '1' on the first part, 4 '1' on the last, 5 number of amounts, then for each `window, when it
+-- ARGV: 1 epoch, 2 proxy, 3 '1' on the first part, 4 the directory's version on the last, 5 number of amounts, then for each `window, when it
 -- ends at the latest or '', limit|subject, settled`, then `journal, seq` for each.
 -- Returns: 1 where it was done, 0 where epoch or server is another one, somebody else coordinates, or it was loaded before.
 local epoch, coordinator, state, loaded, filled_on =
@@ -25,5 +25,5 @@ for index = 6, amounts_end, 4 do
   end
 end
 for index = amounts_end + 1, #ARGV, 2 do redis.call('HSET', KEYS[1], 'a:' .. ARGV[index], ARGV[index + 1]) end
-if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'loaded_ms', string.format('%.0f', now_ms)) end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'loaded_ms', string.format('%.0f', now_ms), 'version', ARGV[4]) end
 return 1

@@ -4,7 +4,10 @@ import { count, total } from "../format/format.ts"
 
 const UNITS: Readonly<Record<string, string>> = { requests: "requests", tokens: "tokens", concurrency: "calls at once" }
 const WINDOWS: Readonly<Record<string, string>> = {
+  second: "a second",
   minute: "a minute",
+  hour: "an hour",
+  per_day: "in 24 hours",
   day: "a day",
   week: "a week",
   month: "a month",

@@ -10,6 +10,7 @@ import { TextButton } from "../../ui/button.tsx"
 import { Failure, Skeleton } from "../../ui/card.tsx"
 import { Missing, Pill } from "../../ui/pill.tsx"
 import { DataTable } from "../../ui/table.tsx"
+import { isRate } from "./rows.ts"
 import { percentWords, toneOfPercent } from "./words.ts"
 
 const PLOT_HEIGHT = "h-[180px]"
@@ -46,7 +47,7 @@ export function History({ limit, counted }: { limit: ScopedLimit; counted: strin
 }
 
 function nothingWords({ window }: ScopedLimit): string {
-  if (window === "minute") return "A rate has no windows to look back on: it fills and drains by the second."
+  if (isRate(window)) return "A rate has no windows to look back on: it fills and drains by the second."
   if (window === "none") return "Calls at once have no windows to look back on."
   return "Nothing was used in any window. The first call shows up here."
 }

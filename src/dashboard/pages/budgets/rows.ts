@@ -18,9 +18,16 @@ export type BudgetRow = {
 /** The name of a project, user, key or organization by its id; the id where nobody knows one. */
 export type SubjectName = (id: string) => string
 
+const RATES: ReadonlySet<string> = new Set(["second", "minute", "hour", "per_day"])
+
+/** Whether the window is a rate's, which fills and drains. */
+export function isRate(window: string): boolean {
+  return RATES.has(window)
+}
+
 /** Money and tokens over time, as against rates and calls at once. */
 export function isBudget({ kind, window }: Pick<ScopedLimit, "kind" | "window">): boolean {
-  return (kind === "usd" || kind === "tokens") && window !== "minute" && window !== "none"
+  return (kind === "usd" || kind === "tokens") && !isRate(window) && window !== "none"
 }
 
 /** A row for each limit; of one that counts several apart, a row for each that has used something. */

@@ -10,7 +10,10 @@ export const AT_CAP: Readonly<Record<Enforcement, string>> = {
   shadow: "Count only",
 }
 const WINDOW_NAMES: Readonly<Record<string, string>> = {
+  second: "Second",
   minute: "Minute",
+  hour: "Hour",
+  per_day: "24 hours",
   day: "Day",
   week: "Week",
   month: "Month",
