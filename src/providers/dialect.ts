@@ -21,7 +21,11 @@ export type RequestForm = {
 }
 
 /** A quantity that is not tokens: what the request itself says it uses, for answers that report nothing. */
-export type Units = { readonly quantity: number; readonly unitType: "characters" | "images" | "seconds" }
+export type Units = {
+  readonly quantity: number
+  /** With what a price may depend on behind it: `images:hd:1024x1792`. */
+  readonly unitType: "characters" | "seconds" | "images" | `images:${string}`
+}
 
 /** What Tallygate must know of a request before it is forwarded. */
 export type RequestFacts = {
@@ -97,6 +101,8 @@ export type Reading = {
   isPending: boolean
   /** The provider's own cost, decimal dollars; null where it reports none. */
   costUsd: string | null
+  /** What another bill than the provider's has of the same answer, in its own words; null where it speaks of none. */
+  costElsewhereUsd: string | null
   /** Visible output so far, kept only for an estimate in case no usage comes. Bounded. */
   outputText: string
   hasContent: boolean
@@ -172,6 +178,7 @@ export function newReading(): Reading {
     containers: [],
     isPending: false,
     costUsd: null,
+    costElsewhereUsd: null,
     outputText: "",
     hasContent: false,
     isFinished: false,
