@@ -7,6 +7,7 @@
  *   `cached_tokens` (Moonshot, Together, Hugging Face);
  * - xAI counts reasoning beside `completion_tokens`, Google's OpenAI-compatible endpoint counts thoughts in the total
  *   alone: what the total holds beyond input and output is output;
+ * - Perplexity and OpenRouter count web searches;
  * - embeddings and rerankers may state a total alone (Voyage), which is all input.
  */
 import { type Usage, ZERO_USAGE } from "../metering/usage.ts"
@@ -53,9 +54,16 @@ export function readOpenAiUsage(value: unknown, model: string): ReadUsage | null
       imageInputTokens: Math.min(count(input?.image_tokens) ?? 0, uncached),
       audioOutputTokens: Math.min(count(output?.audio_tokens) ?? 0, outputTokens),
       imageOutputTokens: Math.min(count(output?.image_tokens) ?? 0, outputTokens),
+      webSearches: webSearchesIn(usage),
     },
     isMismatch: total !== null && total !== promptTokens + outputTokens,
   }
+}
+
+/** Searches that are billed by the call: Perplexity's, which makes one where it does not count them, and OpenRouter's. */
+function webSearchesIn(usage: Record<string, unknown>): number {
+  const counted = count(usage.num_search_queries) ?? count(asObject(usage.server_tool_use)?.web_search_requests)
+  return counted ?? (typeof usage.search_context_size === "string" ? 1 : 0)
 }
 
 /** Output that the total holds and `completion_tokens` does not; 0 where nothing says that it is output. */

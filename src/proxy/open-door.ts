@@ -113,7 +113,10 @@ function place(router: Router, request: IncomingMessage, path: string): Place {
   const provider = router.providers.get(path.slice(1, end < 0 ? path.length : end))
   // `/v1beta` alone, and nothing behind it.
   if (provider === undefined) return { api: "google", rest: "", provider: null, version: "" }
-  return { api: provider.dialect, rest: withinBase(provider, path.slice(end)), provider, version: "" }
+  const within = withinBase(provider, path.slice(end))
+  // AWS SDKs escape the colon in a model's name, which needs none.
+  const plain = provider.dialect === "bedrock" ? within.replace(/%3a/gi, ":") : within
+  return { api: provider.dialect, rest: plain, provider, version: "" }
 }
 
 /** Google's API has a `/v1` too: calls of a model's methods, and whatever its own SDK sends. */

@@ -5,7 +5,7 @@
  */
 import { gzipSync } from "node:zlib"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import type { Api } from "../../src/providers/dialect.ts"
+import type { SharedApi as Api } from "../../src/providers/dialect.ts"
 import { ENDPOINTS, type Endpoint } from "../../src/providers/endpoint.ts"
 import {
   type FakeAnswer,
@@ -216,7 +216,7 @@ const ASKED: Readonly<Record<string, readonly Variant[]>> = {
 }
 
 /** The calls of an endpoint; objects alike for all of their kinds. */
-function samplesOf(endpoint: Endpoint): Sample[] {
+function samplesOf(endpoint: Endpoint<Api>): Sample[] {
   const path = endpoint.path.replace("{model}", "gemini-2.5-flash").replace("*", "files")
   const method = endpoint.method === "*" ? "GET" : endpoint.method
   const base = { method, path, name: `${method} ${path}` }
