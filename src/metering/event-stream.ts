@@ -45,12 +45,14 @@ export class EventStreamReader {
   /** Takes the next bytes and tells of the messages that they complete. Never throws. */
   push(chunk: Buffer): void {
     if (this.#isBroken) return
-    this.#parts.push(chunk)
     this.#bytes += chunk.length
-    if (this.#bytes < this.#needed) return
-    const bytes = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts)
+    if (this.#bytes < this.#needed) {
+      // A copy, here and below: a relay may reuse a chunk's memory, and a few bytes would keep all of it.
+      this.#parts.push(Buffer.from(chunk))
+      return
+    }
+    const bytes = this.#parts.length === 0 ? chunk : Buffer.concat([...this.#parts, chunk])
     const taken = this.#takeFrom(bytes)
-    // A copy: a relay may reuse a chunk's memory, and a few bytes would keep all of it.
     const rest = this.#isBroken || taken === bytes.length ? NO_BYTES : Buffer.from(bytes.subarray(taken))
     this.#parts = rest.length === 0 ? [] : [rest]
     this.#bytes = rest.length

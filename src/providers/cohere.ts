@@ -4,7 +4,7 @@
  * A v2 stream (SSE) has it in `message-end`, a v1 stream (JSON lines, or the same as SSE) in `stream-end`. No answer
  * names its model. (Cohere API reference, "Chat", "Embed", "Rerank"; "How does Cohere's pricing work".)
  */
-import { type Usage, ZERO_USAGE } from "../metering/usage.ts"
+import { addedTokens, type Usage, ZERO_USAGE } from "../metering/usage.ts"
 import { normalizedBytes, parsedWithoutBulk } from "./body-signs.ts"
 import {
   addOutput,
@@ -207,7 +207,7 @@ function readBilled(stated: Record<string, unknown> | null): Usage | null {
   if (input === null && output === null && images === null && searches === null) return null
   return {
     ...ZERO_USAGE,
-    inputUncachedTokens: (input ?? 0) + (images ?? 0),
+    inputUncachedTokens: addedTokens(input ?? 0, images ?? 0),
     imageInputTokens: images ?? 0,
     outputTokens: output ?? 0,
     ...(searches === null || searches === 0 ? {} : { units: searches, unitType: "search_units" }),
