@@ -52,8 +52,10 @@ const RESPONSE_HEADERS = new Set([
   "x-goog-upload-status",
   "x-goog-upload-url",
   "x-should-retry",
-  // By which AWS SDKs tell errors apart.
+  // By which AWS SDKs tell errors apart, and what others read Bedrock's count off.
   "x-amzn-errortype",
+  "x-amzn-bedrock-input-token-count",
+  "x-amzn-bedrock-output-token-count",
 ])
 
 /** A credential as the header that carries it. */

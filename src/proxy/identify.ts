@@ -11,6 +11,7 @@ export type Identification = { readonly kind: "caller"; readonly key: VirtualKey
 const HOW: Partial<Readonly<Record<Call["door"]["api"], string>>> = {
   anthropic: "`x-api-key: tg_…` or `Authorization: Bearer tg_…`",
   google: "`x-goog-api-key: tg_…`",
+  elevenlabs: "`xi-api-key: tg_…`",
 }
 
 const HOW_ELSEWHERE = "`Authorization: Bearer tg_…`"

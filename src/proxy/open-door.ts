@@ -93,8 +93,11 @@ export function isPlain({ path }: Door): boolean {
 /** Whether a path without a known endpoint may be passed on as it is: written plainly, and in no other spelling a known one. */
 export function isPassable(door: Door): boolean {
   if (!isPlain(door)) return false
-  const lower = door.path.toLowerCase().replace(/^(?:\/(?:v\d\w{0,8}|openai|api))+(?=\/)/, "")
-  return !["GET", "POST", "PATCH", "DELETE"].some((method) => matchEndpoint(door.api, method, lower) !== null)
+  const lower = door.path.toLowerCase()
+  const spellings = [lower, lower.replace(/^(?:\/(?:v\d\w{0,8}|openai|api))+(?=\/)/, "")]
+  const isKnown = (path: string) =>
+    ["GET", "POST", "PATCH", "DELETE"].some((method) => matchEndpoint(door.api, method, path) !== null)
+  return !spellings.some(isKnown)
 }
 
 type Place = Pick<Door, "api" | "provider" | "version"> & { readonly rest: string }

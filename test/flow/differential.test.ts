@@ -187,6 +187,10 @@ const ASKED: Readonly<Record<string, readonly Variant[]>> = {
     jsonOf({ ...completion, ...asksUsage }, { answer: sse({ choices: [{ text: "Hi" }] }, { choices: [], usage }) }),
   ],
   embeddings: [jsonOf({ model: "text-embedding-3-small", input: ["Hi"] })],
+  rerank: [jsonOf({ model: "rerank-2.5", query: "Hi", documents: ["a"] })],
+  multimodalembeddings: [
+    jsonOf({ model: "voyage-multimodal-3", inputs: [{ content: [{ type: "text", text: "Hi" }] }] }),
+  ],
   moderations: [jsonOf({ input: "Hi" })],
   "images.generations": [jsonOf(picture), jsonOf({ ...picture, stream: true }, { answer: IMAGE_EVENTS })],
   "images.edits": [

@@ -152,6 +152,7 @@ describe.each(NATIVE_ENDPOINTS.map((endpoint) => [`${endpoint.api}: ${endpoint.p
 test("a path of a native API that nobody can meter is refused", async () => {
   for (const path of [
     "/cohere/v1/connectors",
+    "/cohere/V2/chat",
     "/bedrock/guardrail/g/version/1/apply",
     "/ollama/api/pull",
     "/elevenlabs/v1/dubbing",
