@@ -58,7 +58,7 @@ export const openAiImages: Dialect = {
     if (answer === null) return
     readCommon(answer, reading)
     if (Array.isArray(answer.data)) reading.hasContent = true
-    countImages(asArray(asObject(parsedWithoutBulk(body))?.data).length, reading)
+    if (reading.usage !== null) countImages(asArray(asObject(parsedWithoutBulk(body))?.data).length, reading)
     reading.isFinished = true
   },
 

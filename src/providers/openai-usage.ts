@@ -62,7 +62,8 @@ export function readOpenAiUsage(value: unknown, model: string): ReadUsage | null
 
 /** Searches that are billed by the call: Perplexity's, which makes one where it does not count them, and OpenRouter's. */
 function webSearchesIn(usage: Record<string, unknown>): number {
-  const counted = count(usage.num_search_queries) ?? count(asObject(usage.server_tool_use)?.web_search_requests)
+  const tools = asObject(usage.server_tool_use) ?? asObject(usage.server_tool_use_details)
+  const counted = count(usage.num_search_queries) ?? count(tools?.web_search_requests)
   return counted ?? (typeof usage.search_context_size === "string" ? 1 : 0)
 }
 

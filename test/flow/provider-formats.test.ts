@@ -152,12 +152,19 @@ describe.each(NATIVE_ENDPOINTS.map((endpoint) => [`${endpoint.api}: ${endpoint.p
 test("a path of a native API that nobody can meter is refused", async () => {
   for (const path of [
     "/cohere/v1/connectors",
-    "/cohere/V2/chat",
     "/bedrock/guardrail/g/version/1/apply",
     "/ollama/api/pull",
     "/elevenlabs/v1/dubbing",
   ]) {
     expect((await ask(path, {}, key)).response.status).toBe(403)
+  }
+  expect(provider.requests).toEqual([])
+})
+
+test("nor is a known one passed on in another spelling, for a key that may call what is not metered", async () => {
+  const free = (await app.createKey({ unmetered: "allow" })).key
+  for (const path of ["/cohere/V2/chat", "/bedrock/MODEL/m/converse", "/ollama/api/Chat"]) {
+    expect((await ask(path, { model: "m" }, free)).response.status).toBe(404)
   }
   expect(provider.requests).toEqual([])
 })

@@ -101,6 +101,16 @@ test("Groq's usage in the last event is the usage, whether or not it stands ther
   }
 })
 
+test.each([
+  [2, { num_search_queries: 2, search_context_size: "low" }],
+  [1, { search_context_size: "high" }],
+  [3, { server_tool_use: { web_search_requests: 3 } }],
+  [4, { server_tool_use_details: { web_search_requests: 4 } }],
+  [0, { server_tool_use: null }],
+])("%i web searches are counted off %j", (searches, more) => {
+  expect(used({ prompt_tokens: 1, completion_tokens: 1, ...more })?.usage.webSearches).toBe(searches)
+})
+
 describe("the provider's own cost", () => {
   const costOf = (usage: unknown) => {
     const reading = newReading()
