@@ -177,6 +177,18 @@ const MONEY: Row = {
       ],
     },
     {
+      title: "Our cost and the provider's own, apart by",
+      description:
+        "Of what providers say that calls cost, those that say it. Models without a price here are left out.",
+      unit: "percentunit",
+      queries: [
+        [
+          `sum by (provider) (rate(tallygate_provider_cost_difference_usd_total{${OF_PROVIDER}}[${RATE}])) / sum by (provider) (rate(tallygate_provider_cost_usd_total{${OF_PROVIDER}}[${RATE}]))`,
+          "{{provider}}",
+        ],
+      ],
+    },
+    {
       title: "Calls that need a look",
       description: "Without a price, booked by estimate, or with classes that do not add up.",
       unit: "reqps",

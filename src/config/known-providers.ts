@@ -2,11 +2,12 @@
  * Providers that are on as soon as their key is in the environment. Addresses and variables are those of each
  * provider's documentation and official SDK, so that what works with the SDK works here without a file.
  */
+import type { DIALECTS } from "../identity/provider-account.ts"
 import type { Environment } from "./interpolate.ts"
 
 type KnownProvider = {
   readonly name: string
-  readonly dialect: "openai" | "anthropic" | "google"
+  readonly dialect: (typeof DIALECTS)[number]
   readonly baseUrl: string
   /** In the order of precedence that the official SDK has. */
   readonly keyVariables: readonly string[]

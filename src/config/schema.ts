@@ -4,6 +4,7 @@
  * what a problem line prints after "expected", so it reads as a noun phrase.
  */
 import { z } from "zod"
+import { DIALECTS } from "../identity/provider-account.ts"
 import { isExactModel } from "../platform/glob.ts"
 import { nodeUrls } from "../platform/redis-url.ts"
 import { ENCRYPTION_KEY_EXPECTED, readEncryptionKey } from "../platform/secret-box.ts"
@@ -116,8 +117,8 @@ const accountSchema = section({
 })
 
 export const providerSchema = section({
-  dialect: oneOf(["openai", "anthropic", "google"]).describe(
-    "Which API the provider speaks: openai, anthropic or google.",
+  dialect: oneOf(DIALECTS).describe(
+    "Which API the provider speaks: openai, anthropic, google, cohere, bedrock, ollama or elevenlabs.",
   ),
   base_url: baseUrlSchema.describe("The provider's address, with its version path."),
   api_key: secret().optional().describe("The credential that replaces the caller's; none for open local servers."),

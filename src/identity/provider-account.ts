@@ -1,7 +1,8 @@
 /** Providers and their accounts as they are stored by API, once their secrets are open. Pure. */
 import type { Limit } from "./limit.ts"
 
-export const DIALECTS = ["openai", "anthropic", "google"] as const
+/** Whose API a provider may speak. */
+export const DIALECTS = ["openai", "anthropic", "google", "cohere", "bedrock", "ollama", "elevenlabs"] as const
 export const WEIGHT_MAX = 1_000
 
 export type StoredProvider = {

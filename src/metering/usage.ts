@@ -15,9 +15,9 @@ export type Usage = {
   readonly audioOutputTokens: number
   readonly imageOutputTokens: number
   readonly webSearches: number
-  /** Quantity of `unitType` for calls that are not billed by tokens; 0 otherwise. */
+  /** Quantity of `unitType`, for calls that are not billed by tokens, and beside the tokens of images; 0 otherwise. */
   readonly units: number
-  /** seconds, characters, images … or '' where the call is billed by tokens. */
+  /** seconds, characters, images, images:hd:1024x1792 …; '' where there are none. */
   readonly unitType: string
 }
 

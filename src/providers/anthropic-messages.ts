@@ -211,7 +211,8 @@ function textOfBlock(value: unknown): string {
   return text + asText(block.name) + textOfInput(asObject(block.input))
 }
 
-function textOfInput(input: Record<string, unknown> | null): string {
+/** What a call of a tool is handed, as the text that it was counted as. */
+export function textOfInput(input: Record<string, unknown> | null): string {
   // A stream opens every tool call with an empty input and sends the real one in pieces.
   if (input === null || Object.keys(input).length === 0) return ""
   try {

@@ -2,13 +2,17 @@
  * A wire dialect: where the model, the bounds, the usage and the errors stand in one provider API, and what must be
  * added to a request so that usage is reported. One file per dialect implements it; nothing outside knows a wire shape.
  */
+import type { DIALECTS } from "../identity/provider-account.ts"
+import type { EventMessage } from "../metering/event-stream.ts"
 import type { Usage } from "../metering/usage.ts"
 import type { EventShape } from "./openai-event-shape.ts"
 import type { BoundQuestion, RequestBound } from "./request-bound.ts"
 import type { StreamEnd } from "./stream-end.ts"
 
 /** Whose API is spoken: decides how errors look, how a credential travels, and which providers can serve a call. */
-export type Api = "openai" | "anthropic" | "google"
+export type Api = (typeof DIALECTS)[number]
+/** Spoken at paths without a provider's name, where the model that is asked for decides who that is. */
+export type SharedApi = "openai" | "anthropic" | "google"
 
 /** What is known of a request besides its body. */
 export type RequestForm = {
@@ -21,7 +25,11 @@ export type RequestForm = {
 }
 
 /** A quantity that is not tokens: what the request itself says it uses, for answers that report nothing. */
-export type Units = { readonly quantity: number; readonly unitType: "characters" | "images" | "seconds" }
+export type Units = {
+  readonly quantity: number
+  /** With what a price may depend on behind it: `images:hd:1024x1792`. */
+  readonly unitType: "characters" | "seconds" | "images" | `images:${string}`
+}
 
 /** What Tallygate must know of a request before it is forwarded. */
 export type RequestFacts = {
@@ -97,6 +105,8 @@ export type Reading = {
   isPending: boolean
   /** The provider's own cost, decimal dollars; null where it reports none. */
   costUsd: string | null
+  /** What another bill than the provider's has of the same answer, in its own words; null where it speaks of none. */
+  costElsewhereUsd: string | null
   /** Visible output so far, kept only for an estimate in case no usage comes. Bounded. */
   outputText: string
   hasContent: boolean
@@ -128,8 +138,14 @@ export type Dialect = {
   rewriteRequest(body: Buffer, facts: RequestFacts, rewrite: Rewrite, form: RequestForm): Buffer
   /** Reads a whole JSON answer into the reading. Never throws: hostile bodies read as nothing. */
   readAnswer(body: Buffer, reading: Reading): void
-  /** Reads one line of an answer in JSON lines (batch results); absent where a dialect has no such answers. Never throws. */
+  /** Reads one line of an answer in JSON lines; absent where a dialect has no such answers. Never throws. */
   readLine?(line: string, reading: Reading): void
+  /** Content types whose answers come in lines, where others of the dialect do not. */
+  readonly lineTypes?: RegExp
+  /** Reads one message of an answer in Amazon's event stream encoding; absent likewise. Never throws. */
+  readMessage?(message: EventMessage, reading: Reading): void
+  /** Reads what the answer's headers count; `header` is '' where there is none of the name. Absent where none does. */
+  readHead?(header: (name: string) => string, reading: Reading): void
   /** Reads one SSE event into the reading. Never throws. */
   readEvent(data: string, reading: Reading): StreamEvent
   /** What ends a stream of this dialect before its provider does; absent where nothing can. */
@@ -172,6 +188,7 @@ export function newReading(): Reading {
     containers: [],
     isPending: false,
     costUsd: null,
+    costElsewhereUsd: null,
     outputText: "",
     hasContent: false,
     isFinished: false,

@@ -1,80 +1,54 @@
 /**
- * Every endpoint of the three APIs that Tallygate knows, in one table: how it is called, how its bytes are read, what
+ * Every endpoint that Tallygate knows, in one table: how it is called, how its bytes are read, what
  * decides where a call goes, and which provider object it makes, uses or lists. Paths stand without the API's version,
  * as they follow a provider's base URL. (OpenAI API reference; Anthropic API reference; Gemini API reference.)
  */
 import type { ProviderObjectKind } from "../identity/provider-object.ts"
 import { anthropicBatchResults } from "./anthropic-batch.ts"
 import { anthropicCountTokens, anthropicMessages } from "./anthropic-messages.ts"
-import type { Api, Dialect } from "./dialect.ts"
+import type { Api, Dialect, SharedApi } from "./dialect.ts"
+import { type Endpoint, modelCall, type ObjectUse } from "./endpoint-row.ts"
 import { googleCountTokens, googleEmbed, googlePredict } from "./google-embed.ts"
 import { googleGenerate } from "./google-generate.ts"
+import { NATIVE_ENDPOINTS } from "./native-endpoints.ts"
 import { anthropicObject, googleObject, openAiObject } from "./object-call.ts"
 import { openAiSpeech, openAiTranscription } from "./openai-audio.ts"
 import { openAiBatchOutput } from "./openai-batch.ts"
 import { openAiChat } from "./openai-chat.ts"
 import { openAiCompletions } from "./openai-completions.ts"
-import { openAiEmbeddings, openAiModerations } from "./openai-embeddings.ts"
+import { openAiEmbeddings, openAiModerations, openAiRerank } from "./openai-embeddings.ts"
 import { openAiImages } from "./openai-images.ts"
 import { openAiResponses } from "./openai-responses.ts"
 import { boundCompaction } from "./openai-responses-bound.ts"
 
-export type ObjectUse = {
-  readonly kind: ProviderObjectKind
-  /** `create`: the answer's id is a new object's. `use` and `delete`: the path names one. `list`: the answer lists some. */
-  readonly act: "create" | "use" | "delete" | "list"
-  /** Reads usage that the provider reports only now, for the object that the path names; null where it never does. */
-  readonly laterUsage: Dialect | null
-}
-
-export type Endpoint = {
-  /** Name on the usage record and in a key's `allowed_endpoints`. */
-  readonly name: string
-  readonly api: Api
-  /** `*` takes any. */
-  readonly method: string
-  /** `{id}` stands for one segment, a last `*` for one or more. */
-  readonly path: string
-  readonly dialect: Dialect
-  /** What decides which provider is asked: the model that the request names, or the object that it names. */
-  readonly routedBy: "model" | "object"
-  readonly object: ObjectUse | null
-  /** False where nobody here can tell what a call costs. */
-  readonly isMetered: boolean
-}
+export type { Endpoint, ObjectUse }
 
 type Method = "GET" | "POST" | "PATCH" | "DELETE" | "*"
-
-function model(
-  api: Api,
-  name: string,
-  path: string,
-  dialect: Dialect,
-  creates: ProviderObjectKind | null = null,
-): Endpoint {
-  const object = creates === null ? null : ({ kind: creates, act: "create", laterUsage: null } as const)
-  return { name, api, method: "POST", path, dialect, routedBy: "model", object, isMetered: true }
-}
 
 const OBJECT_DIALECTS: Readonly<Record<Api, Dialect>> = {
   openai: openAiObject,
   anthropic: anthropicObject,
   google: googleObject,
+  // Nothing that these keep is known here.
+  cohere: openAiObject,
+  bedrock: openAiObject,
+  ollama: openAiObject,
+  elevenlabs: openAiObject,
 }
 
 function object(
-  api: Api,
+  api: SharedApi,
   kind: ProviderObjectKind,
   [name, method, path]: readonly [name: string, method: Method, path: string],
   act: ObjectUse["act"],
   laterUsage: Dialect | null = null,
-): Endpoint {
+): Endpoint<SharedApi> {
   const dialect = OBJECT_DIALECTS[api]
   return { name, api, method, path, dialect, routedBy: "object", object: { kind, act, laterUsage }, isMetered: true }
 }
 
 /** Create, list, retrieve, change and delete, as nearly all kinds of objects have them. */
-function life(api: Api, kind: ProviderObjectKind, name: string, path: string): Endpoint[] {
+function life(api: SharedApi, kind: ProviderObjectKind, name: string, path: string): Endpoint<SharedApi>[] {
   return [
     object(api, kind, [`${name}.create`, "POST", path], "create"),
     object(api, kind, [`${name}.list`, "GET", path], "list"),
@@ -85,7 +59,7 @@ function life(api: Api, kind: ProviderObjectKind, name: string, path: string): E
   ]
 }
 
-function within(api: Api, kind: ProviderObjectKind, name: string, path: string): Endpoint {
+function within(api: SharedApi, kind: ProviderObjectKind, name: string, path: string): Endpoint<SharedApi> {
   return object(api, kind, [name, "*", `${path}/{id}/*`], "use")
 }
 
@@ -97,19 +71,22 @@ const openAiCompaction: Dialect = {
     openAiResponses.rewriteRequest(body, facts, { ...rewrite, outputTokensMax: null }, form),
 }
 
-const OPENAI: readonly Endpoint[] = [
-  model("openai", "chat.completions", "/chat/completions", openAiChat),
-  model("openai", "responses", "/responses", openAiResponses, "response"),
-  model("openai", "responses.compact", "/responses/compact", openAiCompaction),
-  model("openai", "completions", "/completions", openAiCompletions),
-  model("openai", "embeddings", "/embeddings", openAiEmbeddings),
-  model("openai", "moderations", "/moderations", openAiModerations),
-  model("openai", "images.generations", "/images/generations", openAiImages),
-  model("openai", "images.edits", "/images/edits", openAiImages),
-  model("openai", "images.variations", "/images/variations", openAiImages),
-  model("openai", "audio.speech", "/audio/speech", openAiSpeech),
-  model("openai", "audio.transcriptions", "/audio/transcriptions", openAiTranscription),
-  model("openai", "audio.translations", "/audio/translations", openAiTranscription),
+const OPENAI: readonly Endpoint<SharedApi>[] = [
+  modelCall("openai", "chat.completions", "/chat/completions", openAiChat),
+  modelCall("openai", "responses", "/responses", openAiResponses, "response"),
+  modelCall("openai", "responses.compact", "/responses/compact", openAiCompaction),
+  modelCall("openai", "completions", "/completions", openAiCompletions),
+  modelCall("openai", "embeddings", "/embeddings", openAiEmbeddings),
+  // Voyage's, and what others have under the same names: by the token, all of it input.
+  modelCall("openai", "rerank", "/rerank", openAiRerank),
+  modelCall("openai", "multimodalembeddings", "/multimodalembeddings", openAiRerank),
+  modelCall("openai", "moderations", "/moderations", openAiModerations),
+  modelCall("openai", "images.generations", "/images/generations", openAiImages),
+  modelCall("openai", "images.edits", "/images/edits", openAiImages),
+  modelCall("openai", "images.variations", "/images/variations", openAiImages),
+  modelCall("openai", "audio.speech", "/audio/speech", openAiSpeech),
+  modelCall("openai", "audio.transcriptions", "/audio/transcriptions", openAiTranscription),
+  modelCall("openai", "audio.translations", "/audio/translations", openAiTranscription),
   object("openai", "response", ["responses.retrieve", "GET", "/responses/{id}"], "use", openAiResponses),
   object("openai", "response", ["responses.delete", "DELETE", "/responses/{id}"], "delete"),
   object("openai", "response", ["responses.cancel", "POST", "/responses/{id}/cancel"], "use", openAiResponses),
@@ -131,9 +108,9 @@ const OPENAI: readonly Endpoint[] = [
   asUnmetered(within("openai", "video", "videos.content", "/videos")),
 ]
 
-const ANTHROPIC: readonly Endpoint[] = [
-  model("anthropic", "messages", "/messages", anthropicMessages),
-  model("anthropic", "messages.count_tokens", "/messages/count_tokens", anthropicCountTokens),
+const ANTHROPIC: readonly Endpoint<SharedApi>[] = [
+  modelCall("anthropic", "messages", "/messages", anthropicMessages),
+  modelCall("anthropic", "messages.count_tokens", "/messages/count_tokens", anthropicCountTokens),
   ...life("anthropic", "message_batch", "messages.batches", "/messages/batches"),
   object(
     "anthropic",
@@ -147,28 +124,39 @@ const ANTHROPIC: readonly Endpoint[] = [
   within("anthropic", "file", "files.content", "/files"),
 ]
 
-const GOOGLE: readonly Endpoint[] = [
-  model("google", "generate_content", "/models/{model}:generateContent", googleGenerate),
-  model("google", "stream_generate_content", "/models/{model}:streamGenerateContent", googleGenerate),
-  model("google", "embed_content", "/models/{model}:embedContent", googleEmbed),
-  model("google", "batch_embed_contents", "/models/{model}:batchEmbedContents", googleEmbed),
-  model("google", "count_tokens", "/models/{model}:countTokens", googleCountTokens),
-  model("google", "predict", "/models/{model}:predict", googlePredict),
+const GOOGLE: readonly Endpoint<SharedApi>[] = [
+  modelCall("google", "generate_content", "/models/{model}:generateContent", googleGenerate),
+  modelCall("google", "stream_generate_content", "/models/{model}:streamGenerateContent", googleGenerate),
+  modelCall("google", "embed_content", "/models/{model}:embedContent", googleEmbed),
+  modelCall("google", "batch_embed_contents", "/models/{model}:batchEmbedContents", googleEmbed),
+  modelCall("google", "count_tokens", "/models/{model}:countTokens", googleCountTokens),
+  modelCall("google", "predict", "/models/{model}:predict", googlePredict),
   ...life("google", "cached_content", "cached_contents", "/cachedContents"),
   ...life("google", "file", "files", "/files"),
   object("google", "file", ["files.create", "POST", "/upload/files"], "create"),
 ]
 
-function asUnmetered(endpoint: Endpoint): Endpoint {
+function asUnmetered<A extends Api>(endpoint: Endpoint<A>): Endpoint<A> {
   return { ...endpoint, isMetered: false }
 }
 
-export const ENDPOINTS: readonly Endpoint[] = [...OPENAI, ...ANTHROPIC, ...GOOGLE]
+/** Those of the APIs that have doors of their own. */
+export const ENDPOINTS: readonly Endpoint<SharedApi>[] = [...OPENAI, ...ANTHROPIC, ...GOOGLE]
+const EVERY: readonly Endpoint[] = [...ENDPOINTS, ...NATIVE_ENDPOINTS]
+
+/** Paths of the calls to models that an API has. */
+export function modelPathsOf(api: Api): string[] {
+  return EVERY.filter((endpoint) => endpoint.api === api && endpoint.routedBy === "model").map(({ path }) => path)
+}
 
 const UNMETERED: Readonly<Record<Api, Endpoint>> = {
   openai: unmeteredOf("openai"),
   anthropic: unmeteredOf("anthropic"),
   google: unmeteredOf("google"),
+  cohere: unmeteredOf("cohere"),
+  bedrock: unmeteredOf("bedrock"),
+  ollama: unmeteredOf("ollama"),
+  elevenlabs: unmeteredOf("elevenlabs"),
 }
 
 /** Stands for whatever an API has besides the endpoints that are known. */
@@ -195,13 +183,13 @@ export type EndpointMatch = {
   readonly endpoint: Endpoint
   /** The object that the path names, as its owner entered it; null where it names none. */
   readonly objectId: string | null
-  /** The model that the path names (Google); null where the body does. */
+  /** The model that the path names (Google, Bedrock); null where the body does. */
   readonly model: string | null
 }
 
 /** Paths without a variable segment, which nearly every call has, are found at once. */
 const FIXED = new Map(
-  ENDPOINTS.filter(({ path }) => !/[{*]/.test(path)).map((endpoint) => [keyOf(endpoint.api, endpoint), endpoint]),
+  EVERY.filter(({ path }) => !/[{*]/.test(path)).map((endpoint) => [keyOf(endpoint.api, endpoint), endpoint]),
 )
 const VARIABLE = ENDPOINTS.filter(({ path }) => path.includes("{id}"))
 const ACTIONS = new Map(
@@ -210,6 +198,11 @@ const ACTIONS = new Map(
     return action === undefined ? [] : [[action, endpoint] as const]
   }),
 )
+/** Those of the other APIs with a segment that varies, as what matches them. */
+const NATIVE = NATIVE_ENDPOINTS.filter(({ path }) => path.includes("{")).map((endpoint) => ({
+  endpoint,
+  pattern: new RegExp(`^${endpoint.path.replace("{model}", "([^/]{1,256})").replace("{any}", "[^/]{1,256}")}$`),
+}))
 const MODEL_ACTION = /^\/(models|tunedModels)\/([^/:]{1,256}):(\w{1,64})$/
 
 /** The endpoint of an API behind a method and a path; null where none is known. */
@@ -219,6 +212,13 @@ export function matchEndpoint(api: Api, method: string, path: string): EndpointM
   if (api === "google") {
     const action = MODEL_ACTION.exec(path)
     if (action !== null) return matchAction(method, action)
+  }
+  for (const { endpoint, pattern } of NATIVE) {
+    if (endpoint.api !== api || endpoint.method !== method) continue
+    const named = pattern.exec(path)
+    if (named === null) continue
+    const model = named[1] === undefined ? null : decodedOrNull(named[1])
+    return { endpoint, objectId: null, model }
   }
   const segments = path.split("/")
   for (const endpoint of VARIABLE) {

@@ -84,6 +84,15 @@ export function withMember(bytes: Buffer, name: string, value: string): Buffer {
   return splice(bytes, member.valueStart, member.valueEnd, value)
 }
 
+/** The same for a member of an object that is a member itself, and is added with it where there is none. */
+export function withMemberWithin(bytes: Buffer, outer: string, name: string, value: string): Buffer {
+  const within = jsonMembers(bytes).find((candidate) => candidate.name === outer)
+  const isObject = within !== undefined && bytes[within.valueStart] === OPEN_BRACE
+  if (within === undefined || !isObject) return withMember(bytes, outer, `{${JSON.stringify(name)}:${value}}`)
+  const changed = withMember(bytes.subarray(within.valueStart, within.valueEnd), name, value)
+  return splice(bytes, within.valueStart, within.valueEnd, changed.toString("utf8"))
+}
+
 function skipSpace(bytes: Buffer, from: number): number {
   let at = from
   // JSON's white space: space, tab, line feed, carriage return.

@@ -182,7 +182,8 @@ function factsOf(
 }
 
 /** Characters as they are billed; a JavaScript string counts those beyond U+FFFF twice. */
-function codePoints(text: string): number {
+/** Characters as they are billed: each once, whatever it takes to write it. */
+export function codePoints(text: string): number {
   let points = 0
   for (const _ of text) points++
   return points

@@ -82,7 +82,7 @@ function readOutputLine(line: string, reading: Reading): void {
 
 /** A batch runs one endpoint, which only the shape of its answers tells. */
 function readAnyUsage(answer: Record<string, unknown>): ReadUsage | null {
-  const read = readOpenAiUsage(answer.usage)
+  const read = readOpenAiUsage(answer.usage, asText(answer.model))
   if (read !== null) return read
   const isImages = asArray(answer.data).length > 0
   return isImages ? readImageUsage(answer.usage) : readResponsesUsage(answer.usage, webSearchesIn(answer.output))

@@ -20,6 +20,7 @@ import { boundChat } from "./openai-chat-bound.ts"
 import { learnShape, textByShape } from "./openai-event-shape.ts"
 import { OpenAiStreamEnd } from "./openai-stream-end.ts"
 import { readOpenAiUsage } from "./openai-usage.ts"
+import { readProviderCost } from "./provider-cost.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const INJECTED: StreamEvent = { isInjectedUsage: true }
@@ -145,12 +146,18 @@ function readCommon(answer: Record<string, unknown>, reading: Reading): void {
   if (typeof answer.service_tier === "string") reading.tier = answer.service_tier
   if (reading.responseId === "" && typeof answer.id === "string") reading.responseId = answer.id
   if (asObject(answer.error) !== null) reading.hasError = true
-  const read = readOpenAiUsage(answer.usage)
+  // Groq states in the last event what others state beside it, and at times both.
+  readChatUsage(answer.usage ?? asObject(answer.x_groq)?.usage, reading)
+}
+
+/** Some servers repeat a growing usage in every event: the last one is the bill. */
+function readChatUsage(value: unknown, reading: Reading): void {
+  const read = readOpenAiUsage(value, reading.model)
   if (read === null) return
-  // Some servers repeat a growing usage in every event: the last one is the bill.
   reading.usage = read.usage
-  reading.usageRaw = answer.usage
+  reading.usageRaw = value
   reading.isMismatch = read.isMismatch
+  readProviderCost(value, reading)
 }
 
 /** What a message or a delta shows: text, refusal, reasoning where it is visible, names and arguments of tool calls. */

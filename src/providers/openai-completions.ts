@@ -18,6 +18,7 @@ import { unboundedModel } from "./model-bounds.ts"
 import { openAiChat } from "./openai-chat.ts"
 import { OpenAiStreamEnd } from "./openai-stream-end.ts"
 import { readOpenAiUsage } from "./openai-usage.ts"
+import { readProviderCost } from "./provider-cost.ts"
 import { type BoundQuestion, boundOf, newFindings, type RequestBound, unboundedBy } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
@@ -84,11 +85,12 @@ export function readOpenAiCommon(answer: Record<string, unknown>, reading: Readi
   if (reading.responseId === "") reading.responseId = asText(answer.id)
   if (typeof answer.service_tier === "string") reading.tier = answer.service_tier
   if (asObject(answer.error) !== null) reading.hasError = true
-  const read = readOpenAiUsage(answer.usage)
+  const read = readOpenAiUsage(answer.usage, reading.model)
   if (read === null) return
   reading.usage = read.usage
   reading.usageRaw = answer.usage
   reading.isMismatch = read.isMismatch
+  readProviderCost(answer.usage, reading)
 }
 
 function factsOf(body: Buffer, request: Record<string, unknown>, model: string): RequestFacts {

@@ -45,6 +45,17 @@ export const openAiEmbeddings: Dialect = {
   },
 }
 
+/**
+ * Rerankers and embeddings of pictures and text, which state one total of tokens. A query is counted with each document,
+ * and a picture by its pixels, so that no request bounds either. (Voyage API reference, "Rerankers", "Multimodal
+ * embeddings".)
+ */
+export const openAiRerank: Dialect = {
+  ...openAiEmbeddings,
+  name: "openai-rerank",
+  bound: ({ body }) => unboundedFor("unknown_content", boundedInput(body.length)),
+}
+
 /** Moderations: free, and the only call whose model may be left out. */
 export const openAiModerations: Dialect = {
   name: "openai-moderations",

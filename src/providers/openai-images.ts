@@ -1,9 +1,11 @@
 /**
  * OpenAI's images (`POST /v1/images/generations`, `/edits`, `/variations`): JSON or a form, answered by JSON or a stream.
  * GPT image models report tokens, in a stream at the top of the event that completes an image; DALL·E reports nothing
- * and is billed by the image. (OpenAI API reference, Images, `ImagesResponse`, `ImageGenCompletedEvent`.)
+ * and is billed by the image: by its size and quality, as the request has them. How many images an answer holds stands on
+ * its record either way. (OpenAI API reference, Images, `ImagesResponse`, `ImageGenCompletedEvent`.)
  */
 import { ZERO_USAGE } from "../metering/usage.ts"
+import { parsedWithoutBulk } from "./body-signs.ts"
 import type {
   Dialect,
   Reading,
@@ -16,14 +18,14 @@ import type {
 } from "./dialect.ts"
 import { outline, withMember } from "./json-members.ts"
 import { invalid, modelOf, readOutline } from "./json-request.ts"
-import { asObject, asText, count, parsedObject } from "./json-values.ts"
+import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
 import { isMultipart, readFormFields, withField } from "./multipart-form.ts"
 import { openAiChat } from "./openai-chat.ts"
 import type { ReadUsage } from "./openai-usage.ts"
 import { type BoundQuestion, boundedInput, type RequestBound, unboundedFor } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
-const DECISIVE = ["model", "n", "stream"]
+const DECISIVE = ["model", "n", "size", "quality", "stream"]
 /** The model that is asked where a request names none. */
 const MODEL_DEFAULT = "dall-e-2"
 
@@ -56,6 +58,7 @@ export const openAiImages: Dialect = {
     if (answer === null) return
     readCommon(answer, reading)
     if (Array.isArray(answer.data)) reading.hasContent = true
+    if (reading.usage !== null) countImages(asArray(asObject(parsedWithoutBulk(body))?.data).length, reading)
     reading.isFinished = true
   },
 
@@ -65,7 +68,10 @@ export const openAiImages: Dialect = {
     readCommon(event, reading)
     if (event.type === "error") reading.hasError = true
     if (typeof event.b64_json === "string") reading.hasContent = true
-    if (event.type === "image_generation.completed" || event.type === "image_edit.completed") reading.isFinished = true
+    if (event.type === "image_generation.completed" || event.type === "image_edit.completed") {
+      countImages(1, reading)
+      reading.isFinished = true
+    }
     return SHOWN
   },
 
@@ -140,9 +146,21 @@ function boundImages({ body, form, facts, model }: BoundQuestion): RequestBound 
 }
 
 /** Null where the number cannot be told, and with it what the images cost. */
-function imagesAsked({ n }: Record<string, unknown>): Units | null {
+function imagesAsked({ n, quality, size }: Record<string, unknown>): Units | null {
   const quantity = n === undefined || n === null ? 1 : count(n)
-  return quantity === null ? null : { quantity: Math.max(1, quantity), unitType: "images" }
+  if (quantity === null) return null
+  return { quantity: Math.max(1, quantity), unitType: `images${qualifier(quality)}${qualifier(size)}` }
+}
+
+/** Nothing where the request leaves it to the provider. */
+function qualifier(value: unknown): "" | `:${string}` {
+  const word = asText(value).toLowerCase()
+  return word === "auto" || !/^[a-z0-9]{1,32}$/.test(word) ? "" : `:${word}`
+}
+
+/** Beside tokens, which are the bill: they say how many images it was for. */
+function countImages(images: number, reading: Reading): void {
+  if (reading.usage !== null && images > 0) reading.usage = { ...reading.usage, units: images, unitType: "images" }
 }
 
 function readCommon(answer: Record<string, unknown>, reading: Reading): void {

@@ -23,6 +23,7 @@ import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
 import { boundResponse } from "./openai-responses-bound.ts"
 import { readResponsesUsage, webSearchesIn } from "./openai-responses-usage.ts"
+import { readProviderCost } from "./provider-cost.ts"
 import { ResponsesStreamEnd } from "./responses-stream-end.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
@@ -151,6 +152,7 @@ function readResponse(response: Record<string, unknown>, reading: Reading): void
   reading.usage = read.usage
   reading.usageRaw = response.usage
   reading.isMismatch = read.isMismatch
+  readProviderCost(response.usage, reading)
 }
 
 function isUnderWay(response: Record<string, unknown>): boolean {

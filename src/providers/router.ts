@@ -128,13 +128,18 @@ export function splitBaseUrl(baseUrl: string): { readonly origin: string; readon
 
 /**
  * Endpoints that providers of another API serve in OpenAI's dialect as well, and where (platform.claude.com "OpenAI SDK
- * compatibility"; ai.google.dev "OpenAI compatibility").
+ * compatibility"; ai.google.dev "OpenAI compatibility"; docs.cohere.com "Compatibility API"; Amazon Bedrock guide "OpenAI
+ * Chat Completions API"; docs.ollama.com "OpenAI compatibility").
  */
 const COMPATIBLE: Readonly<
   Record<Exclude<Api, "openai">, { readonly prefix: string; readonly paths: readonly string[] }>
 > = {
   anthropic: { prefix: "", paths: ["/chat/completions"] },
   google: { prefix: "/openai", paths: ["/chat/completions", "/embeddings", "/images/generations"] },
+  cohere: { prefix: "/compatibility/v1", paths: ["/chat/completions", "/embeddings"] },
+  bedrock: { prefix: "/openai/v1", paths: ["/chat/completions"] },
+  ollama: { prefix: "/v1", paths: ["/chat/completions", "/completions", "/embeddings"] },
+  elevenlabs: { prefix: "", paths: [] },
 }
 
 /**

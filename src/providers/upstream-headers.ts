@@ -52,16 +52,21 @@ const RESPONSE_HEADERS = new Set([
   "x-goog-upload-status",
   "x-goog-upload-url",
   "x-should-retry",
+  // By which AWS SDKs tell errors apart, and what others read Bedrock's count off.
+  "x-amzn-errortype",
+  "x-amzn-bedrock-input-token-count",
+  "x-amzn-bedrock-output-token-count",
 ])
 
 /** A credential as the header that carries it. */
 export type Credential = { readonly name: string; readonly value: string }
 
-/** Our credential as the provider's API takes it; in OpenAI's dialect all providers take a bearer. */
+/** Our credential as the provider's API takes it; in OpenAI's dialect, and in most others, a bearer. */
 export function accountCredential({ apiKey }: ProviderAccount, api: Api): Credential | null {
   if (apiKey === null) return null
   if (api === "anthropic") return { name: "x-api-key", value: apiKey }
   if (api === "google") return { name: "x-goog-api-key", value: apiKey }
+  if (api === "elevenlabs") return { name: "xi-api-key", value: apiKey }
   return { name: "authorization", value: `Bearer ${apiKey}` }
 }
 
@@ -110,7 +115,7 @@ export function readResponseHead(raw: readonly string[]): ResponseHead {
       if (name === "content-type") head.contentType = value
       else if (name === "content-encoding") head.contentEncoding = value.toLowerCase()
       else if (name === "content-length") head.contentLength = Number(value)
-    } else if (name === "x-request-id" || name === "request-id") head.requestId = value
+    } else if (name === "x-request-id" || name === "request-id" || name === "x-amzn-requestid") head.requestId = value
   }
   return head
 }

@@ -3,6 +3,7 @@
  * Nothing that a provider sends makes it throw; what it cannot read is left for an estimate.
  */
 import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
+import { EventStreamReader } from "../metering/event-stream.ts"
 import { SseSplitter } from "../metering/sse.ts"
 import type { Dialect, Reading } from "../providers/dialect.ts"
 import type { StreamEnd } from "../providers/stream-end.ts"
@@ -33,6 +34,12 @@ export type AnswerForm = {
 
 const UNREADABLE = /^(?:audio|image|video|font)\/|^application\/(?:octet-stream|zip|gzip|pdf)/
 
+const EVENT_STREAM = "application/vnd.amazon.eventstream"
+
+function comesInLines({ lineTypes }: Dialect, { contentType }: AnswerForm): boolean {
+  return lineTypes === undefined || lineTypes.test(contentType)
+}
+
 export class AnswerReader {
   readonly #dialect: Dialect
   readonly #reading: Reading
@@ -41,6 +48,7 @@ export class AnswerReader {
   readonly #splitter: SseSplitter | null
   readonly #filter: UsageFilter | null
   readonly #lines: LineReader | null
+  readonly #messages: EventStreamReader | null
   /** Sound, pictures and files are nobody's to read here. */
   readonly #isReadable: boolean
   #kept: Buffer[] = []
@@ -53,9 +61,13 @@ export class AnswerReader {
     this.#encoding = form.encoding === "identity" ? "" : form.encoding
     this.#splitter = form.isSse ? new SseSplitter() : null
     this.#lines =
-      dialect.readLine === undefined || form.isSse || this.#encoding !== ""
+      dialect.readLine === undefined || form.isSse || this.#encoding !== "" || !comesInLines(dialect, form)
         ? null
         : new LineReader((line) => dialect.readLine?.(line, reading))
+    this.#messages =
+      dialect.readMessage === undefined || !form.contentType.startsWith(EVENT_STREAM) || this.#encoding !== ""
+        ? null
+        : new EventStreamReader((message) => dialect.readMessage?.(message, reading))
     this.#isReadable = !UNREADABLE.test(form.contentType)
     // Inside a compressed stream no event can be taken out without changing the rest.
     const { hidesUsage, streamEnd } = form
@@ -84,6 +96,7 @@ export class AnswerReader {
     if (this.#filter !== null) return this.#filter.push(chunk)
     if (this.#splitter !== null && this.#encoding === "") this.#readEvents(this.#splitter, chunk)
     else if (this.#lines !== null) this.#lines.push(chunk)
+    else if (this.#messages !== null) this.#messages.push(chunk)
     else if (this.#isReadable) this.#keep(chunk)
     return chunk
   }

@@ -47,6 +47,7 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
     if (record.model_routed === "") record.model_routed = record.model_requested = reading.model
   }
   record.tier_served = reading.tier
+  record.provider_cost_usd = reading.costUsd
   record.outcome = reading.hasError ? "error" : "ok"
   record.end_state = "complete"
   record.http_status = 200
@@ -54,7 +55,7 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
   const atMs = Date.parse(record.time)
   const charging = chargeLater(plane, record, { usage: reading.usage, origin }, limitsOf(plane, record, key), atMs)
   plane.journal.end(record.id, recordText(record))
-  plane.metrics.answered(record)
+  plane.metrics.answered(record, reading.costElsewhereUsd)
   await charging
 }
 

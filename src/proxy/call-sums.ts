@@ -23,7 +23,13 @@ type ModelSums = Record<TokenType, number> & {
   costUsd: number
   unpriced: number
 }
-type ProviderSums = { readonly models: Map<string, ModelSums>; estimated: number; mismatched: number }
+type ProviderSums = {
+  readonly models: Map<string, ModelSums>
+  estimated: number
+  mismatched: number
+  theirsUsd: number
+  apartUsd: number
+}
 
 export type AnswersSum = {
   readonly provider: string
@@ -48,7 +54,8 @@ export class CallSums {
     return this.#folded
   }
 
-  add(record: UsageRecord): void {
+  /** `costElsewhereUsd`: what another bill than the provider's has of the call. */
+  add(record: UsageRecord, costElsewhereUsd: string | null): void {
     const provider = this.#provider(record.provider)
     const model = this.#model(provider, record.model_served)
     this.#countAnswer(provider, model, record)
@@ -63,6 +70,7 @@ export class CallSums {
     if (record.price_state === "unpriced") model.unpriced++
     if (record.usage_source === "estimated") provider.estimated++
     if (record.usage_mismatch) provider.mismatched++
+    if (record.provider_cost_usd !== null) compareCost(provider, record, Number(costElsewhereUsd ?? 0))
   }
 
   answers(): AnswersSum[] {
@@ -87,7 +95,7 @@ export class CallSums {
   #provider(name: string): ProviderSums {
     let provider = this.#providers.get(name)
     if (provider === undefined) {
-      provider = { models: new Map(), estimated: 0, mismatched: 0 }
+      provider = { models: new Map(), estimated: 0, mismatched: 0, theirsUsd: 0, apartUsd: 0 }
       this.#providers.set(name, provider)
     }
     return provider
@@ -122,6 +130,13 @@ function begin(models: Map<string, ModelSums>, label: string): ModelSums {
   const sums: ModelSums = { answersByOrganization: new Map(), ...tokens, costUsd: 0, unpriced: 0 }
   models.set(label, sums)
   return sums
+}
+
+/** Of what has no price here there is nothing to compare. */
+function compareCost(provider: ProviderSums, record: UsageRecord, elsewhereUsd: number): void {
+  const theirsUsd = Number(record.provider_cost_usd) + elsewhereUsd
+  provider.theirsUsd += theirsUsd
+  if (record.price_state === "priced") provider.apartUsd += Math.abs(Number(record.cost_usd) - theirsUsd)
 }
 
 /** Few ways to end differ within one organization's calls to one model. */

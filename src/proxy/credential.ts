@@ -1,6 +1,7 @@
 /**
  * The virtual key that a request presents, wherever its SDK puts one: `Authorization: Bearer` (OpenAI), `x-api-key`
- * (Anthropic), `x-goog-api-key` or `?key=` (Google), `api-key` (Azure). Two that differ are refused, since nobody could
+ * (Anthropic), `x-goog-api-key` or `?key=` (Google), `api-key` (Azure),
+ * `xi-api-key` (ElevenLabs). Two that differ are refused, since nobody could
  * say which of them pays. `x-tallygate-key` comes before all of them and leaves them to the caller's own provider
  * credential, which is passed on where a provider is configured with `credential: caller`.
  */
@@ -20,7 +21,8 @@ export type Presented =
 /** `queryKeys` are the keys that stand in the query. */
 export function presentedKey(headers: IncomingHttpHeaders, queryKeys: readonly string[]): Presented {
   const authorization = headers.authorization
-  const other = headers["x-api-key"] ?? headers["x-goog-api-key"] ?? headers["api-key"] ?? queryKeys[0]
+  const other =
+    headers["x-api-key"] ?? headers["x-goog-api-key"] ?? headers["api-key"] ?? headers["xi-api-key"] ?? queryKeys[0]
   const first = headers["x-tallygate-key"]
   if (first !== undefined) return { kind: "presented", secret: String(first), own: ownCredential(headers, queryKeys) }
   const bearer = authorization === undefined ? undefined : BEARER.exec(authorization)?.[1]
@@ -33,6 +35,7 @@ export function presentedKey(headers: IncomingHttpHeaders, queryKeys: readonly s
     ["x-api-key", String(headers["x-api-key"] ?? "")],
     ["x-goog-api-key", String(headers["x-goog-api-key"] ?? "")],
     ["api-key", String(headers["api-key"] ?? "")],
+    ["xi-api-key", String(headers["xi-api-key"] ?? "")],
     ...queryKeys.map((secret) => ["?key=", secret] as const),
   ])
 }
@@ -51,7 +54,7 @@ function isForeign(value: string): boolean {
 }
 
 function ownCredential(headers: IncomingHttpHeaders, queryKeys: readonly string[]): CallerCredential | null {
-  for (const name of ["authorization", "x-api-key", "x-goog-api-key", "api-key"]) {
+  for (const name of ["authorization", "x-api-key", "x-goog-api-key", "api-key", "xi-api-key"]) {
     const value = headers[name]
     if (typeof value === "string" && isForeign(value)) return { name, value }
   }

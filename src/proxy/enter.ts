@@ -2,7 +2,7 @@
 import { isIpAllowed } from "../identity/ip-allow.ts"
 import { mayUseEndpoint, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
-import { ENDPOINTS, methodsOf } from "../providers/endpoint.ts"
+import { methodsOf, modelPathsOf } from "../providers/endpoint.ts"
 import type { Call, Refused } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { type Door, isPassable, isPlain } from "./open-door.ts"
@@ -49,10 +49,8 @@ function refuseUnknown(door: Door, method: string): Refused | null {
     return { kind: "refused", error: new ApiError("method_not_allowed", message, { headers }), reason: "method" }
   }
   if (isPassable(door)) return null
-  const doors = ENDPOINTS.filter(({ api, routedBy }) => api === door.api && routedBy === "model").map(
-    ({ path }) => path,
-  )
-  const message = `There is no ${method.slice(0, 20)} ${shown(door.path)} here. Calls to models: ${doors.join(", ")}.`
+  const doors = modelPathsOf(door.api).join(", ")
+  const message = `There is no ${method.slice(0, 20)} ${shown(door.path)} here. Calls to models: ${doors}.`
   return refused("route_not_found", message, "no such route")
 }
 

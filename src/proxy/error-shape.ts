@@ -1,7 +1,8 @@
 /**
  * An error in the shape of the API that the caller speaks, so that its SDK shows and handles it like the provider's own.
  * OpenAI: `{error: {message, type, param, code}}`. Anthropic: `{type: "error", error: {type, message}, request_id}`.
- * Google: `{error: {code, message, status, details}}` with google.rpc.ErrorInfo and RetryInfo.
+ * Google: `{error: {code, message, status, details}}` with google.rpc.ErrorInfo and RetryInfo. Cohere: `{id, message}`.
+ * Bedrock: `{__type, message}`. Ollama: `{error}`. ElevenLabs: `{detail: {status, message}}`.
  */
 import type { ApiError } from "../platform/error-table.ts"
 import type { Api } from "../providers/dialect.ts"
@@ -14,6 +15,18 @@ const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
   413: "request_too_large",
   429: "rate_limit_error",
   504: "timeout_error",
+}
+
+/** Exceptions of Bedrock's runtime, by the status that each comes with. */
+const AWS_TYPES: Readonly<Record<number, string>> = {
+  401: "AccessDeniedException",
+  403: "AccessDeniedException",
+  404: "ResourceNotFoundException",
+  429: "ThrottlingException",
+  500: "InternalServerException",
+  502: "ModelErrorException",
+  503: "ServiceUnavailableException",
+  504: "ModelTimeoutException",
 }
 
 /** Names of google.rpc.Code, by the HTTP status that each maps to. */
@@ -39,6 +52,14 @@ export function errorBody(api: Api, error: ApiError, requestId: string): object 
       return anthropicError(error, requestId)
     case "google":
       return googleError(error, requestId)
+    case "cohere":
+      return { id: requestId, message: error.message, code: error.code }
+    case "bedrock":
+      return { __type: AWS_TYPES[error.status] ?? "ValidationException", message: error.message, reason: error.code }
+    case "ollama":
+      return { error: error.message, code: error.code }
+    case "elevenlabs":
+      return { detail: { status: error.code, message: error.message } }
   }
 }
 

@@ -1,16 +1,18 @@
 /** Asks a provider for the next page of a list that a caller asked for, on the same terms. */
+import type { Api } from "../providers/dialect.ts"
 import type { Admitted, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { requestTo, upstreamPath } from "./forward.ts"
 
 const PAGE_BYTES_MAX = 16 * 1024 * 1024
 /** How each API names the place at which its next page begins. */
-const CURSORS = { openai: "after", anthropic: "after_id", google: "pageToken" } as const
+const CURSORS: Partial<Readonly<Record<Api, string>>> = { anthropic: "after_id", google: "pageToken" }
+const CURSOR_ELSEWHERE = "after"
 
 /** The page behind `cursor`; rejects where the provider does not answer it with 200. */
 export function fetchPage(plane: DataPlane, call: Call, admitted: Admitted, cursor: string): Promise<Buffer> {
   const { origin } = admitted.route.provider
-  const path = withCursor(upstreamPath(call, admitted), CURSORS[call.door.api], cursor)
+  const path = withCursor(upstreamPath(call, admitted), CURSORS[call.door.api] ?? CURSOR_ELSEWHERE, cursor)
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
     let bytes = 0

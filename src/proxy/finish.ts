@@ -33,7 +33,7 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   const actual = completeRecord(plane, call, { record: admitted.record, held }, answer, used)
   const settling = plane.admission.settle(held, actual)
   plane.journal.end(call.id, recordText(admitted.record, admitted.subject))
-  plane.metrics.answered(admitted.record)
+  plane.metrics.answered(admitted.record, answer.reading.costElsewhereUsd)
   if (isBeyond(admitted, actual)) reportBeyond(plane, call, admitted, actual)
   if (answer.errorCode === "upstream_auth_failed") {
     plane.log.error({ request_id: call.id, provider: admitted.record.provider }, "the provider refused our credential")

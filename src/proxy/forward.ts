@@ -71,11 +71,9 @@ function credentialFor(provider: Provider, account: ProviderAccount, call: Call)
 
 /** The path as the caller wrote it, but for a model in it that is known by another name there. */
 export function upstreamPath(call: Call, { route, facts }: Admitted): string {
-  const { door } = call
+  const { door, endpoint } = call
   const isRenamed = door.match?.model != null && route.model !== facts.model
-  const path = isRenamed
-    ? `/models/${encodeURIComponent(route.model)}${door.path.slice(door.path.indexOf(":"))}`
-    : door.path
+  const path = isRenamed ? endpoint.path.replace("{model}", () => encodeURIComponent(route.model)) : door.path
   const at = pathAt(route.provider, door.api, path, door.version)
   if (at === null) throw new Error(`${route.provider.name} has no ${path}: it should not have been routed there.`)
   return at + door.query

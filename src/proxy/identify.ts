@@ -8,17 +8,22 @@ import type { DataPlane } from "./data-plane.ts"
 
 export type Identification = { readonly kind: "caller"; readonly key: VirtualKey } | Refused
 
-const HOW: Readonly<Record<Call["door"]["api"], string>> = {
-  openai: "`Authorization: Bearer tg_…`",
+const HOW: Partial<Readonly<Record<Call["door"]["api"], string>>> = {
   anthropic: "`x-api-key: tg_…` or `Authorization: Bearer tg_…`",
   google: "`x-goog-api-key: tg_…`",
+  elevenlabs: "`xi-api-key: tg_…`",
 }
+
+const HOW_ELSEWHERE = "`Authorization: Bearer tg_…`"
 
 /** Answers at once where the key is cached, which it nearly always is. */
 export function identify(plane: DataPlane, call: Call): Identification | Promise<Identification> {
   const presented = presentedKey(call.request.headers, call.door.queryKeys)
   if (presented.kind === "none") {
-    return unauthorized("no key", `No API key was sent. Send ${HOW[call.door.api]} with your virtual key.`)
+    return unauthorized(
+      "no key",
+      `No API key was sent. Send ${HOW[call.door.api] ?? HOW_ELSEWHERE} with your virtual key.`,
+    )
   }
   if (presented.kind === "differ") {
     const message =

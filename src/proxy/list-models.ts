@@ -55,24 +55,24 @@ function modelsFor(plane: DataPlane, key: VirtualKey, provider: string | null): 
 function listOf(api: Api, models: readonly Named[]): object {
   const data = models.map((model) => shapeOf(api, model))
   switch (api) {
-    case "openai":
-      return { object: "list", data }
     case "anthropic":
       return { data, has_more: false, first_id: models[0]?.id ?? null, last_id: models.at(-1)?.id ?? null }
     case "google":
       return { models: data }
+    default:
+      return { object: "list", data }
   }
 }
 
 /** When a provider made a model is nothing we know: `created` is 0, the beginning of time. */
 function shapeOf(api: Api, { id, provider }: Named): object {
   switch (api) {
-    case "openai":
-      return { id, object: "model", created: 0, owned_by: provider }
     case "anthropic":
       return { type: "model", id, display_name: id, created_at: EPOCH }
     case "google":
       return { name: `models/${id}`, baseModelId: id, displayName: id }
+    default:
+      return { id, object: "model", created: 0, owned_by: provider }
   }
 }
 

@@ -93,8 +93,11 @@ export function isPlain({ path }: Door): boolean {
 /** Whether a path without a known endpoint may be passed on as it is: written plainly, and in no other spelling a known one. */
 export function isPassable(door: Door): boolean {
   if (!isPlain(door)) return false
-  const lower = door.path.toLowerCase().replace(/^(?:\/(?:v\d\w{0,8}|openai|api))+(?=\/)/, "")
-  return !["GET", "POST", "PATCH", "DELETE"].some((method) => matchEndpoint(door.api, method, lower) !== null)
+  const lower = door.path.toLowerCase()
+  const spellings = [lower, lower.replace(/^(?:\/(?:v\d\w{0,8}|openai|api))+(?=\/)/, "")]
+  const isKnown = (path: string) =>
+    ["GET", "POST", "PATCH", "DELETE"].some((method) => matchEndpoint(door.api, method, path) !== null)
+  return !spellings.some(isKnown)
 }
 
 type Place = Pick<Door, "api" | "provider" | "version"> & { readonly rest: string }
@@ -113,7 +116,10 @@ function place(router: Router, request: IncomingMessage, path: string): Place {
   const provider = router.providers.get(path.slice(1, end < 0 ? path.length : end))
   // `/v1beta` alone, and nothing behind it.
   if (provider === undefined) return { api: "google", rest: "", provider: null, version: "" }
-  return { api: provider.dialect, rest: withinBase(provider, path.slice(end)), provider, version: "" }
+  const within = withinBase(provider, path.slice(end))
+  // AWS SDKs escape the colon in a model's name, which needs none.
+  const plain = provider.dialect === "bedrock" ? within.replace(/%3a/gi, ":") : within
+  return { api: provider.dialect, rest: plain, provider, version: "" }
 }
 
 /** Google's API has a `/v1` too: calls of a model's methods, and whatever its own SDK sends. */

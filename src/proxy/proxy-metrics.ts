@@ -90,9 +90,9 @@ export class ProxyMetrics {
     this.#cap.seriesMax = seriesMax
   }
 
-  /** Counts a forwarded call. */
-  answered(record: UsageRecord): void {
-    this.#sums.add(record)
+  /** Counts a forwarded call; `costElsewhereUsd` is what another bill than the provider's has of it. */
+  answered(record: UsageRecord, costElsewhereUsd: string | null): void {
+    this.#sums.add(record, costElsewhereUsd)
     if (record.bound !== "") this.#bounds.set(record.bound, (this.#bounds.get(record.bound) ?? 0) + 1)
     const { provider } = record
     this.#duration.observe(provider, record.duration_ms / 1000)
@@ -141,6 +141,16 @@ export class ProxyMetrics {
       "tallygate_mismatched_requests_total",
       "Forwarded calls whose token classes do not add up to the provider's total.",
       () => sums.byProvider(({ mismatched }, provider) => [{ labels: { provider }, value: mismatched }]),
+    )
+    counter(
+      "tallygate_provider_cost_usd_total",
+      "What providers themselves say that calls cost, in dollars, what the maker bills for a key of its own included.",
+      () => sums.byProvider(({ theirsUsd }, provider) => [{ labels: { provider }, value: theirsUsd }]),
+    )
+    counter(
+      "tallygate_provider_cost_difference_usd_total",
+      "How far our cost and the provider's own are apart, call by call, in dollars.",
+      () => sums.byProvider(({ apartUsd }, provider) => [{ labels: { provider }, value: apartUsd }]),
     )
     counter("tallygate_refusals_total", "Calls that were refused here, before a provider saw them.", () =>
       [...this.#refusals.values()].map(({ reason, code, calls }) => ({ labels: { reason, code }, value: calls })),

@@ -120,6 +120,7 @@ export class Relay implements Http1Handler {
       streamEnd: this.#isSliced ? (slices?.streamEnd ?? null) : null,
     })
     if (!this.#isSliced && status < 400) slices?.slices.holdRest()
+    dialect.readHead?.((name) => headerIn(raw, name), this.#reading)
     if (this.#isCallerGone) return
     const headers = this.#reader.changesLength ? withoutLength(head.headers) : head.headers
     this.#options.adaptHeaders?.(headers)
@@ -304,6 +305,12 @@ export class Relay implements Http1Handler {
       responseBytes: this.#bytes,
     })
   }
+}
+
+/** Names are in lower case already. */
+function headerIn(raw: readonly string[], name: string): string {
+  for (let i = 0; i + 1 < raw.length; i += 2) if (raw[i] === name) return raw[i + 1] ?? ""
+  return ""
 }
 
 function isPlain(encoding: string): boolean {

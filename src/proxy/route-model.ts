@@ -39,14 +39,19 @@ const OWN_PATHS = {
   openai: "POST /v1/chat/completions",
   anthropic: "POST /v1/messages",
   google: "POST /v1beta/models/{model}:generateContent",
+  cohere: "POST /{provider}/v2/chat",
+  bedrock: "POST /{provider}/model/{model}/converse",
+  ollama: "POST /{provider}/api/chat",
+  elevenlabs: "POST /{provider}/v1/text-to-speech/{voice}",
 } as const
 
 /** Calls are not translated: what an answer says is the provider's word, byte for byte. */
 function wrongApi(call: Call, { provider }: Route, shown: string): Refused {
-  const ways = provider.dialect === "openai" ? "" : " (or POST /v1/chat/completions, which it serves as well)"
+  const isCompatible = provider.dialect !== "openai" && pathAt(provider, "openai", "/chat/completions") !== null
+  const ways = isCompatible ? " (or POST /v1/chat/completions, which it serves as well)" : ""
   const message =
     `The model \`${shown}\` is served by the provider \`${provider.name}\`, which has no ${call.door.path}. ` +
-    `Call ${OWN_PATHS[provider.dialect]}${call.door.api === "openai" ? ways : ""} for it.`
+    `Call ${OWN_PATHS[provider.dialect].replace("{provider}", provider.name)}${call.door.api === "openai" ? ways : ""} for it.`
   return refused("wrong_api_for_model", message, "wrong api")
 }
 

@@ -27,7 +27,7 @@ describe("tallygate verify", () => {
   test("JSON, compressed JSON, streams, cut streams and refusals are read as the data plane reads them", async () => {
     expect(await tallygate(["verify", "agreeing"], { cwd: FIXTURES })).toEqual({
       exitCode: 0,
-      stdout: "agree 5 of 5\n",
+      stdout: "agree 8 of 8\n",
       stderr: "",
     })
   })
@@ -35,14 +35,14 @@ describe("tallygate verify", () => {
   test("folders below are read too, and one that differs is enough for 1", async () => {
     const { exitCode, stdout } = await tallygate(["verify", FIXTURES])
     expect(exitCode).toBe(1)
-    expect(stdout).toMatch(/\nagree 5 of 9\n$/)
+    expect(stdout).toMatch(/\nagree 8 of 12\n$/)
   })
 
   test("programs get every exchange with its verdict", async () => {
     const { exitCode, stdout } = await tallygate(["verify", FIXTURES, "--json"])
     expect(exitCode).toBe(1)
     const { agree, of, exchanges } = JSON.parse(stdout)
-    expect([agree, of, exchanges.length]).toEqual([5, 9, 9])
+    expect([agree, of, exchanges.length]).toEqual([8, 12, 12])
     expect(exchanges).toContainEqual({
       file: path.join("agreeing", "chat-json.json"),
       verdict: "agrees",

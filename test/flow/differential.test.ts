@@ -5,7 +5,7 @@
  */
 import { gzipSync } from "node:zlib"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import type { Api } from "../../src/providers/dialect.ts"
+import type { SharedApi as Api } from "../../src/providers/dialect.ts"
 import { ENDPOINTS, type Endpoint } from "../../src/providers/endpoint.ts"
 import {
   type FakeAnswer,
@@ -187,6 +187,10 @@ const ASKED: Readonly<Record<string, readonly Variant[]>> = {
     jsonOf({ ...completion, ...asksUsage }, { answer: sse({ choices: [{ text: "Hi" }] }, { choices: [], usage }) }),
   ],
   embeddings: [jsonOf({ model: "text-embedding-3-small", input: ["Hi"] })],
+  rerank: [jsonOf({ model: "rerank-2.5", query: "Hi", documents: ["a"] })],
+  multimodalembeddings: [
+    jsonOf({ model: "voyage-multimodal-3", inputs: [{ content: [{ type: "text", text: "Hi" }] }] }),
+  ],
   moderations: [jsonOf({ input: "Hi" })],
   "images.generations": [jsonOf(picture), jsonOf({ ...picture, stream: true }, { answer: IMAGE_EVENTS })],
   "images.edits": [
@@ -216,7 +220,7 @@ const ASKED: Readonly<Record<string, readonly Variant[]>> = {
 }
 
 /** The calls of an endpoint; objects alike for all of their kinds. */
-function samplesOf(endpoint: Endpoint): Sample[] {
+function samplesOf(endpoint: Endpoint<Api>): Sample[] {
   const path = endpoint.path.replace("{model}", "gemini-2.5-flash").replace("*", "files")
   const method = endpoint.method === "*" ? "GET" : endpoint.method
   const base = { method, path, name: `${method} ${path}` }

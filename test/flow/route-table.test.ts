@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { mintVirtualKey } from "../../src/identity/secret.ts"
-import type { Api } from "../../src/providers/dialect.ts"
+import type { SharedApi as Api } from "../../src/providers/dialect.ts"
 import { ENDPOINTS, type Endpoint } from "../../src/providers/endpoint.ts"
 import { type FakeProvider, startFakeProvider, threeApis } from "../support/fake-provider.ts"
 import { startTestApp, type TestApp } from "../support/test-app.ts"
@@ -74,10 +74,10 @@ afterAll(async () => {
 
 type Asked = { readonly method: string; readonly path: string; readonly type: string; readonly body: Buffer | null }
 
-const isForm = ({ name }: Endpoint) => /^audio\.(transcriptions|translations)$|^images\.variations$/.test(name)
+const isForm = ({ name }: Endpoint<Api>) => /^audio\.(transcriptions|translations)$|^images\.variations$/.test(name)
 
 /** A request to the endpoint that its provider would take. */
-function asked(endpoint: Endpoint, id: string): Asked {
+function asked(endpoint: Endpoint<Api>, id: string): Asked {
   const model = MODELS[endpoint.api]
   const path = endpoint.path.replace("{model}", model).replace("{id}", id).replace("*", "files")
   const method = endpoint.method === "*" ? "GET" : endpoint.method
@@ -142,7 +142,7 @@ async function faultOf(prefix: Prefix, own: Api, request: Asked, caller: Caller)
 }
 
 /** An object of the good key's, where the path names one: its id as it stands there. */
-async function objectFor({ api, path }: Endpoint): Promise<string> {
+async function objectFor({ api, path }: Endpoint<Api>): Promise<string> {
   if (!path.includes("{id}")) return ""
   const collection = path.slice(0, path.indexOf("/{id}"))
   const create = ENDPOINTS.find((one) => one.api === api && one.path === collection && one.method === "POST")

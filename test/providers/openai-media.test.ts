@@ -242,6 +242,17 @@ describe("images", () => {
     for (const body of ["{}", '{"model":null,"n":null}']) expect(facts(openAiImages, body)).toMatchObject(expected)
     expect(facts(openAiImages, formOf([file]), MULTIPART)).toMatchObject(expected)
   })
+  test.each([
+    [{ quality: "hd", size: "1024x1792" }, "images:hd:1024x1792"],
+    [{ size: "512x512" }, "images:512x512"],
+    [{ quality: "low", size: "auto" }, "images:low"],
+    [{ quality: 7, size: "a:b" }, "images"],
+  ])("images of %j are sold as %s", (request, unitType) => {
+    expect(facts(openAiImages, JSON.stringify({ model: "dall-e-3", ...request })).units).toEqual({
+      quantity: 1,
+      unitType,
+    })
+  })
   test("a model that the request does not name is added only where it is another", () => {
     expect(rewritten(openAiImages, '{"n":1}', "dall-e-2").toString()).toBe('{"n":1}')
     expect(rewritten(openAiImages, '{"n":1}', "b").toString()).toBe('{"model":"b","n":1}')
@@ -275,7 +286,7 @@ describe("images", () => {
   test("report tokens, or nothing", () => {
     expect(answered(openAiImages, { created: 1, data: [{ b64_json: "AA==" }], usage })).toEqual({
       ...newReading(),
-      usage: figures,
+      usage: { ...figures, units: 1, unitType: "images" },
       usageRaw: usage,
       hasContent: true,
       isFinished: true,
@@ -297,7 +308,8 @@ describe("images", () => {
     const partial = { type: `${kind}.partial_image`, b64_json: "AA==", partial_image_index: 0 }
     expect(streamed(openAiImages, [partial])).toMatchObject({ usage: null, hasContent: true, isFinished: false })
     const completed = { type: `${kind}.completed`, b64_json: "AA==", usage }
-    expect(streamed(openAiImages, [partial, completed])).toMatchObject({ usage: figures, isFinished: true })
+    const ofOne = { ...figures, units: 1, unitType: "images" }
+    expect(streamed(openAiImages, [partial, completed])).toMatchObject({ usage: ofOne, isFinished: true })
   })
 })
 

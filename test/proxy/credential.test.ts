@@ -11,6 +11,7 @@ describe("a key", () => {
     ["x-api-key", { "x-api-key": "tg_a" }, null],
     ["x-goog-api-key", { "x-goog-api-key": "tg_a" }, null],
     ["api-key", { "api-key": "tg_a" }, null],
+    ["xi-api-key", { "xi-api-key": "tg_a" }, null],
     ["?key=", {}, "tg_a"],
     ["x-tallygate-key", { "x-tallygate-key": "tg_a" }, null],
   ])("is found in %s", (_place, headers, queryKey) => {

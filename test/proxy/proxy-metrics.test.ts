@@ -34,7 +34,7 @@ test("whatever callers and providers word, there are no more series than allowed
     fc.asyncProperty(calls, fc.nat(60), async (all, seriesMax) => {
       const registry = new Registry()
       const metrics = new ProxyMetrics(registry, seriesMax)
-      for (const call of all) metrics.answered(sampleRecord(call))
+      for (const call of all) metrics.answered(sampleRecord(call), null)
       const lines = await linesOf(registry)
       const named = lines.filter((line) => WORDED.test(line) && !FOLDED.test(line))
       expect(named.length).toBeLessThanOrEqual(seriesMax)
@@ -53,12 +53,12 @@ test("whatever callers and providers word, there are no more series than allowed
 test("a bound that is raised while calls go on lets new models in; one that is lowered takes none away", async () => {
   const registry = new Registry()
   const metrics = new ProxyMetrics(registry, 0)
-  metrics.answered(sampleRecord({ model_served: "early" }))
+  metrics.answered(sampleRecord({ model_served: "early" }), null)
   metrics.limitSeries(100)
-  metrics.answered(sampleRecord({ model_served: "early" }))
+  metrics.answered(sampleRecord({ model_served: "early" }), null)
   metrics.limitSeries(1)
-  metrics.answered(sampleRecord({ model_served: "early" }))
-  metrics.answered(sampleRecord({ model_served: "late" }))
+  metrics.answered(sampleRecord({ model_served: "early" }), null)
+  metrics.answered(sampleRecord({ model_served: "late" }), null)
   const lines = await linesOf(registry)
   expect(sumOf(lines, /^tallygate_requests_total\{.*model="early"/)).toBe(2)
   expect(sumOf(lines, /^tallygate_requests_total\{.*model="other"/)).toBe(2)
@@ -67,7 +67,7 @@ test("a bound that is raised while calls go on lets new models in; one that is l
 test("what a model is called cannot break the page", async () => {
   const registry = new Registry()
   const metrics = new ProxyMetrics(registry, 100)
-  metrics.answered(sampleRecord({ model_served: 'a"} 1\nb\\' }))
+  metrics.answered(sampleRecord({ model_served: 'a"} 1\nb\\' }), null)
   const lines = await linesOf(registry)
   expect(lines.filter((line) => line.startsWith("tallygate_requests_total"))).toEqual([
     expect.stringMatching(/^tallygate_requests_total\{provider="openai",model="a\\"\} 1\\nb\\\\",.*\} 1$/),
@@ -81,7 +81,7 @@ test("refusals are counted by reason and code, and calls that were forwarded are
   metrics.refused(error, "rate")
   metrics.refused(error, "rate")
   metrics.refused(error, "concurrency")
-  metrics.answered(sampleRecord())
+  metrics.answered(sampleRecord(), null)
   const refusals = (await linesOf(registry)).filter((line) => line.startsWith("tallygate_refusals_total"))
   expect(refusals).toEqual([
     'tallygate_refusals_total{reason="rate",code="rate_limit_exceeded"} 2',

@@ -1,9 +1,9 @@
 /** One request for each endpoint that is known, as its SDK would send it: what the tests of all doors go through. */
-import type { Api } from "../../src/providers/dialect.ts"
+import type { SharedApi as Api } from "../../src/providers/dialect.ts"
 import { ENDPOINTS, type Endpoint } from "../../src/providers/endpoint.ts"
 
 export type DoorRequest = {
-  readonly endpoint: Endpoint
+  readonly endpoint: Endpoint<Api>
   readonly method: string
   /** After the API's version. */
   readonly path: string
@@ -35,7 +35,7 @@ const FORMS = ["images.edits", "images.variations", "audio.transcriptions", "aud
 const BOUNDARY = "----tallygate-test"
 
 /** The request for an endpoint; `id` stands where its path names an object. */
-export function requestFor(endpoint: Endpoint, id: string): DoorRequest {
+export function requestFor(endpoint: Endpoint<Api>, id: string): DoorRequest {
   const model = MODELS[endpoint.api]
   const path = endpoint.path
     .replace("{id}", endpoint.api === "google" ? id.replace(/^.*\//, "") : id)
@@ -53,7 +53,7 @@ export function requestFor(endpoint: Endpoint, id: string): DoorRequest {
 }
 
 /** One request for each endpoint, those of any method once. */
-export function doorRequests(idOf: (endpoint: Endpoint) => string): DoorRequest[] {
+export function doorRequests(idOf: (endpoint: Endpoint<Api>) => string): DoorRequest[] {
   return ENDPOINTS.map((endpoint) => requestFor(endpoint, idOf(endpoint)))
 }
 

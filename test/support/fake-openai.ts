@@ -37,6 +37,12 @@ const CALLS: Readonly<Record<string, Maker>> = {
       usage: { prompt_tokens: 9, total_tokens: 9 },
     },
   }),
+  "/v1/rerank": (_account, { json }) => ({
+    body: { object: "list", model: json.model, data: [{ index: 0, relevance_score: 0.5 }], usage: { total_tokens: 9 } },
+  }),
+  "/v1/multimodalembeddings": (_account, { json }) => ({
+    body: { object: "list", model: json.model, data: [{ index: 0, embedding: [0.1] }], usage: { total_tokens: 9 } },
+  }),
   "/v1/moderations": () => ({ body: { id: "modr-1", model: "omni-moderation-latest", results: [{ flagged: false }] } }),
   "/v1/images/generations": () => ({
     body: {

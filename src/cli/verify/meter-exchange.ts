@@ -1,7 +1,9 @@
 /** Lets the meter of the data plane read a recorded answer: the same endpoint table, dialects, reader and rules. */
+import { DIALECTS } from "../../identity/provider-account.ts"
 import { ZERO_USAGE } from "../../metering/usage.ts"
-import { type Api, FREE_FACTS, newReading, type Reading, type RequestFacts } from "../../providers/dialect.ts"
+import { FREE_FACTS, newReading, type Reading, type RequestFacts } from "../../providers/dialect.ts"
 import { type Endpoint, type EndpointMatch, matchEndpoint } from "../../providers/endpoint.ts"
+import { matchSession } from "../../providers/openai-realtime.ts"
 import { AnswerReader } from "../../proxy/answer-reader.ts"
 import { reportedUsage } from "../../proxy/answer-usage.ts"
 import type { AnswerUsage } from "../../proxy/record.ts"
@@ -18,7 +20,6 @@ export type Metered =
   /** No usage is read of such calls. */
   | { readonly kind: "not read"; readonly reason: string }
 
-const APIS: readonly Api[] = ["openai", "anthropic", "google"]
 /** What nobody knows of a request is no reason to call its answer free. */
 const UNKNOWN_FACTS: RequestFacts = { ...FREE_FACTS, isFree: false }
 
@@ -43,12 +44,14 @@ export function meterExchange(exchange: RecordedExchange): Metered {
  */
 function findEndpoint({ provider, method, path }: RecordedExchange): EndpointMatch | null {
   const segments = path.replace(/\?.*/, "").split("/").slice(1)
-  const apis = APIS.toSorted((a, b) => Number(b === provider) - Number(a === provider))
+  const apis = DIALECTS.toSorted((a, b) => Number(b === provider) - Number(a === provider))
   for (let from = 0; from < segments.length; from++) {
     const rest = `/${segments.slice(from).join("/")}`
     for (const api of apis) {
       const match = matchEndpoint(api, method, rest)
       if (match !== null) return match
+      const session = matchSession(api, method, rest)
+      if (session !== null) return { endpoint: session, objectId: null, model: null }
     }
   }
   return null
@@ -58,6 +61,7 @@ function readAnswer({ response, ...rest }: RecordedExchange, dialect: Endpoint["
   const headers = new Map(Object.entries(response.headers).map(([name, value]) => [name.toLowerCase(), value]))
   const contentType = headers.get("content-type") ?? ""
   const reading = newReading()
+  dialect.readHead?.((name) => headers.get(name) ?? "", reading)
   const reader = new AnswerReader(dialect, reading, {
     isSse: contentType.startsWith("text/event-stream"),
     contentType,

@@ -1,0 +1,170 @@
+/** Every format that a provider reports usage in, through the whole proxy: the record in Postgres says what was on the wire. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { NATIVE_ENDPOINTS } from "../../src/providers/native-endpoints.ts"
+import { type FakeProvider, startFakeProvider } from "../support/fake-provider.ts"
+import { formatsConfig, PROVIDER_FORMATS, type ProviderFormat } from "../support/provider-formats.ts"
+import { startTestApp, type TestApp } from "../support/test-app.ts"
+
+const NOTHING = {
+  input_uncached_tokens: 0,
+  cache_read_tokens: 0,
+  cache_write_5m_tokens: 0,
+  cache_write_1h_tokens: 0,
+  output_tokens: 0,
+  reasoning_tokens: 0,
+  audio_input_tokens: 0,
+  image_input_tokens: 0,
+  audio_output_tokens: 0,
+  image_output_tokens: 0,
+  web_searches: 0,
+  units: 0,
+  unit_type: "",
+  usage_mismatch: false,
+  usage_source: "provider",
+  provider_cost_usd: null,
+  outcome: "ok",
+  end_state: "complete",
+  http_status: 200,
+}
+
+let provider: FakeProvider
+let app: TestApp
+let key: string
+let spentKey: string
+
+beforeAll(async () => {
+  provider = await startFakeProvider()
+  app = await startTestApp(formatsConfig(provider.origin))
+  key = (await app.createKey()).key
+  spentKey = (await app.createKey({ limits: [{ kind: "requests", window: "month", cap: 0 }] })).key
+})
+beforeEach(() => provider.reset())
+afterAll(async () => {
+  await app?.close()
+  await provider?.stop()
+})
+
+async function ask(
+  path: string,
+  request: object,
+  secret: string | null,
+): Promise<{ response: Response; body: Buffer }> {
+  const response = await fetch(app.url + path, {
+    method: "POST",
+    headers: {
+      "content-type": "application/json",
+      ...(secret === null ? {} : { authorization: `Bearer ${secret}` }),
+    },
+    body: JSON.stringify(request),
+  })
+  return { response, body: Buffer.from(await response.arrayBuffer()) }
+}
+
+async function recordOf({ path, request, contentType, headers, answer }: ProviderFormat) {
+  provider.enqueue({ headers: { "content-type": contentType, ...headers }, body: answer })
+  const { response, body } = await ask(path, request, key)
+  const record = await app.record(response.headers.get("x-request-id") ?? "")
+  return { response, body, record: { ...record, units: Number(record.units) } }
+}
+
+describe.each(PROVIDER_FORMATS.map((format) => [format.name, format] as const))("%s", (_name, format) => {
+  test("is on the record as it was on the wire", async () => {
+    const { response, body, record } = await recordOf(format)
+    expect(response.status).toBe(200)
+    expect(record).toMatchObject({ ...NOTHING, provider: format.provider, ...format.record })
+    const [received] = provider.requests
+    expect(received?.path).toBe(format.upstreamPath)
+    const credential = received?.headers[format.provider === "elevenlabs" ? "xi-api-key" : "authorization"]
+    expect(credential).toContain(`canary-of-${format.provider}`)
+    // The usage event that was asked for on the caller's behalf is all that may be missing.
+    if (!body.equals(format.answer)) {
+      expect(format.contentType).toBe("text/event-stream")
+      expect(format.answer.toString()).toContain(body.toString().replace("data: [DONE]\n\n", ""))
+    }
+  })
+})
+
+test("a fee for a key of one's own at the maker is the provider's cost, and both bills are compared with ours", async () => {
+  const before = await costOf("openrouter")
+  const usage = {
+    ...{ prompt_tokens: 480, completion_tokens: 33, total_tokens: 513, cost: 0.00001, is_byok: true },
+    cost_details: { upstream_inference_cost: 0.0002265 },
+  }
+  const { record } = await recordOf({
+    ...{ name: "", provider: "openrouter", path: "/v1/chat/completions", upstreamPath: "", record: {} },
+    ...{ request: { model: "openrouter/google/gemini-2.5-flash", messages: [] }, contentType: "application/json" },
+    answer: Buffer.from(JSON.stringify({ id: "gen-1", model: "google/gemini-2.5-flash", choices: [], usage })),
+  })
+  expect(record.provider_cost_usd).toBe("0.00001")
+  expect((await costOf("openrouter")) - before).toBeCloseTo(0.0002365, 10)
+})
+
+async function costOf(name: string): Promise<number> {
+  const page = await (await fetch(`${app.url}/metrics`)).text()
+  return Number(
+    new RegExp(`^tallygate_provider_cost_usd_total\\{provider="${name}"\\} (\\S+)$`, "m").exec(page)?.[1] ?? 0,
+  )
+}
+
+test("our cost and the provider's are apart by what a metric says", async () => {
+  const page = () => fetch(`${app.url}/metrics`).then((response) => response.text())
+  const apart = (text: string) =>
+    Number(/^tallygate_provider_cost_difference_usd_total\{provider="openai"\} (\S+)$/m.exec(text)?.[1] ?? 0)
+  const before = apart(await page())
+  const usage = { prompt_tokens: 1_000_000, completion_tokens: 0, total_tokens: 1_000_000, cost: 2 }
+  const { record } = await recordOf({
+    ...{ name: "", provider: "openai", path: "/v1/chat/completions", upstreamPath: "", record: {} },
+    ...{ request: { model: "openai/gpt-4o", messages: [] }, contentType: "application/json" },
+    answer: Buffer.from(JSON.stringify({ id: "gen-1", model: "gpt-4o", choices: [], usage })),
+  })
+  expect(record).toMatchObject({ cost_usd: "2.5", provider_cost_usd: "2" })
+  expect(apart(await page()) - before).toBeCloseTo(0.5, 10)
+})
+
+describe.each(NATIVE_ENDPOINTS.map((endpoint) => [`${endpoint.api}: ${endpoint.path}`, endpoint] as const))(
+  "%s",
+  (_name, { api, path }) => {
+    const url = `/${api}${path.replace("{model}", "m").replace("{any}", "voice")}`
+    const request = { model: "m", message: "Hi", messages: [], text: "Hi" }
+
+    test("reaches no provider without a key, or without a request left, and says so in its own shape", async () => {
+      for (const [secret, status] of [
+        [null, 401],
+        ["tg_nobody", 401],
+        [spentKey, 429],
+      ] as const) {
+        const { response, body } = await ask(url, request, secret)
+        expect(response.status).toBe(status)
+        const told = JSON.parse(body.toString())
+        const message = {
+          cohere: told.message,
+          bedrock: told.message,
+          ollama: told.error,
+          elevenlabs: told.detail?.message,
+        }
+        expect(message[api as keyof typeof message]).toEqual(expect.any(String))
+      }
+      expect(provider.requests).toEqual([])
+    })
+  },
+)
+
+test("a path of a native API that nobody can meter is refused", async () => {
+  for (const path of [
+    "/cohere/v1/connectors",
+    "/bedrock/guardrail/g/version/1/apply",
+    "/ollama/api/pull",
+    "/elevenlabs/v1/dubbing",
+  ]) {
+    expect((await ask(path, {}, key)).response.status).toBe(403)
+  }
+  expect(provider.requests).toEqual([])
+})
+
+test("nor is a known one passed on in another spelling, for a key that may call what is not metered", async () => {
+  const free = (await app.createKey({ unmetered: "allow" })).key
+  for (const path of ["/cohere/V2/chat", "/bedrock/MODEL/m/converse", "/ollama/api/Chat"]) {
+    expect((await ask(path, { model: "m" }, free)).response.status).toBe(404)
+  }
+  expect(provider.requests).toEqual([])
+})
