@@ -31,8 +31,6 @@ export type Adopting = {
   readonly rowsPerBatchMax: number
   /** The last row of a journal that the ledger has; 0 where it has none. */
   acknowledged(journalId: string): Promise<number>
-  /** The process that wrote this journal is dead. */
-  forget(journalId: string): Promise<void>
   ship(journalId: string, rows: readonly LedgerRow[]): Promise<void>
   /** Told once it is in the ledger. */
   inLedger(journalId: string, adopted: Adopted): void
@@ -66,7 +64,6 @@ async function adoptLocked(adopting: Adopting, id: string, lock: JournalLock, no
 
 async function adoptOne(adopting: Adopting, id: string, nowMs: number): Promise<void> {
   const { directory, rowsPerBatchMax } = adopting
-  await adopting.forget(id)
   const shippedSeq = await adopting.acknowledged(id)
   const openIds = readOpenIds(adopting, id)
   const writtenAtMs = Math.max(...listSegments(directory, id).map(({ path }) => statSync(path).mtimeMs))

@@ -88,7 +88,7 @@ class ShipThread {
     }
     if (message.kind === "stop") this.#stopping.abort()
     if (message.kind === "adopt") this.#adoptionDue = true
-    if (message.kind === "adoption counted") this.#removeAdopted(message.journalId)
+    if (message.kind === "adoption counted") void this.#removeAdopted(message.journalId)
     this.#alarm.ring()
   }
 
@@ -136,19 +136,20 @@ class ShipThread {
     this.#adoptionDue = false
     const { directory, journalId, rowsPerBatchMax } = this.#data
     const acknowledged = (id: string) => this.#untilAnswered(() => this.#ask((sql) => acknowledgedSeq(sql, id)))
-    const forget = (id: string) => this.#untilAnswered(() => this.#ask((sql) => forgetProxy(sql, id)))
     const ship = (id: string, rows: readonly LedgerRow[]) => shipRows(this.#shipping, id, rows)
     const inLedger = (id: string, adopted: Adopted) => this.#tell({ kind: "adopted calls", journalId: id, adopted })
     const told = (message: ShipperToMain) => this.#tell(message)
     const finished = (id: string, lock: JournalLock) => {
       this.#adopted.set(id, lock)
-      if (!this.#data.isAdoptionCounted) this.#removeAdopted(id)
+      if (!this.#data.isAdoptionCounted) void this.#removeAdopted(id)
     }
-    const acts = { acknowledged, forget, ship, inLedger, told, finished }
+    const acts = { acknowledged, ship, inLedger, told, finished }
     await adoptJournals({ directory, ownId: journalId, rowsPerBatchMax, ...acts }, Date.now())
   }
 
-  #removeAdopted(id: string): void {
+  /** Until then its process is waited for where counters are filled, since what it knew is in none of them. */
+  async #removeAdopted(id: string): Promise<void> {
+    await this.#untilAnswered(() => this.#ask((sql) => forgetProxy(sql, id)))
     const lock = this.#adopted.get(id)
     if (lock !== undefined) removeJournal(this.#data.directory, id, lock)
     this.#adopted.delete(id)

@@ -195,6 +195,7 @@ describe("a flushed store", () => {
     const { epoch } = await first.acts.begin("org_1")
     const snapshot = { settled: [], acks: new Map() }
     expect((await second.acts.begin("org_1")).isCoordinator).toBe(false)
+    expect(await second.acts.answered("org_1", epoch)).toBe(false)
     expect(await second.acts.load("org_1", epoch, snapshot, Date.now())).toBe(false)
     expect(await first.acts.load("org_1", epoch, snapshot, Date.now())).toBe(true)
     expect(await first.acts.load("org_1", epoch, snapshot, Date.now())).toBe(false)

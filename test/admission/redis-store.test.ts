@@ -282,6 +282,15 @@ describe("the Redis store in rare moments", () => {
     expect((await store.holds(100)).map(({ id }) => id)).toEqual(ids)
   })
 
+  it("holds running calls again, whatever the cap says by now: they are under way", async () => {
+    const { store, epoch } = await openStore(START_MS)
+    store.adopt("org_1", epoch)
+    const running = ["a", "b"].map((id) => ({ id, charges: [chargeOf(budget, 80n)] }))
+    await store.assertHolds("org_1", "proxy_1", 60_000, running)
+    expect(await totals(store)).toMatchObject({ settled: 0n, held: 160n })
+    expect(await store.reserve("c", "proxy_1", 60_000, [chargeOf(budget, 1n)])).toMatchObject({ kind: "denied" })
+  })
+
   it("charges what a journal asserts once, in the place of what its hold holds or its expiry charged", async () => {
     const { store, clock } = await openStore(START_MS)
     await store.read([chargeOf(budget, 0n)])

@@ -233,7 +233,7 @@ test("what a dead process left is in the ledger when the next one has opened: en
   expect(await states()).toEqual(new Map([[ended.id, "complete"], [cut.id, "interrupted"]])) // biome-ignore format: one line
   const [ack] = await sql`SELECT last_seq FROM journal_ack WHERE journal_id = ${id}`
   expect(ack).toEqual({ last_seq: "3" })
-  expect((await readdir(directory)).filter((name) => name.startsWith(id))).toEqual([])
+  await vi.waitFor(async () => expect((await readdir(directory)).filter((name) => name.startsWith(id))).toEqual([]))
 })
 
 test("a journal that was shipped but not deleted before the crash adds nothing when it is adopted", async () => {
@@ -301,7 +301,7 @@ test("a journal whose last batch was torn by the kill ends before it, and that i
   await open()
   expect(await states()).toEqual(new Map([[whole.id, "complete"], [torn.id, "interrupted"]])) // biome-ignore format: one line
   expect(logged.map((line) => line.msg)).toEqual(["records of an earlier process shipped"])
-  expect((await readdir(directory)).filter((name) => name.startsWith(id))).toEqual([])
+  await vi.waitFor(async () => expect((await readdir(directory)).filter((name) => name.startsWith(id))).toEqual([]))
 })
 
 test("rows that the ledger has acknowledged are not sent again when their journal is adopted", async () => {
@@ -508,7 +508,17 @@ test("a proxy whose journal is adopted is waited for by nobody", async () => {
   const id = leaveJournal([endOf(sampleRecord())])
   await sql`INSERT INTO proxy_instances (id, journal_id) VALUES ('dead', ${id}), ('live', ${uuidv7Mint()(Date.now())})`
   await open()
-  expect(await liveProxies(sql)).toEqual(["live"])
+  await vi.waitFor(async () => expect(await liveProxies(sql)).toEqual(["live"]), { timeout: FLUSH_MS_MAX })
+})
+
+test("a proxy whose journal was adopted is waited for until its calls are counted", async () => {
+  const id = leaveJournal([endOf(sampleRecord())])
+  await sql`INSERT INTO proxy_instances (id, journal_id) VALUES ('dead', ${id})`
+  const { promise: isCounted, resolve: count } = Promise.withResolvers<void>()
+  await open({ onAdopted: () => isCounted })
+  expect(await liveProxies(sql)).toEqual(["dead"])
+  count()
+  await vi.waitFor(async () => expect(await liveProxies(sql)).toEqual([]), { timeout: FLUSH_MS_MAX })
 })
 
 test("a shipper that dies is replaced, and ships on from where the journal stands", async () => {

@@ -18,7 +18,7 @@ import type { World } from "./world.ts"
 
 export const LEASE_MS = 6_000
 /** A proxy that was not seen for so long is not waited for. */
-const SEEN_MS_MAX = 4_000
+const SEEN_MS_MAX = 5_500
 const PRESENCE_EVERY_MS = 700
 /** Read once: a world has many stores. */
 const scripts = limitScripts()
@@ -213,7 +213,6 @@ export class SimulatedProxy {
     this.#later(() => this.#ledger.ship(journal.id, [...begun, ...rows])).then(
       () => {
         this.#world.onAdopted(journal)
-        this.#ledger.seenAtMs.delete(journal.id.slice("journal_of_".length))
         for (const { id, charges } of begun)
           this.#world.tell(`${this.name} has adopted ${id.slice(-3)} of ${charges[0]?.amount}`)
         const calls = ended.map(({ id, charges }) => ({ id, organizationId: "org_1", charges }))
@@ -224,6 +223,7 @@ export class SimulatedProxy {
         this.adopted.count(kind).then(
           () => {
             this.isAdopting = false
+            this.#ledger.seenAtMs.delete(journal.id.slice("journal_of_".length))
           },
           (error: unknown) => this.#world.fail(error),
         )

@@ -79,6 +79,7 @@ export class World {
   #isAtRest = false
   #broken: unknown = null
   readonly #faults: Fault[] = []
+  readonly #frozenAtMs = new Map<string, number>()
   readonly #events: string[] = []
   #admitted = 0
   #local = 0
@@ -278,7 +279,7 @@ export class World {
         proxy.connection.break(ms)
         break
       case "freeze":
-        time.freeze(proxy.name, random.whole(50, 2_000))
+        this.#freeze(proxy, random.whole(50, 2_000))
         break
       case "crash":
         this.#crash(proxy)
@@ -293,6 +294,14 @@ export class World {
           "",
         )
     }
+  }
+
+  /** Not for longer than a proxy may go unseen: what one that is given up holds is not waited for, as is said of it. */
+  #freeze(proxy: SimulatedProxy, ms: number): void {
+    const { nowMs } = this.time
+    if (nowMs - (this.#frozenAtMs.get(proxy.name) ?? Number.NEGATIVE_INFINITY) < ACTIVE_MS) return
+    this.#frozenAtMs.set(proxy.name, nowMs)
+    this.time.freeze(proxy.name, ms)
   }
 
   #restart(data: RedisData, downMs: number): void {
