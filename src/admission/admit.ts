@@ -61,6 +61,7 @@ export type Lower = (refused: RefusedCall) => CallEstimate | null
 type Wish = { estimate: CallEstimate; readonly lower: Lower | null }
 
 const NOTHING = { requests: 0n, tokens: 0n, costNanos: 0n }
+const NOTHING_TO_SETTLE: Promise<SettleReply> = Promise.resolve("settled")
 
 /** All that a call is charged, on whomever's counters. */
 export function chargesOf({ charges, account }: HeldCall): readonly Charge[] {
@@ -239,11 +240,10 @@ export class Admission {
   }
 
   /** Replaces the hold by what the call really used. */
-  async settle(hold: HeldCall, actual: CallActual): Promise<SettleReply> {
-    const onAccount = hold.account === null ? null : this.#settle(hold.account, actual)
-    const reply = await this.#settle(hold, actual)
-    await onAccount
-    return reply
+  settle(hold: HeldCall, actual: CallActual): Promise<SettleReply> {
+    if (hold.account === null) return this.#settle(hold, actual)
+    const onAccount = this.#settle(hold.account, actual)
+    return Promise.all([this.#settle(hold, actual), onAccount]).then(([reply]) => reply)
   }
 
   /** Gives everything back: the call never reached a provider. */
@@ -253,8 +253,8 @@ export class Admission {
     await onAccount
   }
 
-  async #settle(hold: HeldCharges, actual: CallActual): Promise<SettleReply> {
-    if (hold.charges.length === 0) return "settled"
+  #settle(hold: HeldCharges, actual: CallActual): Promise<SettleReply> {
+    if (hold.charges.length === 0) return NOTHING_TO_SETTLE
     this.#liveOf(hold)?.delete(hold.id)
     return this.#store.settle(hold.id, actualCharges(hold.charges, actual))
   }

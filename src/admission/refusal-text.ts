@@ -14,6 +14,8 @@ import type { AwayRefusal, Refusal } from "./refusal.ts"
 
 const NANOS_PER_DOLLAR = 1_000_000_000n
 const NANO_DIGITS = 9
+/** Kinds of limits that SDKs know headers for. */
+const SHOWN_KINDS = ["requests", "tokens"] as const
 
 /** Two or three sentences for the caller of a refused call. */
 export function refusalMessage(refusal: Refusal, nowMs: number): string {
@@ -46,7 +48,10 @@ export function rateLimitHeaders(
   nowMs: number,
 ): [name: string, value: string][] {
   const headers: [string, string][] = []
-  for (const { kind, charge, counter, room } of tightestOfEach(charges, counters)) {
+  for (const kind of SHOWN_KINDS) {
+    const tightest = tightestOf(kind, charges, counters)
+    if (tightest === null) continue
+    const { charge, counter, room } = tightest
     headers.push([`x-ratelimit-limit-${kind}`, charge.limit.cap.toString()])
     headers.push([`x-ratelimit-remaining-${kind}`, room.toString()])
     const resetMs = charge.resetsAtMs === null ? counter.emptyInMs : Math.max(0, charge.resetsAtMs - nowMs)
@@ -61,14 +66,6 @@ export function warningText({ limit, used }: LimitWarning): string {
   return `${limit.id}; used=${inUnit(used)}; cap=${inUnit(limit.cap)}`
 }
 
-/** The request limit and the token limit with the least room, as far as there are any. */
-function tightestOfEach(charges: readonly Charge[], counters: readonly CounterState[]) {
-  return (["requests", "tokens"] as const).flatMap((kind) => {
-    const tightest = tightestOf(kind, charges, counters)
-    return tightest === undefined ? [] : [{ kind, ...tightest }]
-  })
-}
-
 /** The same as Anthropic's API names them, with the instant of the reset (RFC 3339). */
 export function anthropicRateLimitHeaders(
   charges: readonly Charge[],
@@ -76,7 +73,10 @@ export function anthropicRateLimitHeaders(
   nowMs: number,
 ): [name: string, value: string][] {
   const headers: [string, string][] = []
-  for (const { kind, charge, counter, room } of tightestOfEach(charges, counters)) {
+  for (const kind of SHOWN_KINDS) {
+    const tightest = tightestOf(kind, charges, counters)
+    if (tightest === null) continue
+    const { charge, counter, room } = tightest
     headers.push([`anthropic-ratelimit-${kind}-limit`, charge.limit.cap.toString()])
     headers.push([`anthropic-ratelimit-${kind}-remaining`, room.toString()])
     const resetsAtMs = charge.resetsAtMs ?? (counter.emptyInMs === null ? null : nowMs + counter.emptyInMs)
@@ -214,14 +214,22 @@ function roundedUpToSecond(ms: number): number {
   return Math.ceil(Math.max(0, ms) / 1_000) * 1_000
 }
 
-function tightestOf(kind: "requests" | "tokens", charges: readonly Charge[], counters: readonly CounterState[]) {
-  let tightest: { charge: Charge; counter: CounterState; room: bigint } | undefined
-  for (const [index, charge] of charges.entries()) {
+type Tightest = { readonly charge: Charge; readonly counter: CounterState; readonly room: bigint }
+
+/** The limit of this kind with the least room; null where there is none. */
+function tightestOf(
+  kind: (typeof SHOWN_KINDS)[number],
+  charges: readonly Charge[],
+  counters: readonly CounterState[],
+): Tightest | null {
+  let tightest: Tightest | null = null
+  for (let index = 0; index < charges.length; index += 1) {
+    const charge = charges[index]
     const counter = counters[index]
-    if (charge.limit.kind !== kind || counter === undefined) continue
+    if (charge?.limit.kind !== kind || counter === undefined) continue
     const left = charge.limit.cap - counter.settled - counter.held
     const room = left > 0n ? left : 0n
-    if (tightest === undefined || room < tightest.room) tightest = { charge, counter, room }
+    if (tightest === null || room < tightest.room) tightest = { charge, counter, room }
   }
   return tightest
 }

@@ -38,6 +38,7 @@ const PACKED_BYTES_KEPT_MAX = 4 * 1024 * 1024
 /** Kind, space and line feed. */
 const FRAME_UNITS = 3
 const LINE_FEED = 0x0a
+const SPACE = 0x20
 /** UTF-8 needs at most three bytes for a UTF-16 unit. */
 const BYTES_PER_UNIT = 3
 
@@ -52,13 +53,15 @@ export class BatchPacker {
   }
 
   add(kind: RowKind, id: string, body: string): void {
-    // Between JSON's tokens a line feed is as good as a space, and inside them there is none.
-    const text = body.includes("\n") ? body.replaceAll("\n", " ") : body
-    this.#reserve((id.length + text.length + FRAME_UNITS) * BYTES_PER_UNIT)
+    this.#reserve((id.length + body.length + FRAME_UNITS) * BYTES_PER_UNIT)
     // Not joined to one string first: that would be copied once more.
     const bodyAt = this.#used + this.#buffer.write(`${kind}${id} `, this.#used)
-    const end = bodyAt + this.#buffer.write(text, bodyAt)
+    const end = bodyAt + this.#buffer.write(body, bodyAt)
     this.#buffer[end] = LINE_FEED
+    // Between JSON's tokens a line feed is as good as a space, and inside them there is none.
+    for (let at = this.#buffer.indexOf(LINE_FEED, bodyAt); at < end; at = this.#buffer.indexOf(LINE_FEED, at)) {
+      this.#buffer[at] = SPACE
+    }
     this.#used = end + 1
     this.#rows++
   }

@@ -4,6 +4,7 @@
  * stands on the request path twice: a generic walk over the columns took five times as long.
  */
 import type { DurableCharge } from "../admission/limits.ts"
+import { Remembered } from "./remembered.ts"
 import type { Attempt, UsageRecord } from "./usage-record.ts"
 
 /** Printable ASCII but for the quote and the backslash. */
@@ -25,10 +26,7 @@ export function subjectText(record: UsageRecord): string {
 function who(record: UsageRecord): string {
   return (
     text(',"adjusts_id":', record.adjusts_id ?? "") +
-    `,"organization_id":${quoted(record.organization_id)}` +
-    text(',"project_id":', record.project_id) +
-    text(',"user_id":', record.user_id) +
-    text(',"key_id":', record.key_id) +
+    OWNERS.of(record.key_id, record) +
     text(',"end_customer":', record.end_customer) +
     text(',"conversation":', record.conversation) +
     text(',"tool":', record.tool) +
@@ -40,7 +38,51 @@ function who(record: UsageRecord): string {
 }
 
 function where(record: UsageRecord): string {
-  return (
+  return PLACES.of(record.model_requested, record) + count(',"request_bytes":', record.request_bytes)
+}
+
+/** Whose call it is: the same for all calls of a key. */
+const OWNERS = new Remembered<Owner>({
+  isSame: (known, record) =>
+    known.key_id === record.key_id &&
+    known.organization_id === record.organization_id &&
+    known.project_id === record.project_id &&
+    known.user_id === record.user_id,
+  copy: ({ organization_id, project_id, user_id, key_id }) => ({ organization_id, project_id, user_id, key_id }),
+  write: (record) =>
+    `,"organization_id":${quoted(record.organization_id)}` +
+    text(',"project_id":', record.project_id) +
+    text(',"user_id":', record.user_id) +
+    text(',"key_id":', record.key_id),
+})
+type Owner = Pick<UsageRecord, "organization_id" | "project_id" | "user_id" | "key_id">
+
+/** What is asked of whom: the same for nearly all calls to a model. */
+const PLACES = new Remembered<Place>({
+  isSame: (known, record) =>
+    known.model_requested === record.model_requested &&
+    known.model_routed === record.model_routed &&
+    known.endpoint === record.endpoint &&
+    known.dialect === record.dialect &&
+    known.provider === record.provider &&
+    known.provider_account === record.provider_account &&
+    known.region === record.region &&
+    known.billing === record.billing &&
+    known.tier_requested === record.tier_requested &&
+    known.stream === record.stream,
+  copy: (record) => ({
+    endpoint: record.endpoint,
+    dialect: record.dialect,
+    provider: record.provider,
+    provider_account: record.provider_account,
+    region: record.region,
+    billing: record.billing,
+    model_requested: record.model_requested,
+    model_routed: record.model_routed,
+    tier_requested: record.tier_requested,
+    stream: record.stream,
+  }),
+  write: (record) =>
     text(',"endpoint":', record.endpoint) +
     text(',"dialect":', record.dialect) +
     text(',"provider":', record.provider) +
@@ -50,10 +92,31 @@ function where(record: UsageRecord): string {
     text(',"model_requested":', record.model_requested) +
     text(',"model_routed":', record.model_routed) +
     text(',"tier_requested":', record.tier_requested) +
-    (record.stream ? ',"stream":true' : "") +
-    count(',"request_bytes":', record.request_bytes)
-  )
-}
+    (record.stream ? ',"stream":true' : ""),
+})
+type Place = Pick<
+  UsageRecord,
+  | "endpoint"
+  | "dialect"
+  | "provider"
+  | "provider_account"
+  | "region"
+  | "billing"
+  | "model_requested"
+  | "model_routed"
+  | "tier_requested"
+  | "stream"
+>
+
+/** What a charge is on: the same for all calls in a limit's window. */
+const CHARGED = new Remembered<Charged>({
+  isSame: (known, { limit_id, subject, window }) =>
+    known.limit_id === limit_id && known.subject === subject && known.window === window,
+  copy: ({ limit_id, subject, window }) => ({ limit_id, subject, window }),
+  write: ({ limit_id, subject, window }) =>
+    `{"limit_id":${quoted(limit_id)},"subject":${quoted(subject)},"window":${quoted(window)},"amount":"`,
+})
+type Charged = Pick<DurableCharge, "limit_id" | "subject" | "window">
 
 function how(record: UsageRecord): string {
   return (
@@ -125,8 +188,9 @@ function quoted(value: string): string {
 
 function charges(values: readonly DurableCharge[]): string {
   let json = ""
-  for (const { limit_id: limit, subject, window, amount, organization_id: counters = "" } of values) {
-    json += `${json === "" ? "" : ","}{"limit_id":${quoted(limit)},"subject":${quoted(subject)},"window":${quoted(window)},"amount":"${amount}"${text(',"organization_id":', counters)}}`
+  for (const charge of values) {
+    const { limit_id: limit, amount, organization_id: counters = "" } = charge
+    json += `${json === "" ? "" : ","}${CHARGED.of(limit, charge)}${amount}"${text(',"organization_id":', counters)}}`
   }
   return json === "" ? "" : `,"charges":[${json}]`
 }

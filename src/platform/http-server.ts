@@ -130,14 +130,19 @@ export class HttpServer {
       hot.refuseDraining(response, path)
       return
     }
+    void this.#serveHot(hot, request, response, path)
+  }
+
+  async #serveHot(hot: HotPaths, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     this.#inFlight++
-    hot
-      .serve(request, response, path)
-      .catch((fault: unknown) => {
-        this.#options.onFault(fault)
-        response.destroy()
-      })
-      .finally(() => this.#inFlight--)
+    try {
+      await hot.serve(request, response, path)
+    } catch (fault) {
+      this.#options.onFault(fault)
+      response.destroy()
+    } finally {
+      this.#inFlight--
+    }
   }
 }
 

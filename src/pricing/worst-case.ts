@@ -2,7 +2,7 @@
  * What a call can cost at most: what a hold takes. Every rate that a token of the request could end up at is looked
  * at, in every tier and over every context threshold that its bound reaches, and the dearest is taken.
  */
-import { type PriceRow, rateFor, TOKEN_CLASSES, type TokenClass } from "./price-row.ts"
+import { type PriceRow, type RateSheet, rateFor, TOKEN_CLASSES, type TokenClass } from "./price-row.ts"
 
 const TOKENS_PER_RATE = 1_000_000n
 
@@ -44,8 +44,9 @@ function worstOfRow(row: PriceRow, bound: CostBound): WorstCase {
   let costPicos = 0n
   for (const sheet of row.sheets) {
     if (sheet.contextOver > 0 && bound.inputTokensMax <= sheet.contextOver) continue
-    const input = dearest(sheet.rates, bound.inputClasses ?? INPUT_CLASSES)
-    const output = dearest(sheet.rates, bound.outputClasses ?? OUTPUT_CLASSES)
+    const ofAll = dearestOfAll(sheet)
+    const input = bound.inputClasses === undefined ? ofAll.input : dearest(sheet, bound.inputClasses)
+    const output = bound.outputClasses === undefined ? ofAll.output : dearest(sheet, bound.outputClasses)
     if (input === undefined && bound.inputTokensMax > 0) return unrated(sheet.id, "input")
     if (output === undefined && bound.outputTokensMax > 0) return unrated(sheet.id, "output")
     const cost = BigInt(bound.inputTokensMax) * (input ?? 0n) + BigInt(bound.outputTokensMax) * (output ?? 0n)
@@ -60,8 +61,22 @@ function worstOfRow(row: PriceRow, bound: CostBound): WorstCase {
   return { kind: "bounded", costPicos }
 }
 
+type Dearest = { readonly input: bigint | undefined; readonly output: bigint | undefined }
+
+/** Of every class there is, by sheet: what nearly every call asks. */
+const remembered = new WeakMap<RateSheet, Dearest>()
+
+function dearestOfAll(sheet: RateSheet): Dearest {
+  let known = remembered.get(sheet)
+  if (known === undefined) {
+    known = { input: dearest(sheet, INPUT_CLASSES), output: dearest(sheet, OUTPUT_CLASSES) }
+    remembered.set(sheet, known)
+  }
+  return known
+}
+
 /** Whole pico-dollars per token, rounded up; undefined where none of the classes has a rate. */
-function dearest(rates: PriceRow["sheets"][0]["rates"], classes: readonly TokenClass[]): bigint | undefined {
+function dearest({ rates }: RateSheet, classes: readonly TokenClass[]): bigint | undefined {
   let most: bigint | undefined
   for (const tokenClass of classes) {
     const ratePicos = rateFor(rates, tokenClass)?.ratePicos

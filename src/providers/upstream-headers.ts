@@ -78,15 +78,21 @@ export function upstreamHeaders(
   const headers: string[] = []
   for (let i = 0; i + 1 < callerRawHeaders.length; i += 2) {
     const name = (callerRawHeaders[i] ?? "").toLowerCase()
-    const isAllowed = REQUEST_HEADERS.has(name) || REQUEST_PREFIXES.some((prefix) => name.startsWith(prefix))
-    if (isAllowed && !(name in own.headers)) headers.push(name, callerRawHeaders[i + 1] ?? "")
+    if (isAllowed(name) && !(name in own.headers)) headers.push(name, callerRawHeaders[i + 1] ?? "")
   }
   // What is metered must be readable; a compressed answer would only be unpacked here again.
   headers.push("accept-encoding", "identity")
   if (own.credential !== null) headers.push(own.credential.name, own.credential.value)
-  for (const [name, value] of Object.entries(own.headers)) headers.push(name, value)
+  for (const name in own.headers) headers.push(name, own.headers[name] ?? "")
   return headers
 }
+
+function isAllowed(name: string): boolean {
+  if (REQUEST_HEADERS.has(name)) return true
+  for (const prefix of REQUEST_PREFIXES) if (name.startsWith(prefix)) return true
+  return false
+}
+
 export type ResponseHead = {
   /** Flat list of allowed names and values for the caller. */
   readonly headers: string[]

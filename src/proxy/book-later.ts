@@ -5,6 +5,7 @@
  */
 import { accountSubject } from "../identity/account-limit.ts"
 import { countedApart } from "../identity/counted-apart.ts"
+import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText } from "../ledger/record-text.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
@@ -14,14 +15,18 @@ import { limitsOn } from "./limits-on-call.ts"
 import type { Booking } from "./objects-born.ts"
 import { chargeLater } from "./record.ts"
 
-/** Books what the answer reports, where its object waits for it. Never throws: what fails is booked by the next who asks. */
-export async function bookLater(plane: DataPlane, call: Call, admitted: Admitted, answer: Answer): Promise<void> {
+/** The object whose usage the answer reports and that waits for it; null for nearly every answer. */
+export function bookedNow(call: Call, admitted: Admitted, answer: Answer): ProviderObject | null {
   const { reading } = answer
   const isAskedFor = call.endpoint.object?.laterUsage != null
   const object = call.awaited ?? (isAskedFor ? admitted.object : null)
-  if (object === null || object.booking === null || reading.usage === null) return
+  if (object === null || object.booking === null || reading.usage === null) return null
   // Half of a batch's output is not its bill.
-  if (!reading.isFinished || (isAskedFor && answer.endState !== "complete")) return
+  return reading.isFinished && (!isAskedFor || answer.endState === "complete") ? object : null
+}
+
+/** Books what the answer reports of the object. Never throws: what fails is booked by the next who asks. */
+export async function bookLater(plane: DataPlane, call: Call, object: ProviderObject, answer: Answer): Promise<void> {
   const { record } = object.booking as Booking
   // The ledger would take one of several all the same, but the metrics would count each.
   if (plane.bookings.has(record.id)) return

@@ -16,12 +16,19 @@ import { faulted } from "./refuse.ts"
 import { chooseRoute } from "./route.ts"
 
 export async function handle(plane: DataPlane, call: Call): Promise<void> {
-  const ending = await pass(plane, call).catch((fault: unknown) => faulted(plane, call, fault))
+  let ending: Ending
+  try {
+    ending = await pass(plane, call)
+  } catch (fault) {
+    ending = faulted(plane, call, fault)
+  }
   await finish(plane, call, ending)
 }
 
+/** What is there at once is not awaited: each await is a turn of the queue, and a call takes this way as a whole. */
 async function pass(plane: DataPlane, call: Call): Promise<Ending> {
-  const identified = await identify(plane, call)
+  const identifying = identify(plane, call)
+  const identified = identifying instanceof Promise ? await identifying : identifying
   if (identified.kind !== "caller") return identified
 
   const entered = enter(plane, call, identified.key)
@@ -30,11 +37,13 @@ async function pass(plane: DataPlane, call: Call): Promise<Ending> {
   const asked = await readRequest(plane, call)
   if (asked.kind !== "asked") return asked
 
-  const attributed = await attributeUser(plane, call, identified.key)
+  const attributing = attributeUser(plane, call, identified.key)
+  const attributed = attributing instanceof Promise ? await attributing : attributing
   if (attributed.kind !== "caller") return attributed
   const { key } = attributed
 
-  const routed = await chooseRoute(plane, call, key, asked)
+  const routing = chooseRoute(plane, call, key, asked)
+  const routed = routing instanceof Promise ? await routing : routing
   if (routed.kind !== "routed") return routed
 
   const capped = capCall(plane, call, key, asked, routed.route)

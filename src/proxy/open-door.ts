@@ -39,7 +39,9 @@ const KEPT_MAX = 256
 
 export class Doors {
   readonly #router: Router
-  readonly #kept = new Map<string, Door>()
+  /** By method and path. */
+  readonly #kept = new Map<string, Map<string, Door>>()
+  #keptCount = 0
 
   constructor(router: Router) {
     this.#router = router
@@ -63,13 +65,17 @@ export class Doors {
       headers["anthropic-version"] === undefined &&
       headers["x-goog-api-client"] === undefined
     if (!isUsual) return openDoor(this.#router, request, path)
-    const name = `${method} ${path}`
-    const kept = this.#kept.get(name)
+    const keptOfMethod = this.#kept.get(method)
+    const kept = keptOfMethod?.get(path)
     if (kept !== undefined) return kept
     const door = openDoor(this.#router, request, path)
     // Objects and models in paths are many, and what is unknown is anybody's choice.
     const isFixed = door.match !== null && door.match.objectId === null && door.match.model === null
-    if (isFixed && this.#kept.size < KEPT_MAX) this.#kept.set(name, door)
+    if (isFixed && this.#keptCount < KEPT_MAX) {
+      this.#keptCount++
+      if (keptOfMethod === undefined) this.#kept.set(method, new Map([[path, door]]))
+      else keptOfMethod.set(path, door)
+    }
     return door
   }
 }

@@ -110,7 +110,7 @@ export class Relay implements Http1Handler {
     if ((status === 401 || status === 403) && this.#options.isOurCredential) return
     this.#isRelayed = true
     this.#isSse = head.contentType.startsWith("text/event-stream")
-    const { dialect, hidesUsage, response, ownHeaders, slices } = this.#options
+    const { dialect, hidesUsage, ownHeaders, slices } = this.#options
     this.#isSliced = slices !== null && this.#isSse && status < 400 && isPlain(head.contentEncoding)
     this.#reader = new AnswerReader(dialect, this.#reading, {
       isSse: this.#isSse,
@@ -128,10 +128,6 @@ export class Relay implements Http1Handler {
     this.#heldBytesMax = this.#options.held?.bytesMax(status, head) ?? 0
     if (this.#heldBytesMax > 0) this.#waitingHead = ownHeaders.concat(headers)
     else this.#writer.begin(status, ownHeaders.concat(headers), this.#isSse)
-    response.on("drain", () => {
-      // Later the connection to the upstream is somebody else's.
-      if (!this.#isEnded && !this.#isStopped) this.#call?.resume()
-    })
   }
 
   onData(chunk: Buffer): boolean {
@@ -145,7 +141,7 @@ export class Relay implements Http1Handler {
     const mayGoOn = !this.#isSliced || this.#mayReadOn(this.#reader)
     if (this.#isCallerGone || shown.length === 0) return mayGoOn
     if (this.#waitingHead !== null) return this.#hold(this.#waitingHead, shown)
-    return this.#writer.write(shown) && mayGoOn
+    return this.#write(shown) && mayGoOn
   }
 
   /** An event that has left in part is waited for: nothing else can follow it. */
@@ -158,6 +154,16 @@ export class Relay implements Http1Handler {
   #goOn(): void {
     this.#isStopped = false
     if (!this.#isEnded && !this.#options.response.writableNeedDrain) this.#call?.resume()
+  }
+
+  /** False where the caller is slow: the answer goes on once it has read. */
+  #write(shown: Buffer): boolean {
+    if (this.#writer.write(shown)) return true
+    this.#options.response.once("drain", () => {
+      // Later the connection to the upstream is somebody else's.
+      if (!this.#isEnded && !this.#isStopped) this.#call?.resume()
+    })
+    return false
   }
 
   /** Ends the stream in its own way, and leaves the provider. */
@@ -186,7 +192,7 @@ export class Relay implements Http1Handler {
     // Longer than announced, or than can be held: it goes on its way as it comes.
     this.#waitingHead = null
     this.#writer.begin(this.#status, head, false)
-    return this.#writer.write(Buffer.concat(this.#held.splice(0)))
+    return this.#write(Buffer.concat(this.#held.splice(0)))
   }
 
   onComplete(): void {
@@ -218,11 +224,9 @@ export class Relay implements Http1Handler {
   }
 
   #release(head: string[], { headers, body }: Held): void {
-    const { response } = this.#options
     const own = head.concat(headers)
     for (let i = 0; i < own.length; i += 2) if (own[i] === "content-length") own[i + 1] = String(body.length)
-    response.writeHead(this.#status, own)
-    response.end(body)
+    this.#writer.whole(this.#status, own, body)
     this.#completed()
   }
 

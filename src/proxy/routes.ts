@@ -9,7 +9,7 @@ import { handle } from "./handle.ts"
 import { listModels, modelListPath } from "./list-models.ts"
 
 /** Serves one request of the data plane; resolves when it is answered and written down. */
-export async function serveDataPlane(
+export function serveDataPlane(
   plane: DataPlane,
   request: IncomingMessage,
   response: ServerResponse,
@@ -17,6 +17,5 @@ export async function serveDataPlane(
 ): Promise<void> {
   const call: Call = openCall(plane, plane.doors.open(request, path), request, response)
   const listed = modelListPath(call)
-  if (listed !== null) return listModels(plane, call, listed)
-  return handle(plane, call)
+  return listed === null ? handle(plane, call) : listModels(plane, call, listed)
 }

@@ -47,4 +47,24 @@ describe("the text of a record", () => {
         )
     }
   })
+
+  test("says the record's own values, whatever the last one of the same key, model and limit said", () => {
+    const texts = Object.entries(RECORD_COLUMNS).flatMap(([column, { read }]) => (read === "text" ? [column] : []))
+    for (const changed of [...texts.map((column) => ({ [column]: "other" })), { stream: false }]) {
+      recordText(fullRecord())
+      const record = { ...fullRecord(), ...changed } as UsageRecord
+      expect(JSON.parse(recordText(record))).toEqual(changed.stream === false ? without(record, "stream") : record)
+    }
+    const charge = { limit_id: "l3", subject: "s", window: "w", amount: "12" }
+    for (const changed of [{ subject: "other" }, { window: "other" }, { amount: "13" }, { organization_id: "other" }]) {
+      recordText({ ...fullRecord(), charges: [charge] })
+      const charges = [{ ...charge, ...changed }]
+      expect(JSON.parse(recordText({ ...fullRecord(), charges })).charges).toEqual(charges)
+    }
+  })
 })
+
+function without(record: UsageRecord, column: keyof UsageRecord): Partial<UsageRecord> {
+  const { [column]: _left, ...rest } = record
+  return rest
+}

@@ -108,3 +108,27 @@ describe("a stream's head", () => {
     expect(data.toString()).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\nd\r\ndata: first\n\n\r\n$/)
   })
 })
+
+describe("a whole answer", () => {
+  const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+  const bodies = [0, 1, 256, 12 * 1024, 12 * 1024 + 1, 70_000].map((size) => Buffer.alloc(size, everyByte))
+
+  test.each(bodies.map((body) => [body.length, body] as const))("of %i bytes arrives as it is", async (size, body) => {
+    const port = await serve((writer) => {
+      writer.whole(200, ["x-request-id", "one", "content-length", String(size), "x-tallygate-cost-usd", "0.1"], body)
+    })
+    const answer = await rawRequest({ port, path: "/" })
+    expect(answer.end).toBe("complete")
+    expect(answer.bodyBytes.equals(body)).toBe(true)
+    expect(answer.headers).toMatchObject({ "content-length": String(size), "x-tallygate-cost-usd": "0.1" })
+  })
+
+  test("arrives as it is where its length is not announced", async () => {
+    for (const body of bodies) {
+      const port = await serve((writer) => writer.whole(200, ["content-type", "application/json"], body))
+      const answer = await rawRequest({ port, path: "/" })
+      expect(answer.headers["transfer-encoding"]).toBe("chunked")
+      expect(answer.bodyBytes.equals(body)).toBe(true)
+    }
+  })
+})
