@@ -131,7 +131,7 @@ function heldAmount(limit: Limit, estimate: CallEstimate): bigint {
     case "concurrency":
       return 1n
     default: {
-      if (counterKind(limit) === "rate") return estimate.tokensLikely
+      if (limit.kind === "tokens" && counterKind(limit) === "rate") return estimate.tokensLikely
       const isInSlices = estimate.firstSlice !== undefined && isSliced(limit)
       return boundAmount(limit, isInSlices ? estimate.firstSlice : estimate)
     }

@@ -301,7 +301,7 @@ describe("epochs", () => {
     const own = openRedis(redis.url, { connectionName: "test", commandTimeoutMs: 5_000 })
     await own.connect()
     const [proxy, idle] = [proxyOf("a", { client: own }), proxyOf("b", { client: own })]
-    const isOpenThere = async () => (await own.hget("tg:{org_1}:e", "state")) === "open"
+    const standing = () => own.hmget("tg:{org_1}:e", "state", "epoch")
     await proxy.end(await admitted(proxy, 100n), 60n)
     const runs = await admitted(proxy, 5n)
     await admitted(idle, 9n)
@@ -312,13 +312,18 @@ describe("epochs", () => {
     await redis.start()
     await until("connected", async () => (await own.ping().catch(() => "")) === "PONG")
     expect(await own.hget("tg:{org_1}:w:lifetime", "lim_tokens|key_1:s")).toBe("7")
+    const [, before] = await standing()
     const first = [
       idle.store.reserve("x", "b", 60_000, [chargeOf(budget, 1n)]),
       proxy.store.renew("org_1", [runs.id], 60_000),
       proxy.store.sweep(),
     ]
     expect(await Promise.all(first)).toEqual([{ kind: "recovering" }, [], 0])
-    await until("open", isOpenThere)
+    // What the old data says of itself is that it is open.
+    await until("open", async () => {
+      const [state, epoch] = await standing()
+      return state === "open" && epoch !== before
+    })
     expect(await counted(proxy)).toMatchObject({ settled: 60n, held: 14n })
     expect(await proxy.end(runs, 5n)).toBe("settled")
     own.disconnect()

@@ -90,13 +90,17 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     ["a rate does not drain", "return math.max(0, debt - cap * elapsed), cap", "return tonumber(debt), cap"],
     ["a clock that was set back fills a rate", "if elapsed < 0 then", "if elapsed < -1e15 then"],
-    ["a rate is corrected by too little", "debt + units * 60000,", "debt + units * 1000,"],
+    ["a rate is corrected by too little", "debt + units * charge.period,", "debt + units * 1000,"],
     [
       "a rate is charged too little",
-      "slot.debt = slot.debt + charge.amount * 60000",
+      "slot.debt = slot.debt + charge.amount * charge.period",
       "slot.debt = slot.debt + charge.amount",
     ],
-    ["a rate may not be used up", "* 60000 <= charge.cap * 60000", "* 60000 < charge.cap * 60000"],
+    [
+      "a rate may not be used up",
+      "* charge.period <= charge.cap * charge.period",
+      "* charge.period < charge.cap * charge.period",
+    ],
     [
       "a window ends by its first charge's zone",
       "if call('PEXPIREAT', charge.key, until_ms, 'NX') == 0 then call('PEXPIREAT', charge.key, until_ms, 'GT') end",
@@ -194,12 +198,12 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       "the late truth is charged on top of expiry",
-      "      if swept then add_settled(charge, '-' .. swept[index].amount) end\n",
+      "      if swept and swept[index] then add_settled(charge, '-' .. swept[index].amount) end\n",
       "",
     ],
     [
       "the late truth charges a rate again",
-      "elseif charge.kind == 'r' and not swept then",
+      "elseif charge.kind == 'r' and (not swept or charge.period > 60000) then",
       "elseif charge.kind == 'r' then",
     ],
     [
@@ -337,8 +341,8 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       "a settle charges what was held",
-      'if (counter.kind === "budget") counter.settled += actualAmount',
-      'if (counter.kind === "budget") counter.settled += heldAmount',
+      '  if (counter.kind === "budget") counter.settled += actualAmount\n',
+      '  if (counter.kind === "budget") counter.settled += heldAmount\n',
     ],
     ["expiry charges nothing", "settle(counter, heldAmount, heldAmount)", "settle(counter, heldAmount, 0n)"],
     ["a rate is given back more than it owes", "  counter.debt = debt > 0n ? debt : 0n\n", "  counter.debt = debt\n"],
@@ -373,8 +377,8 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       "seeding forgets when a window ends",
-      'newCounter("budget", 0n, msMax === null ? null : nowMs + msMax, nowMs)',
-      'newCounter("budget", 0n, null, nowMs)',
+      "newBudgetCounter(msMax === null ? null : nowMs + msMax, nowMs)",
+      "newBudgetCounter(null, nowMs)",
     ],
   ]),
   ...inFile("memory", "memory-store.ts", [
@@ -383,7 +387,11 @@ export const MUTANTS: readonly Mutant[] = [
       '    if (this.#finished.isDone(id)) return "done"\n' + "    const swept",
       "    const swept",
     ],
-    ["the late truth is charged on top of expiry", "charge.amount - (swept[index]?.amount ?? 0n)", "charge.amount"],
+    [
+      "the late truth is charged on top of expiry",
+      "settleLate(counter, held.amount, charge.amount)",
+      "settleLate(counter, 0n, charge.amount)",
+    ],
     [
       "a denial rests on leases that have ended",
       'return taken.kind === "denied" && this.#expireDue(nowMs) > 0 ?',
@@ -443,7 +451,7 @@ export const MUTANTS: readonly Mutant[] = [
     ["a refused call keeps what it took", "      undo(charges, locals)\n", ""],
     [
       "what a call used is not what it holds",
-      "settle(local.counter, call.charges[index]?.amount ?? 0n, actual[index]?.amount ?? 0n)",
+      "settle(local.counter, call.charges[index]?.amount ?? 0n, ended[index]?.amount ?? 0n)",
       "settle(local.counter, call.charges[index]?.amount ?? 0n, 0n)",
     ],
     [
@@ -464,7 +472,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       "rates have no shares",
-      'if (counterKind(limit) !== "budget") return limit.cap / shares',
+      'if (counterKind(limit) !== "budget" && !owesLate(limit)) return limit.cap / shares',
       'if (counterKind(limit) !== "budget") return limit.cap',
     ],
     [
@@ -502,8 +510,8 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       "a local call is released as if the store held it",
-      "if (this.isAway || this.#share.has(id)) return",
-      "if (this.isAway) return",
+      "if (this.isAway || this.#share.has(id)) return Promise.resolve(false)",
+      "if (this.isAway) return Promise.resolve(false)",
     ],
     [
       "the store is asked while it is away",
@@ -535,7 +543,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...inFile("guard", "send-waiting.ts", [
     [
       "an outage's worth of a rate is charged at its end",
-      "sentMs - settle.sinceMs < MINUTE_MS ? settle.actual : withoutRates(settle.actual)",
+      "sentMs - settle.sinceMs < MINUTE_MS ? settle.actual : withoutShortRates(settle.actual)",
       "settle.actual",
     ],
     [
