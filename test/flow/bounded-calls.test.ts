@@ -322,19 +322,21 @@ describe("bounded calls", () => {
 
   test("the room of a provider account's budget is asked for as well, whatever the key's own has", async () => {
     const { key } = await keyWith(app, "clamp", { kind: "tokens", window: "day", cap: 9_000 })
-    const scope = { provider_account: "mock/default" }
+    // A model that nobody has called, since the budget starts from what was used.
+    const model = "mock-of-its-own"
+    const scope = { provider_account: "mock/default", model }
     const budget = { scope, kind: "tokens", window: "lifetime", cap: 3_000 }
     const { id } = (await app.admin("POST", "/admin/v1/limits", budget)).body
     try {
-      expect((await call(key, { max_tokens: 20_000 })).status).toBe(200)
+      expect((await call(key, { model, max_tokens: 20_000 })).status).toBe(200)
       expect(asked[0]).toBeGreaterThan(2_700)
       expect(asked[0]).toBeLessThan(3_000)
-      expect(await call(key, { max_tokens: 20_000 })).toMatchObject({ status: 429 })
+      expect(await call(key, { model, max_tokens: 20_000 })).toMatchObject({ status: 429 })
     } finally {
       await app.admin("DELETE", `/admin/v1/limits/${id}`)
     }
     // What the refused call held of the key's own has been given back.
-    expect((await call(key, { max_tokens: 5_000 })).status).toBe(200)
+    expect((await call(key, { model, max_tokens: 5_000 })).status).toBe(200)
     expect(asked[1]).toBe(5_000)
   })
 
