@@ -170,15 +170,15 @@ test("killed in the middle, a restore leaves no row and a database on which noth
 
 /** Lets the restore come as far as a table that is locked, and kills it there, its transaction open. */
 async function killWhileInserting(sql: Sql, child: ChildProcess): Promise<void> {
-  const there = () => sql<{ name: string | null }[]>`SELECT to_regclass('limit_usage')::text AS name`
+  const there = () => sql<{ name: string | null }[]>`SELECT to_regclass('journal_ack')::text AS name`
   await until(async () => ((await there())[0]?.name == null ? undefined : true), WAIT_MS_MAX)
   await sql.begin(async (transaction) => {
-    // Rows cannot be added, but the table can be read.
-    await transaction`LOCK TABLE limit_usage IN SHARE MODE`
+    // Rows cannot be added, but the table can be read; no later migration changes it.
+    await transaction`LOCK TABLE journal_ack IN SHARE MODE`
     await until(async () => {
       const waiting = await sql`
         SELECT 1 FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO "limit_usage"%'`
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO "journal_ack"%'`
       return waiting.length > 0 ? true : undefined
     }, WAIT_MS_MAX)
     const exited = once(child, "exit")

@@ -152,7 +152,7 @@ describe("a key holder", () => {
     const limits = body.limits as Row[]
     expect(limits.map(({ kind, window, cap, used, remaining }) => [kind, window, cap, used, remaining])).toEqual([
       ["usd", "month", "5", limits[0]?.used, limits[0]?.remaining],
-      ["requests", "minute", "1000", null, null],
+      ["requests", "minute", "1000", "0", "1000"],
       ["requests", "day", "3", "2", "1"],
     ])
     const nanos = (text: unknown) => Math.round(Number(text) * 1e9)
