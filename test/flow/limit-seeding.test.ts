@@ -86,6 +86,11 @@ describe.each(["process", "redis"] as const)("a new limit, counted in %s", (wher
     const project_id = await project(apps[0])
     const { id: keyId, key } = await apps[0].createKey({ project_id })
     for (let at = 0; at < 6; at++) expect((await call(app(apps, at), key)).status).toBe(200)
+    // A limit on so young a key starts at once where the ledger has nothing of it yet.
+    await until(async () => {
+      const records = await sql`SELECT 1 FROM usage_records WHERE key_id = ${keyId}`
+      return records.length === 6 ? true : undefined
+    }, 30_000)
     // 100 tokens each.
     const tokens = await limit(apps[0], { scope: { project_id }, kind: "tokens", window: "month", cap: 1_000 })
     const requests = await limit(apps[0], { scope: { key_id: keyId }, kind: "requests", window: "day", cap: 8 })
