@@ -1,4 +1,5 @@
 /** A new limit starts from what the ledger has for its window, in process and in Redis, while calls run. */
+import { setTimeout as pause } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { type FakeUpstream, startFakeUpstream } from "../support/fake-upstream.ts"
@@ -94,6 +95,8 @@ describe.each(["process", "redis"] as const)("a new limit, counted in %s", (wher
     // 100 tokens each.
     const tokens = await limit(apps[0], { scope: { project_id }, kind: "tokens", window: "month", cap: 1_000 })
     const requests = await limit(apps[0], { scope: { key_id: keyId }, kind: "requests", window: "day", cap: 8 })
+    // A limit is in force in the other proxy within a second.
+    await pause(1_500)
     const statuses = []
     for (let at = 0; at < 4; at++) statuses.push((await call(app(apps, at), key)).status)
     expect(statuses).toEqual([200, 200, 429, 429])
