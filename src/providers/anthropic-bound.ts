@@ -16,9 +16,11 @@ import {
   type BoundQuestion,
   boundOf,
   type Findings,
+  type KnownMembers,
   newFindings,
   type RequestBound,
-  type UnboundedReason,
+  readMembers,
+  TEXT_OUTPUT,
   unboundedBy,
 } from "./request-bound.ts"
 
@@ -31,23 +33,23 @@ const MORE = signOfMore([
 const TEXT_BLOCKS: ReadonlySet<unknown> = new Set(["text", "thinking", "redacted_thinking", "tool_use", "compaction"])
 /** Tools that Anthropic defines and the caller carries out. */
 const OWN_TOOL = /^(?:custom|(?:bash|text_editor|computer|memory)_\d+)$/
-/** Members that are arrays or objects and bring nothing in but their own text. */
-const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
-  ...["messages", "system", "tools", "tool_choice", "metadata", "stop_sequences", "thinking", "cache_control"],
-  ...["output_config", "output_format", "betas"],
-])
-const TELLING_MEMBERS: ReadonlyMap<string, UnboundedReason> = new Map([
-  ["container", "server_context"],
-  ["mcp_servers", "server_tool"],
-  ["context_management", "server_tool"],
-  ["fallbacks", "routed_model"],
-])
+const MEMBERS: KnownMembers = {
+  plain: new Set([
+    ...["messages", "system", "tools", "tool_choice", "metadata", "stop_sequences", "thinking", "cache_control"],
+    ...["output_config", "output_format", "betas"],
+  ]),
+  telling: new Map([
+    ["container", "server_context"],
+    ["mcp_servers", "server_tool"],
+    ["context_management", "server_tool"],
+    ["fallbacks", "routed_model"],
+  ]),
+}
 
 const UNCACHED: readonly TokenClass[] = ["input"]
 const CACHED: readonly TokenClass[] = ["input", "cache_read", "cache_write_5m"]
 const CACHED_LONG: readonly TokenClass[] = [...CACHED, "cache_write_1h"]
 const IMAGE: TokenClass = "input_image"
-const OUTPUT: readonly TokenClass[] = ["output", "reasoning"]
 const CACHE_MARK = Buffer.from("cache_control")
 const ESCAPE = Buffer.from("\\u00")
 
@@ -61,7 +63,7 @@ export function boundMessage(question: BoundQuestion): RequestBound {
   const request = question.outline ?? parsedObject(outline(body)) ?? {}
   const findings = newFindings()
   findings.reason = unboundedModel(model)
-  for (const name in request) readMember(name, request[name], findings)
+  readMembers(request, MEMBERS, findings)
   if (!isPlainText(MORE, body)) readContents(body, model, findings)
   if (request.tools !== undefined) findings.extraTokens += TOOLS_TOKENS
   const inputClasses = cacheClasses(body)
@@ -72,7 +74,7 @@ export function boundMessage(question: BoundQuestion): RequestBound {
     // Thinking that is promised so much must fit in.
     outputTokensMin: Math.max(1, (count(asObject(request.thinking)?.budget_tokens) ?? 0) + 1),
     inputClasses: findings.hasImages ? [...inputClasses, IMAGE] : inputClasses,
-    outputClasses: OUTPUT,
+    outputClasses: TEXT_OUTPUT,
     mayBePriority: facts.tier !== "standard_only" || request.speed !== undefined,
   })
 }
@@ -81,13 +83,6 @@ export function boundMessage(question: BoundQuestion): RequestBound {
 function cacheClasses(body: Buffer): readonly TokenClass[] {
   if (body.indexOf(CACHE_MARK) < 0 && body.indexOf(ESCAPE) < 0) return UNCACHED
   return body.indexOf('"ttl"') < 0 && body.indexOf(ESCAPE) < 0 ? CACHED : CACHED_LONG
-}
-
-function readMember(name: string, value: unknown, findings: Findings): void {
-  if (value === null || value === undefined) return
-  const reason = TELLING_MEMBERS.get(name)
-  if (reason !== undefined) unboundedBy(findings, reason)
-  else if (typeof value === "object" && !PLAIN_MEMBERS.has(name)) unboundedBy(findings, "unknown_member")
 }
 
 function readContents(body: Buffer, model: string, findings: Findings): void {

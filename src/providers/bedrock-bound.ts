@@ -13,17 +13,23 @@ import {
   boundedInput,
   boundOf,
   type Findings,
+  type KnownMembers,
   newFindings,
   type RequestBound,
+  readMembers,
+  TEXT_OUTPUT,
   type UnboundedReason,
   unboundedBy,
   unboundedFor,
 } from "./request-bound.ts"
 
-const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
-  ...["messages", "system", "inferenceConfig", "toolConfig", "requestMetadata", "performanceConfig", "serviceTier"],
-  ...["additionalModelResponseFieldPaths"],
-])
+const MEMBERS: KnownMembers = {
+  plain: new Set([
+    ...["messages", "system", "inferenceConfig", "toolConfig", "requestMetadata", "performanceConfig", "serviceTier"],
+    ...["additionalModelResponseFieldPaths"],
+  ]),
+  telling: new Map(),
+}
 const TEXT_BLOCKS: ReadonlySet<string> = new Set(["text", "toolUse", "cachePoint", "reasoningContent", "json"])
 const MEDIA_BLOCKS: ReadonlyMap<string, UnboundedReason> = new Map([
   ["image", "image"],
@@ -48,7 +54,7 @@ export function boundConverse({ body, facts, model }: BoundQuestion): RequestBou
     asksForOutput: facts.outputTokensMax === null,
     outputTokensMin: 1,
     inputClasses: ["input", "cache_read", "cache_write_5m", "cache_write_1h"],
-    outputClasses: ["output", "reasoning"],
+    outputClasses: TEXT_OUTPUT,
     mayBePriority: facts.tier !== "default" && facts.tier !== "flex",
   })
 }
@@ -70,9 +76,7 @@ function makersName(model: string): string {
 }
 
 function readRequest(request: Record<string, unknown>, findings: Findings): void {
-  for (const [name, value] of Object.entries(request)) {
-    if (typeof value === "object" && value !== null && !PLAIN_MEMBERS.has(name)) unboundedBy(findings, "unknown_member")
-  }
+  readMembers(request, MEMBERS, findings)
   for (const message of asArray(request.messages)) readBlocks(asObject(message)?.content, findings)
   readBlocks(request.system, findings)
   for (const tool of asArray(asObject(request.toolConfig)?.tools)) {

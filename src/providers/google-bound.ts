@@ -16,6 +16,7 @@ import {
   type Findings,
   newFindings,
   type RequestBound,
+  TEXT_OUTPUT,
   unboundedBy,
   unboundedFor,
 } from "./request-bound.ts"
@@ -53,7 +54,6 @@ const MEDIA_MODEL = /image|tts|audio|live|omni|music|lyria|veo/
 
 const INPUT: readonly TokenClass[] = ["input", "cache_read"]
 const INPUT_WITH_MEDIA: readonly TokenClass[] = [...INPUT, "input_image", "input_audio"]
-const OUTPUT: readonly TokenClass[] = ["output", "reasoning"]
 /** What is added to the functions that a request declares. */
 const TOOLS_TOKENS = 256
 
@@ -72,7 +72,7 @@ export function boundGenerate(question: BoundQuestion): RequestBound {
     asksForOutput: facts.outputTokensMax === null,
     outputTokensMin: choices,
     inputClasses: findings.hasImages || findings.hasAudio ? INPUT_WITH_MEDIA : INPUT,
-    outputClasses: OUTPUT,
+    outputClasses: TEXT_OUTPUT,
     mayBePriority: facts.tier !== "standard" && facts.tier !== "flex",
   })
 }

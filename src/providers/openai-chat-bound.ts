@@ -19,9 +19,11 @@ import {
   type BoundQuestion,
   boundOf,
   type Findings,
+  type KnownMembers,
   newFindings,
   type RequestBound,
-  type UnboundedReason,
+  readMembers,
+  TEXT_OUTPUT,
   unboundedBy,
 } from "./request-bound.ts"
 
@@ -30,38 +32,38 @@ const MORE = signOfMore([
   ...["text", "refusal", "function", "custom", "grammar", "allowed_tools", "json_object"],
   ...["enabled", "disabled", "adaptive", "ephemeral"],
 ])
-/** Members that are arrays or objects and bring nothing in but their own text. */
-const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
-  ...["messages", "tools", "functions", "tool_choice", "function_call", "response_format", "stream_options"],
-  ...["stop", "logit_bias", "metadata", "modalities", "audio", "reasoning", "thinking", "cache_control"],
-  ...[
-    "chat_template_kwargs",
-    "guided_choice",
-    "guided_json",
-    "structured_outputs",
-    "prompt_cache_options",
-    "stop_token_ids",
-  ],
-])
-/** Members that bring in what no request bounds, unless they are null. */
-const TELLING_MEMBERS: ReadonlyMap<string, UnboundedReason> = new Map([
-  ["prediction", "predicted_output"],
-  ["web_search_options", "server_tool"],
-  ["search_parameters", "server_tool"],
-  ["plugins", "server_tool"],
-  ["models", "routed_model"],
-  ["route", "routed_model"],
-])
+const MEMBERS: KnownMembers = {
+  plain: new Set([
+    ...["messages", "tools", "functions", "tool_choice", "function_call", "response_format", "stream_options"],
+    ...["stop", "logit_bias", "metadata", "modalities", "audio", "reasoning", "thinking", "cache_control"],
+    ...[
+      "chat_template_kwargs",
+      "guided_choice",
+      "guided_json",
+      "structured_outputs",
+      "prompt_cache_options",
+      "stop_token_ids",
+    ],
+  ]),
+  telling: new Map([
+    ["prediction", "predicted_output"],
+    ["web_search_options", "server_tool"],
+    ["search_parameters", "server_tool"],
+    ["plugins", "server_tool"],
+    ["models", "routed_model"],
+    ["route", "routed_model"],
+  ]),
+}
 
+/** What the input of OpenAI's calls can be billed as, without and with pictures or sound. */
 const INPUT: readonly TokenClass[] = ["input", "cache_read", "cache_write_5m", "cache_write_1h"]
 const INPUT_WITH_MEDIA: readonly TokenClass[] = [...INPUT, "input_image", "input_audio"]
-const OUTPUT: readonly TokenClass[] = ["output", "reasoning"]
-const OUTPUT_WITH_SOUND: readonly TokenClass[] = [...OUTPUT, "output_audio"]
+const OUTPUT_WITH_SOUND: readonly TokenClass[] = [...TEXT_OUTPUT, "output_audio"]
 
 /** What servers of other models put before the first message: gpt-oss some 70 tokens, Llama up to 40. */
-const TEMPLATE_TOKENS = 128
+export const TEMPLATE_TOKENS = 128
 /** What reasoning models of OpenAI's add to the tools that a request names: some 90 tokens. */
-const TOOLS_TOKENS = 256
+export const TOOLS_TOKENS = 256
 /** A bound below this is hardly an answer. */
 const OUTPUT_TOKENS_MIN = 16
 
@@ -70,7 +72,7 @@ export function boundChat(question: BoundQuestion): RequestBound {
   const request = question.outline ?? parsedObject(outline(body)) ?? {}
   const findings = newFindings()
   findings.reason = unboundedModel(model)
-  for (const name in request) readMember(name, request[name], findings)
+  readMembers(request, MEMBERS, findings)
   if (!isPlainText(MORE, body)) readContents(body, model, findings)
   if (!isOpenAiModel(model)) findings.extraTokens += TEMPLATE_TOKENS
   if (request.tools !== undefined || request.functions !== undefined) findings.extraTokens += TOOLS_TOKENS
@@ -78,10 +80,14 @@ export function boundChat(question: BoundQuestion): RequestBound {
   return boundOf(findings, {
     textBytes: body.length,
     ...outputOf(request, question),
-    inputClasses: findings.hasImages || findings.hasAudio ? INPUT_WITH_MEDIA : INPUT,
-    outputClasses: asksSound ? OUTPUT_WITH_SOUND : OUTPUT,
+    inputClasses: openAiInputClasses(findings),
+    outputClasses: asksSound ? OUTPUT_WITH_SOUND : TEXT_OUTPUT,
     mayBePriority: facts.tier !== "default" && facts.tier !== "flex",
   })
+}
+
+export function openAiInputClasses({ hasImages, hasAudio }: Findings): readonly TokenClass[] {
+  return hasImages || hasAudio ? INPUT_WITH_MEDIA : INPUT
 }
 
 /** The larger of the two names that a caller may use for one bound, since servers differ in which of them they heed. */
@@ -99,13 +105,6 @@ function outputOf(request: Readonly<Record<string, unknown>>, { facts, model }: 
     asksForOutput: takesBound && !(isSaid && isHeeded),
     outputTokensMin: takesBound ? OUTPUT_TOKENS_MIN * choices : null,
   }
-}
-
-function readMember(name: string, value: unknown, findings: Findings): void {
-  if (value === null || value === undefined) return
-  const reason = TELLING_MEMBERS.get(name)
-  if (reason !== undefined) unboundedBy(findings, reason)
-  else if (typeof value === "object" && !PLAIN_MEMBERS.has(name)) unboundedBy(findings, "unknown_member")
 }
 
 function readContents(body: Buffer, model: string, findings: Findings): void {

@@ -1,10 +1,9 @@
 /** What a response can use at most. (OpenAI API reference, Responses.) */
-import type { TokenClass } from "../pricing/price-row.ts"
 import { isPlainText, parsedWithoutBulk, signOfMore, textBytes } from "./body-signs.ts"
 import { outline } from "./json-members.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
 import { isOpenAiModel, openAiImageTokensMax, outputTokensMaxOf, unboundedModel } from "./model-bounds.ts"
-import { readImageUrl } from "./openai-chat-bound.ts"
+import { openAiInputClasses, readImageUrl, TEMPLATE_TOKENS, TOOLS_TOKENS } from "./openai-chat-bound.ts"
 import {
   addFee,
   addImage,
@@ -12,9 +11,11 @@ import {
   type BoundQuestion,
   boundOf,
   type Findings,
+  type KnownMembers,
   newFindings,
   type RequestBound,
-  type UnboundedReason,
+  readMembers,
+  TEXT_OUTPUT,
   unboundedBy,
 } from "./request-bound.ts"
 
@@ -31,25 +32,29 @@ const TEXT_ITEMS: ReadonlySet<unknown> = new Set([
   ...["apply_patch_call_output", "compaction"],
 ])
 const OWN_TOOLS: ReadonlySet<unknown> = new Set(["function", "custom", "local_shell", "apply_patch"])
-/** Members that are arrays or objects and bring nothing in but their own text. */
-const PLAIN_MEMBERS: ReadonlySet<string> = new Set([
-  ...["input", "tools", "tool_choice", "text", "reasoning", "include", "metadata", "stream_options", "client_metadata"],
-  "prompt_cache_options",
-])
-const TELLING_MEMBERS: ReadonlyMap<string, UnboundedReason> = new Map([
-  ["previous_response_id", "server_context"],
-  ["conversation", "server_context"],
-  ["prompt", "server_context"],
-  ["context_management", "server_tool"],
-])
+const MEMBERS: KnownMembers = {
+  plain: new Set([
+    ...[
+      "input",
+      "tools",
+      "tool_choice",
+      "text",
+      "reasoning",
+      "include",
+      "metadata",
+      "stream_options",
+      "client_metadata",
+    ],
+    "prompt_cache_options",
+  ]),
+  telling: new Map([
+    ["previous_response_id", "server_context"],
+    ["conversation", "server_context"],
+    ["prompt", "server_context"],
+    ["context_management", "server_tool"],
+  ]),
+}
 
-const INPUT: readonly TokenClass[] = ["input", "cache_read", "cache_write_5m", "cache_write_1h"]
-const INPUT_WITH_MEDIA: readonly TokenClass[] = [...INPUT, "input_image", "input_audio"]
-const OUTPUT: readonly TokenClass[] = ["output", "reasoning"]
-
-/** What is added to the tools that a request names; what servers of other models put before the first message. */
-const TOOLS_TOKENS = 256
-const TEMPLATE_TOKENS = 128
 /** The API takes no less. */
 const OUTPUT_TOKENS_MIN = 16
 
@@ -60,7 +65,7 @@ export function boundResponse(question: BoundQuestion): RequestBound {
   findings.reason = unboundedModel(model)
   // Answered before it is worked on: what is held is given back long before the usage comes.
   if (request.background === true) unboundedBy(findings, "later_usage")
-  for (const name in request) readMember(name, request[name], findings)
+  readMembers(request, MEMBERS, findings)
   if (!isPlainText(MORE, body)) readContents(body, model, findings)
   if (!isOpenAiModel(model)) findings.extraTokens += TEMPLATE_TOKENS
   if (request.tools !== undefined) findings.extraTokens += TOOLS_TOKENS
@@ -69,8 +74,8 @@ export function boundResponse(question: BoundQuestion): RequestBound {
     outputTokens: facts.outputTokensMax ?? outputTokensMaxOf(model),
     asksForOutput: facts.outputTokensMax === null,
     outputTokensMin: OUTPUT_TOKENS_MIN,
-    inputClasses: findings.hasImages || findings.hasAudio ? INPUT_WITH_MEDIA : INPUT,
-    outputClasses: OUTPUT,
+    inputClasses: openAiInputClasses(findings),
+    outputClasses: TEXT_OUTPUT,
     mayBePriority: facts.tier !== "default" && facts.tier !== "flex",
   })
 }
@@ -79,13 +84,6 @@ export function boundResponse(question: BoundQuestion): RequestBound {
 export function boundCompaction(question: BoundQuestion): RequestBound {
   const { most } = boundResponse(question)
   return { kind: "unbounded", reason: "open_output", most: { ...most, asksForOutput: false, outputTokensMin: null } }
-}
-
-function readMember(name: string, value: unknown, findings: Findings): void {
-  if (value === null || value === undefined) return
-  const reason = TELLING_MEMBERS.get(name)
-  if (reason !== undefined) unboundedBy(findings, reason)
-  else if (typeof value === "object" && !PLAIN_MEMBERS.has(name)) unboundedBy(findings, "unknown_member")
 }
 
 function readContents(body: Buffer, model: string, findings: Findings): void {

@@ -84,6 +84,32 @@ export function unboundedBy(findings: Findings, reason: UnboundedReason): void {
   findings.reason ??= reason
 }
 
+/** What a dialect knows of the members at the top of its requests. */
+export type KnownMembers = {
+  /** Arrays and objects that bring nothing in but their own text. */
+  readonly plain: ReadonlySet<string>
+  /** Members that bring in what no request bounds, unless they are null. */
+  readonly telling: ReadonlyMap<string, UnboundedReason>
+}
+
+/** Notes what the members of a request bring in by being there; an array or object that is not known could be anything. */
+export function readMembers(
+  request: Readonly<Record<string, unknown>>,
+  { plain, telling }: KnownMembers,
+  findings: Findings,
+): void {
+  for (const name in request) {
+    const value = request[name]
+    if (value === null || value === undefined) continue
+    const reason = telling.get(name)
+    if (reason !== undefined) unboundedBy(findings, reason)
+    else if (typeof value === "object" && !plain.has(name)) unboundedBy(findings, "unknown_member")
+  }
+}
+
+/** What text, and the thinking before it, can be billed as. */
+export const TEXT_OUTPUT: readonly TokenClass[] = ["output", "reasoning"]
+
 /** What media of unknown size is likely to have, for a hold that cannot be a bound: so much, and a token for so many bytes. */
 const UNKNOWN_MEDIA_TOKENS = 2_000
 const UNKNOWN_MEDIA_BYTES_PER_TOKEN = 16

@@ -1,5 +1,4 @@
 /** One channel: where it goes, a test with its result, a message as it would arrive, and the acts on it. */
-import { useState } from "react"
 import {
   type AlertChannel,
   type AlertDelivery,
@@ -7,68 +6,31 @@ import {
   useDeleteChannel,
   useTestChannel,
 } from "../../api/alerts.ts"
-import { mayChange, useSession } from "../../api/session.ts"
 import { fullDay } from "../../format/moment.ts"
 import { Button, ButtonLink } from "../../ui/button.tsx"
-import { Empty } from "../../ui/card.tsx"
 import { Pill } from "../../ui/pill.tsx"
-import { Question, Sheet } from "../../ui/sheet.tsx"
-import { useToast } from "../../ui/toasts.tsx"
 import { useView } from "../../view/use-view.ts"
 import { Fact, Facts } from "../key-sheet.tsx"
 import { ChannelForm } from "./channel-form.tsx"
 import { MessagePreview } from "./message-preview.tsx"
+import { SwitchedSheet } from "./switched-sheet.tsx"
 import { channelKindName, channelTarget, useScopeWords, useZone } from "./words.ts"
 
 export function ChannelSheet({ channel, onClose }: { channel: AlertChannel | undefined; onClose: () => void }) {
-  const session = useSession()
-  const toast = useToast()
-  const change = useChangeChannel()
-  const [act, setAct] = useState<"change" | "delete" | null>(null)
-  if (channel === undefined) {
-    return (
-      <Sheet title="No such channel" onClose={onClose}>
-        <Empty>It was deleted, or lies in another organization.</Empty>
-      </Sheet>
-    )
-  }
-  if (act === "change") return <ChannelForm channel={channel} onClose={() => setAct(null)} />
-  const isOff = channel.disabled_at !== null
-  const toggle = () =>
-    change.mutate(
-      { id: channel.id, wanted: { disabled: !isOff } },
-      { onSuccess: () => toast(isOff ? "Channel switched on" : "Channel switched off") },
-    )
   return (
-    <>
-      <Sheet
-        title={channel.name}
-        subtitle={isOff ? <Pill tone="warn">Off: no new message goes to it</Pill> : channelKindName(channel.kind)}
-        onClose={onClose}
-        isWide
-        foot={
-          mayChange(session, "alerts") && (
-            <>
-              <Button look="danger" className="mr-auto" onClick={() => setAct("delete")}>
-                Delete
-              </Button>
-              <Button onClick={toggle} disabled={change.isPending}>
-                {isOff ? "Switch on" : "Switch off"}
-              </Button>
-              <Button onClick={() => setAct("change")}>Edit</Button>
-            </>
-          )
-        }
-      >
-        <ChannelDetail channel={channel} mayTest={mayChange(session, "alerts")} />
-        {change.error !== null && (
-          <p role="alert" className="mt-3 text-table text-bad">
-            {change.error.message}
-          </p>
-        )}
-      </Sheet>
-      {act === "delete" && <DeleteChannel channel={channel} onClose={() => setAct(null)} onDone={onClose} />}
-    </>
+    <SwitchedSheet
+      noun="channel"
+      thing={channel}
+      missing="It was deleted, or lies in another organization."
+      subtitle={({ kind }) => channelKindName(kind)}
+      off="Off: no new message goes to it"
+      change={useChangeChannel()}
+      useRemove={useDeleteChannel}
+      effect="No message goes to it any more; those that still wait fail. What was delivered stays in the log."
+      form={(shown, leave) => <ChannelForm channel={shown} onClose={leave} />}
+      detail={(shown, mayAct) => <ChannelDetail channel={shown} mayTest={mayAct} />}
+      onClose={onClose}
+    />
   )
 }
 
@@ -131,43 +93,5 @@ function TestResult({ delivery: { state, last_error: fault } }: { delivery: Aler
     <>
       <Pill tone="bad">Failed</Pill> <span className="text-ink2">{fault || "It was not accepted"}.</span>
     </>
-  )
-}
-
-function DeleteChannel({
-  channel,
-  onClose,
-  onDone,
-}: {
-  channel: AlertChannel
-  onClose: () => void
-  onDone: () => void
-}) {
-  const remove = useDeleteChannel()
-  const toast = useToast()
-  const act = () =>
-    remove.mutate(channel.id, {
-      onSuccess: () => {
-        toast("Channel deleted")
-        onDone()
-      },
-    })
-  return (
-    <Question
-      title={`Delete ${channel.name}?`}
-      onClose={onClose}
-      actions={
-        <Button look="danger" onClick={act} disabled={remove.isPending}>
-          Delete channel
-        </Button>
-      }
-    >
-      <p>No message goes to it any more; those that still wait fail. What was delivered stays in the log.</p>
-      {remove.error !== null && (
-        <p role="alert" className="mt-3 text-bad">
-          {remove.error.message}
-        </p>
-      )}
-    </Question>
   )
 }

@@ -1,6 +1,5 @@
 /** One digest: when, to whom, what it says now, and the acts on it. */
 import { useQuery } from "@tanstack/react-query"
-import { useState } from "react"
 import {
   DIGEST_PERIODS,
   type Digest,
@@ -9,69 +8,32 @@ import {
   useDeleteDigest,
   useSendDigest,
 } from "../../api/alerts.ts"
-import { mayChange, useSession } from "../../api/session.ts"
 import { dayAndTime, zoneName } from "../../format/moment.ts"
 import { Button, ButtonLink } from "../../ui/button.tsx"
-import { Empty, Failure, Skeleton } from "../../ui/card.tsx"
-import { Pill } from "../../ui/pill.tsx"
-import { Question, Sheet } from "../../ui/sheet.tsx"
-import { useToast } from "../../ui/toasts.tsx"
+import { Failure, Skeleton } from "../../ui/card.tsx"
 import { useView } from "../../view/use-view.ts"
 import { Fact, Facts } from "../key-sheet.tsx"
 import { DigestForm } from "./digest-form.tsx"
 import { Next } from "./digests.tsx"
 import { MessageFigure } from "./message-preview.tsx"
+import { SwitchedSheet } from "./switched-sheet.tsx"
 import { useAlertNames, useScopeWords } from "./words.ts"
 
 export function DigestSheet({ digest, onClose }: { digest: Digest | undefined; onClose: () => void }) {
-  const session = useSession()
-  const toast = useToast()
-  const change = useChangeDigest()
-  const [act, setAct] = useState<"change" | "delete" | null>(null)
-  if (digest === undefined) {
-    return (
-      <Sheet title="No such digest" onClose={onClose}>
-        <Empty>It was deleted, or is about another organization.</Empty>
-      </Sheet>
-    )
-  }
-  if (act === "change") return <DigestForm digest={digest} onClose={() => setAct(null)} />
-  const isOff = digest.disabled_at !== null
-  const toggle = () =>
-    change.mutate(
-      { id: digest.id, wanted: { disabled: !isOff } },
-      { onSuccess: () => toast(isOff ? "Digest switched on" : "Digest switched off") },
-    )
   return (
-    <>
-      <Sheet
-        title={digest.name}
-        subtitle={isOff ? <Pill tone="warn">Off: it is not sent</Pill> : DIGEST_PERIODS[digest.period]}
-        onClose={onClose}
-        isWide
-        foot={
-          mayChange(session, "alerts") && (
-            <>
-              <Button look="danger" className="mr-auto" onClick={() => setAct("delete")}>
-                Delete
-              </Button>
-              <Button onClick={toggle} disabled={change.isPending}>
-                {isOff ? "Switch on" : "Switch off"}
-              </Button>
-              <Button onClick={() => setAct("change")}>Edit</Button>
-            </>
-          )
-        }
-      >
-        <DigestDetail digest={digest} maySend={mayChange(session, "alerts")} />
-        {change.error !== null && (
-          <p role="alert" className="mt-3 text-table text-bad">
-            {change.error.message}
-          </p>
-        )}
-      </Sheet>
-      {act === "delete" && <DeleteDigest digest={digest} onClose={() => setAct(null)} onDone={onClose} />}
-    </>
+    <SwitchedSheet
+      noun="digest"
+      thing={digest}
+      missing="It was deleted, or is about another organization."
+      subtitle={({ period }) => DIGEST_PERIODS[period]}
+      off="Off: it is not sent"
+      change={useChangeDigest()}
+      useRemove={useDeleteDigest}
+      effect="It is not sent any more. What was sent stays in the log of deliveries."
+      form={(shown, leave) => <DigestForm digest={shown} onClose={leave} />}
+      detail={(shown, mayAct) => <DigestDetail digest={shown} maySend={mayAct} />}
+      onClose={onClose}
+    />
   )
 }
 
@@ -137,35 +99,5 @@ function SendNow({ digest }: { digest: Digest }) {
         {send.error !== null && <span className="text-bad">{send.error.message}</span>}
       </p>
     </>
-  )
-}
-
-function DeleteDigest({ digest, onClose, onDone }: { digest: Digest; onClose: () => void; onDone: () => void }) {
-  const remove = useDeleteDigest()
-  const toast = useToast()
-  const act = () =>
-    remove.mutate(digest.id, {
-      onSuccess: () => {
-        toast("Digest deleted")
-        onDone()
-      },
-    })
-  return (
-    <Question
-      title={`Delete ${digest.name}?`}
-      onClose={onClose}
-      actions={
-        <Button look="danger" onClick={act} disabled={remove.isPending}>
-          Delete digest
-        </Button>
-      }
-    >
-      <p>It is not sent any more. What was sent stays in the log of deliveries.</p>
-      {remove.error !== null && (
-        <p role="alert" className="mt-3 text-bad">
-          {remove.error.message}
-        </p>
-      )}
-    </Question>
   )
 }
