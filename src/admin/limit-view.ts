@@ -70,7 +70,7 @@ export async function shownOne(sql: Sql, row: LimitRow): Promise<z.infer<typeof 
   return shown(row, await limitRefusals(sql, [row.id]))
 }
 
-export async function shownAll(sql: Sql, rows: readonly LimitRow[]): Promise<z.infer<typeof scopedLimit>[]> {
+async function shownAll(sql: Sql, rows: readonly LimitRow[]): Promise<z.infer<typeof scopedLimit>[]> {
   const refusals = await limitRefusals(
     sql,
     rows.map(({ id }) => id),

@@ -77,7 +77,7 @@ export function extensionCharges(held: readonly Charge[], more: SliceBound): Cha
 }
 
 /** Whether streams hold their output in slices under the limit. */
-export function isSliced(limit: Limit): boolean {
+export function isSliced(limit: Limit): limit is Limit & { readonly sliceTokens: number } {
   return limit.sliceTokens !== null && refuses(limit) && isSumOfOutput(limit)
 }
 
@@ -139,7 +139,7 @@ function heldAmount(limit: Limit, estimate: CallEstimate): bigint {
 }
 
 /** Whether it is a sum of tokens or dollars, which the length of an answer decides. */
-export function isSumOfOutput(limit: Limit): boolean {
+function isSumOfOutput(limit: Limit): boolean {
   return (limit.kind === "tokens" || limit.kind === "usd") && counterKind(limit) === "budget"
 }
 

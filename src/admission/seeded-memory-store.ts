@@ -6,9 +6,8 @@
 import { type Limit, refuses } from "../identity/limit.ts"
 import type { AdmissionStore, Charge, ReserveReply, SettledAmount, SettleReply } from "./limit-store.ts"
 import type { MemoryLimitStore } from "./memory-store.ts"
+import { FILLING_WAIT_MS } from "./store-guard.ts"
 
-/** As long as a call waits for counters of a shared store that are being filled. */
-const WAIT_MS_MAX = 4_000
 const WAIT_STEP_MS = 25
 const RETRY_AFTER_MS = 1_000
 
@@ -97,7 +96,7 @@ export class SeededMemoryStore implements AdmissionStore {
   }
 
   async #reserveLater(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply> {
-    const { store, waitMsMax = WAIT_MS_MAX } = this.#options
+    const { store, waitMsMax = FILLING_WAIT_MS } = this.#options
     const denied = () => charges.findIndex(({ limit }) => !this.#isWhole(limit) && !passes(limit))
     for (let waitedMs = 0; denied() !== -1 && waitedMs < waitMsMax; waitedMs += WAIT_STEP_MS) {
       await this.seed(charges.map(({ limit }) => limit))

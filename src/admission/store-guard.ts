@@ -40,7 +40,7 @@ const RESEND_MS = 250
 const RESEND_REFUSED_MS = 2_000
 /** How long a silence is worth a call's wait, how long a filling is, and how often that call asks again. */
 const SILENCE_WAIT_MS = 1_500
-const FILLING_WAIT_MS = 4_000
+export const FILLING_WAIT_MS = 4_000
 const WAIT_STEP_MS = 50
 const QUEUED: Promise<SettleReply> = Promise.resolve("queued")
 

@@ -51,7 +51,7 @@ export function channelOwner(id: string): string {
   return `alert channel\n${id}`
 }
 
-export function sealedSecret(row: ChannelRow): Sealed | null {
+function sealedSecret(row: ChannelRow): Sealed | null {
   const { secret_key_id: keyId, secret_nonce: nonce, secret_ciphertext: ciphertext } = row
   return keyId === null || nonce === null || ciphertext === null ? null : { keyId, nonce, ciphertext }
 }

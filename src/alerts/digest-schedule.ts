@@ -12,7 +12,7 @@ import { queueDigest, wasSent } from "./digest-runs.ts"
 
 const EVERY_MS = 20_000
 /** What is later than this is not sent any more: a report of a month is worth reading a week late, and not three. */
-export const LATE_MS_MAX = 7 * 24 * 3_600_000
+const LATE_MS_MAX = 7 * 24 * 3_600_000
 
 export type DigestScheduleOptions = DigestOptions & { readonly clock: Clock; readonly log: Log }
 

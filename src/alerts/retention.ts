@@ -11,11 +11,11 @@ import { RegularWork } from "../platform/regular-work.ts"
 const EVERY_MS = 3_600_000
 const DAY_MS = 24 * 3_600_000
 /** Longer than the longest window that ends, a year, so that no threshold of a running window is told twice. */
-export const ALERT_DAYS = 400
+const ALERT_DAYS = 400
 /** Of messages that arrived or failed, and of the tables attached to them. */
-export const DELIVERY_DAYS = 90
+const DELIVERY_DAYS = 90
 /** Of counts of refused calls: a year and the month that it is compared with. */
-export const REFUSAL_DAYS = 400
+const REFUSAL_DAYS = 400
 /** Rows of one statement, so that none is long. */
 const AT_ONCE_MAX = 5_000
 

@@ -26,6 +26,7 @@ import {
   type Findings,
   newFindings,
   type RequestBound,
+  TEXT_OUTPUT,
   unboundedBy,
   unboundedFor,
 } from "./request-bound.ts"
@@ -136,7 +137,7 @@ function boundChat({ body, facts, model, outline: outlined }: BoundQuestion): Re
     asksForOutput: facts.outputTokensMax === null,
     outputTokensMin: 1,
     inputClasses: ["input"],
-    outputClasses: ["output", "reasoning"],
+    outputClasses: TEXT_OUTPUT,
     mayBePriority: false,
   })
 }

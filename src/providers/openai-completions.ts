@@ -19,7 +19,14 @@ import { openAiChat } from "./openai-chat.ts"
 import { OpenAiStreamEnd } from "./openai-stream-end.ts"
 import { readOpenAiUsage } from "./openai-usage.ts"
 import { readProviderCost } from "./provider-cost.ts"
-import { type BoundQuestion, boundOf, newFindings, type RequestBound, unboundedBy } from "./request-bound.ts"
+import {
+  type BoundQuestion,
+  boundOf,
+  newFindings,
+  type RequestBound,
+  TEXT_OUTPUT,
+  unboundedBy,
+} from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
 const INJECTED: StreamEvent = { isInjectedUsage: true }
@@ -126,7 +133,7 @@ function boundCompletions({ body, facts, model, outline: outlined }: BoundQuesti
     asksForOutput: false,
     outputTokensMin: facts.choices ?? 1,
     inputClasses: ["input", "cache_read"],
-    outputClasses: ["output", "reasoning"],
+    outputClasses: TEXT_OUTPUT,
     mayBePriority: facts.tier !== "default" && facts.tier !== "flex",
   })
 }

@@ -59,7 +59,7 @@ export async function admitCall(
       : planHold(plane, call, question, counting)
   if (plan.kind === "refused") return plan
 
-  const slicing = slicingOf(call, question, [...limits, ...accountLimits], plan)
+  const slicing = counting === null ? null : slicingOf(call, question, counting, plan)
   const onLimits = { keyId: key.id, limits, accountLimits }
   const { reply: held, ...most } = await holdCall(plane, call.id, onLimits, slicing?.plan ?? plan)
   if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)

@@ -3,7 +3,7 @@
  * applies, exactly what is held is what the provider is asked for at most; what cannot be bounded is held as the strictest
  * of those limits says, or refused.
  */
-import { type CallEstimate, counterKind } from "../admission/limits.ts"
+import { type CallEstimate, counterKind, isSliced } from "../admission/limits.ts"
 import { type Limit, refuses, UNBOUNDED_POLICIES } from "../identity/limit.ts"
 import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
@@ -51,11 +51,18 @@ export type Counting = {
   readonly nanosMax: bigint | null
   readonly tokensMax: bigint | null
   readonly isMoneyLimited: boolean
+  /** The smallest slice of the limits with slices; null where none has any. */
+  readonly sliceTokens: number | null
+  /** Some hard budget of tokens or money has no slices, and holds the whole output. */
+  readonly holdsWhole: boolean
 }
 
 /** Null where no limit does: a rate of tokens holds what is likely. */
 export function countingMost(limits: readonly Limit[], accountLimits: readonly Limit[]): Counting | null {
-  const counting = { strictest: null, nanosMax: null, tokensMax: null, isMoneyLimited: false }
+  const counting = {
+    ...{ strictest: null, nanosMax: null, tokensMax: null, isMoneyLimited: false },
+    ...{ sliceTokens: null, holdsWhole: false },
+  }
   const isAny = [addCounting(counting, limits), addCounting(counting, accountLimits)].includes(true)
   return isAny ? counting : null
 }
@@ -75,6 +82,9 @@ function addCounting(counting: Mutable<Counting>, limits: readonly Limit[]): boo
     if (strictest === null || strictness(limit) < strictness(strictest)) counting.strictest = limit
     if (kind === "usd") counting.nanosMax = nanosMax === null || cap < nanosMax ? cap : nanosMax
     else counting.tokensMax = tokensMax === null || cap < tokensMax ? cap : tokensMax
+    if (isSliced(limit))
+      counting.sliceTokens = Math.min(counting.sliceTokens ?? Number.POSITIVE_INFINITY, limit.sliceTokens)
+    else if (counterKind(limit) === "budget") counting.holdsWhole = true
   }
   return isAny
 }

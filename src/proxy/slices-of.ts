@@ -3,12 +3,10 @@
  * write, under at least one budget with slices. Limits without slices hold the whole output of such a call all the same.
  */
 import type { Admission, HeldCall } from "../admission/admit.ts"
-import { isSliced, isSumOfOutput } from "../admission/limits.ts"
-import { type Limit, refuses } from "../identity/limit.ts"
 import { mayHideOutput } from "../providers/hidden-output.ts"
 import type { Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import type { HoldPlan, PlanQuestion } from "./hold-plan.ts"
+import type { Counting, HoldPlan, PlanQuestion } from "./hold-plan.ts"
 import { firstSliceOf, OutputSlices } from "./output-slices.ts"
 
 export type Slicing = {
@@ -22,15 +20,9 @@ export type Slicing = {
 export function slicingOf(
   call: Call,
   { asked, facts, route, estimate }: PlanQuestion,
-  limits: readonly Limit[],
+  { sliceTokens, holdsWhole }: Counting,
   plan: HoldPlan,
 ): Slicing | null {
-  let sliceTokens: number | null = null
-  let isAllSliced = true
-  for (const limit of limits) {
-    if (isSliced(limit)) sliceTokens = Math.min(sliceTokens ?? Number.POSITIVE_INFINITY, limit.sliceTokens ?? 0)
-    else if (refuses(limit) && isSumOfOutput(limit)) isAllSliced = false
-  }
   // What takes no bound of its output, or is held at what is likely of it, does not grow by its output.
   if (sliceTokens === null || plan.outputTokensMin === null) return null
   const canEnd = facts.isStream && facts.units === null && call.endpoint.dialect.streamEnd !== undefined
@@ -45,7 +37,7 @@ export function slicingOf(
   const inputTokensLikely = estimate.likely.inputUncachedTokens
   // Where no limit needs all of the output to be held, the provider need not be asked for less of it either.
   const open = { outputTokensMin: null, asksForOutput: false, outputTokens: facts.outputTokensMax ?? plan.outputTokens }
-  return { sliceTokens, inputTokensLikely, plan: isAllSliced ? { ...sliced, ...open } : sliced }
+  return { sliceTokens, inputTokensLikely, plan: holdsWhole ? sliced : { ...sliced, ...open } }
 }
 
 export function openSlices(

@@ -6,7 +6,7 @@
  */
 
 /** Fewer days than these say nothing. */
-export const USUAL_DAYS_MIN = 7
+const USUAL_DAYS_MIN = 7
 /** Days before the one that is judged: four of each weekday. */
 export const USUAL_DAYS_MAX = 28
 /** Fewer of a weekday say nothing about it. */

@@ -35,7 +35,7 @@ export type BudgetProjections = {
 }
 
 /** Those most used, in percent of their cap. */
-export const BUDGETS_MAX = 200
+const BUDGETS_MAX = 200
 const LIMITS_READ_MAX = 5_000
 
 export async function budgetProjections(

@@ -12,7 +12,7 @@
  */
 
 /** Fewer whole days than these say nothing. */
-export const DAYS_SEEN_MIN = 3
+const DAYS_SEEN_MIN = 3
 /** Whole days that are looked at: eight of each weekday. */
 export const DAYS_SEEN_MAX = 56
 /** Those that say how much is used at present. */
@@ -129,7 +129,7 @@ export function dailyAverage({ rates }: Pace): bigint {
 }
 
 /** In millionths of the unit. */
-export function expectedIn(pace: Pace, stretch: StretchAhead): bigint {
+function expectedIn(pace: Pace, stretch: StretchAhead): bigint {
   const rate = at(pace.rates, stretch.weekday)
   if (stretch.isToday && pace.laterShare !== null) return (rate * pace.laterShare.part) / pace.laterShare.of
   return (rate * millionths(stretch.share)) / SCALE

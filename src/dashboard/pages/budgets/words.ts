@@ -173,7 +173,7 @@ export function weekdayName(anchorDay: number): string {
 }
 
 /** Where the window begins, where that is to be said. */
-export function beginWords({
+function beginWords({
   window,
   time_zone: zone = "UTC",
   anchor_day: anchor = 1,
