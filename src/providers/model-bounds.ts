@@ -85,6 +85,7 @@ export function takesOlderBound(model: string): boolean {
 const ROUTED = /^openrouter\/|(?:^|\/)auto(?:$|[:-])|model-router|\/switchpoint|:free$|:nitro$|:floor$/
 /** Models that search or run tools by themselves. */
 const SEARCHING = /search|deep-research|sonar|compound|:online/
+
 /** Why no call of this model can be bounded; null where its name is no reason. */
 export function unboundedModel(model: string): UnboundedReason | null {
   if (ROUTED.test(model)) return "routed_model"

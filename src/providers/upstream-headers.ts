@@ -2,6 +2,7 @@
  * Which headers pass, both ways, by allow-list: what is not named here stays here, so that neither a caller's
  * credential or cookie reaches a provider nor a provider's account or rate limits reach a caller.
  */
+import { isDeployment } from "./azure-deployments.ts"
 import type { Api } from "./dialect.ts"
 import type { ProviderAccount } from "./router.ts"
 
@@ -62,8 +63,9 @@ const RESPONSE_HEADERS = new Set([
 export type Credential = { readonly name: string; readonly value: string }
 
 /** Our credential as the provider's API takes it; in OpenAI's dialect, and in most others, a bearer. */
-export function accountCredential({ apiKey }: ProviderAccount, api: Api): Credential | null {
+export function accountCredential({ apiKey }: ProviderAccount, api: Api, path = ""): Credential | null {
   if (apiKey === null) return null
+  if (isDeployment(path)) return { name: "api-key", value: apiKey }
   if (api === "anthropic") return { name: "x-api-key", value: apiKey }
   if (api === "google") return { name: "x-goog-api-key", value: apiKey }
   if (api === "elevenlabs") return { name: "xi-api-key", value: apiKey }

@@ -1,4 +1,5 @@
 /** Forwards an admitted call to its provider and resolves when the answer is over, however it ended. Never throws. */
+import { isBeforeUsage } from "../providers/azure-deployments.ts"
 import { type Provider, type ProviderAccount, pathAt } from "../providers/router.ts"
 import { accountCredential, type Credential, upstreamHeaders } from "../providers/upstream-headers.ts"
 import { answerDialect } from "./answer-dialect.ts"
@@ -13,7 +14,8 @@ import { throughHere } from "./upload-url.ts"
 export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promise<Answer> {
   const { facts, route, form, outputTokensMax } = admitted
   const { provider } = route
-  const injectsUsage = facts.isStream && !facts.asksUsage && provider.takesUsageOption
+  const takesUsageOption = provider.takesUsageOption && !isBeforeUsage(call.door.query)
+  const injectsUsage = facts.isStream && !facts.asksUsage && takesUsageOption
   const { dialect } = call.endpoint
   return new Promise((onEnd) => {
     const relay = new Relay({
@@ -66,7 +68,8 @@ export function requestTo(call: Call, { route, account }: Admitted, path: string
 }
 
 function credentialFor(provider: Provider, account: ProviderAccount, call: Call): Credential | null {
-  return provider.credential === "caller" ? call.callerCredential : accountCredential(account, call.door.api)
+  if (provider.credential === "caller") return call.callerCredential
+  return accountCredential(account, call.door.api, call.door.path)
 }
 
 /** The path as the caller wrote it, but for a model in it that is known by another name there. */
