@@ -4,6 +4,7 @@
  * host: upstreams come from the configuration alone.
  */
 import type { Limit } from "../identity/limit.ts"
+import type { AccountSecret } from "../identity/provider-account.ts"
 import { matchesGlob } from "../platform/glob.ts"
 import { deploymentPath, isDeployment } from "./azure-deployments.ts"
 import type { Api } from "./dialect.ts"
@@ -23,7 +24,7 @@ export type ProviderAccount = {
   /** Never the credential. */
   readonly name: string
   /** Null for servers that take no credential. */
-  readonly apiKey: string | null
+  readonly secret: AccountSecret | null
   /** Its share of the virtual keys, relative to the provider's other accounts. */
   readonly weight: number
   readonly region: string

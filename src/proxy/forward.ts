@@ -1,4 +1,6 @@
 /** Forwards an admitted call to its provider and resolves when the answer is over, however it ended. Never throws. */
+
+import { type SignableRequest, signedFor } from "../providers/aws-signature.ts"
 import { isBeforeUsage } from "../providers/azure-deployments.ts"
 import { type Provider, type ProviderAccount, pathAt } from "../providers/router.ts"
 import { accountCredential, type Credential, upstreamHeaders } from "../providers/upstream-headers.ts"
@@ -34,13 +36,9 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
       onEnd,
     })
     const rewrite = { model: route.model, injectsUsage, outputTokensMax }
-    const upstream = plane.upstreams.pool(provider.origin).dispatch(
-      {
-        ...requestTo(call, admitted, upstreamPath(call, admitted)),
-        body: bodyOf(call, dialect.rewriteRequest(admitted.body, facts, rewrite, form)),
-      },
-      relay,
-    )
+    const body = bodyOf(call, dialect.rewriteRequest(admitted.body, facts, rewrite, form))
+    const request = { ...requestTo(call, admitted, upstreamPath(call, admitted)), body }
+    const upstream = plane.upstreams.pool(provider.origin).dispatch(signed(plane, admitted, request), relay)
     relay.follow(upstream)
   })
 }
@@ -65,6 +63,16 @@ export function requestTo(call: Call, { route, account }: Admitted, path: string
     headMs: timeouts.firstByteMs,
     idleMs: timeouts.idleMs,
   }
+}
+
+/** With the signature of access keys, where those pay. */
+function signed<Request extends SignableRequest>(
+  plane: DataPlane,
+  { account, route }: Admitted,
+  request: Request,
+): Request {
+  if (route.provider.credential === "caller") return request
+  return { ...request, ...signedFor(route.provider, account, request, plane.clock.nowMs()) }
 }
 
 function credentialFor(provider: Provider, account: ProviderAccount, call: Call): Credential | null {
