@@ -2,7 +2,7 @@
  * Ids minted here. Records and holds carry a UUIDv7 (RFC 9562), whose first 48 bits are the time it was made;
  * named things carry a prefix that says what they are, such as `key_` or `proj_`.
  */
-import { randomBytes, randomUUID } from "node:crypto"
+import { createHash, randomBytes, randomUUID } from "node:crypto"
 
 const BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -19,6 +19,13 @@ export function uuidv7Mint(): (nowMs: number) => string {
     // What follows a UUIDv4's version digit: 12 random bits, the variant and 62 more.
     return head + randomUUID().slice(15)
   }
+}
+
+/** The id of what belongs to something with a UUIDv7, always the same for the same name: its time, and bits of a digest. */
+export function derivedId(id: string, name: string): string {
+  const digest = createHash("sha256").update(`${id}\n${name}`).digest("hex")
+  // The variant's two bits stay.
+  return `${id.slice(0, 15)}${digest.slice(0, 3)}-${id.slice(19, 20)}${digest.slice(3, 6)}-${digest.slice(6, 18)}`
 }
 
 /** When a UUIDv7 was made, in milliseconds since 1970; NaN where the text begins like none. What follows the UUID is not looked at. */

@@ -13,6 +13,14 @@ const usd = z.string("a decimal number of dollars").transform((text, context) =>
   return z.NEVER
 })
 
+/** Of rates, in millionths of a millionth, as money is. */
+const factor = z.string("a factor such as 1.1").transform((text, context) => {
+  const parsed = parseUsd(text)
+  if (parsed.kind === "parsed" && parsed.picos > 0n) return parsed.picos
+  context.addIssue({ code: "custom", message: "a factor such as 1.1" })
+  return z.NEVER
+})
+
 /** `2026-03-13` (midnight UTC) or `2026-03-13T16:00:00Z`. */
 const instant = z.string("a date").transform((text, context) => {
   const atMs = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?$/.test(text) ? Date.parse(text) : Number.NaN
@@ -69,6 +77,10 @@ const model = z
       ...period.shape,
       aliases: z.array(name, "a list of ids").default([]),
       prefixes: z.array(name, "a list of id beginnings").default([]),
+      /** By how much tokens are dearer where the provider had to stay in a region: `us: 1.1`. */
+      regions: z
+        .record(z.string().regex(/^[a-z][a-z\d-]*$/, "a region in lower case"), factor, "factors by region")
+        .default({}),
       /** Prices that changed: oldest first, in place of `from`, `rates` and `units` on the model itself. */
       periods: z.array(period, "a list of periods").min(1, "at least one period").optional(),
       source: z.string("where the figures come from").min(1, "where the figures come from"),

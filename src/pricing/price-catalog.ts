@@ -4,6 +4,7 @@
  */
 import { type Document, isNode, LineCounter, parseDocument, visit } from "yaml"
 import type { z } from "zod"
+import { proRata } from "./money.ts"
 import { type PricedModel, type PriceFile, priceFile, type UnitTable } from "./price-book-schema.ts"
 import type { PriceRow, RateSheet, Rates } from "./price-row.ts"
 
@@ -161,8 +162,29 @@ function periodsOf(file: PriceFile, id: string, model: PricedModel): readonly Ca
       }
       return [tier, row]
     })
-    return { fromMs: period.from?.atMs ?? null, rows: new Map(rows) }
+    const regional = rows.flatMap(([, row]) =>
+      Object.entries(model.regions).map(([region, factor]) => {
+        const inRegion = regionalRow(row, region, factor)
+        return [inRegion.tier, inRegion] as const
+      }),
+    )
+    return { fromMs: period.from?.atMs ?? null, rows: new Map([...rows, ...regional]) }
   })
+}
+
+/** A factor of one, as factors are kept. */
+const FACTOR_ONE = 1_000_000_000_000n
+
+/** The row of the same tier for calls that had to stay in a region. Fees and units cost what they cost everywhere. */
+function regionalRow(row: PriceRow, region: string, factor: bigint): PriceRow {
+  const scaled = ({ id, contextOver, rates }: RateSheet): RateSheet => ({
+    id: id.replace(row.id, `${row.id}@${region}`),
+    contextOver,
+    rates: Object.fromEntries(Object.entries(rates).map(([name, rate]) => [name, proRata(rate, factor, FACTOR_ONE)])),
+  })
+  const [base, ...over] = row.sheets
+  const sheets = [scaled(base), ...over.map(scaled)] as const
+  return { ...row, id: `${row.id}@${region}`, tier: `${row.tier}@${region}`, sheets }
 }
 
 function sheetsOf(

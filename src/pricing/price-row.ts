@@ -98,7 +98,16 @@ export function sheetFor(row: PriceRow, inputTokens: number): RateSheet {
  * its own name (`scale`, `provisioned_throughput`) stays one, and is unpriced until somebody lists it.
  */
 export function tierName(tier: string): string {
-  const name = tier.toLowerCase()
+  const [capacity = "", ...region] = tier.toLowerCase().split("@")
+  return [capacityName(capacity), ...region].join("@")
+}
+
+/** What a tier is called that was served in a region with prices of its own: `standard@us`. */
+export function regionalTier(tier: string, region: string): string {
+  return region === "" ? tier : `${tierName(tier)}@${region}`
+}
+
+function capacityName(name: string): string {
   switch (name) {
     case "":
     case "default":

@@ -4,10 +4,11 @@
  * that of the batch. (Anthropic API reference, Message Batches, `MessageBatchIndividualResponse`.)
  */
 import { anthropicStreamError } from "./anthropic-messages.ts"
-import { readAnthropicUsage } from "./anthropic-usage.ts"
+import { advisorUsage, anthropicRegion, readAnthropicUsage } from "./anthropic-usage.ts"
 import { addBatchedUsage, RESULTS_FACTS } from "./batch-usage.ts"
 import type { Dialect, Reading, ReadRequest } from "./dialect.ts"
 import { asObject, asText, parsedObject } from "./json-values.ts"
+import { mergedOthers } from "./other-usage.ts"
 import { boundedInput } from "./request-bound.ts"
 
 export const anthropicBatchResults: Dialect = {
@@ -51,4 +52,6 @@ function readMessage(message: Record<string, unknown>, reading: Reading): void {
   const read = readAnthropicUsage(message.usage)
   if (read === null) return
   addBatchedUsage(read, message.usage, reading)
+  reading.region = anthropicRegion(message.usage) || reading.region
+  reading.others = mergedOthers(reading.others, advisorUsage(message.usage))
 }

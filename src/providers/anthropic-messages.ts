@@ -9,7 +9,7 @@
  */
 import { boundMessage } from "./anthropic-bound.ts"
 import { AnthropicStreamEnd } from "./anthropic-stream-end.ts"
-import { laterAnthropicUsage, readAnthropicUsage } from "./anthropic-usage.ts"
+import { advisorUsage, anthropicRegion, laterAnthropicUsage, readAnthropicUsage } from "./anthropic-usage.ts"
 import {
   addContainer,
   addOutput,
@@ -195,6 +195,8 @@ function readUsage(value: unknown, reading: Reading): boolean {
   // The tier that served decides the price, not the one that was asked for; and the fast mode has a price of its own.
   const stated = asObject(raw)
   reading.tier = stated?.speed === "fast" ? "fast" : asText(stated?.service_tier) || reading.tier
+  reading.region = anthropicRegion(raw) || reading.region
+  reading.others = advisorUsage(raw)
   return true
 }
 

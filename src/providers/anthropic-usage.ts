@@ -5,8 +5,10 @@
  * neither cache reads nor cache writes.
  */
 import { addedTokens, addedUsage, ZERO_USAGE } from "../metering/usage.ts"
-import { asArray, asObject, count } from "./json-values.ts"
+import type { OtherUsage } from "./dialect.ts"
+import { asArray, asObject, asText, count } from "./json-values.ts"
 import type { ReadUsage } from "./openai-usage.ts"
+import { addOther } from "./other-usage.ts"
 
 /**
  * Reads a whole usage object, explicit zeros included. Null where the value counts nothing (absent, null, empty, not an
@@ -18,7 +20,7 @@ export function readAnthropicUsage(value: unknown): ReadUsage | null {
   const own = readClasses(usage)
   if (own === null) return null
   // What compaction used stands only there: the figures beside `iterations` leave it out. An `advisor_message` is
-  // another model's bill and stays in the raw object; every other kind is already part of those figures.
+  // another model's bill; every other kind is already part of those figures.
   const compactions = asArray(usage.iterations)
     .map(asObject)
     .filter((iteration) => iteration?.type === "compaction")
@@ -27,6 +29,23 @@ export function readAnthropicUsage(value: unknown): ReadUsage | null {
     usage: compactions.reduce((sum, iteration) => addedUsage(sum, iteration.usage), own.usage),
     isMismatch: own.isMismatch || compactions.some(({ isMismatch }) => isMismatch),
   }
+}
+
+/** What an advisor used, model by model: its turns stand among the iterations, and in no other figure. */
+export function advisorUsage(value: unknown): readonly OtherUsage[] {
+  const byModel = new Map<string, OtherUsage>()
+  for (const iteration of asArray(asObject(value)?.iterations).map(asObject)) {
+    const model = asText(iteration?.model)
+    const read = iteration?.type === "advisor_message" && model !== "" ? readClasses(iteration) : null
+    if (read !== null) addOther(byModel, { model, usage: read.usage, raw: iteration })
+  }
+  return [...byModel.values()]
+}
+
+/** The region that a call had to stay in; '' where it might go anywhere, or nothing is said. */
+export function anthropicRegion(value: unknown): string {
+  const geo = asText(asObject(value)?.inference_geo)
+  return geo === "global" || geo === "not_available" ? "" : geo
 }
 
 /**

@@ -88,6 +88,13 @@ export type Rewrite = {
   readonly outputTokensMax: number | null
 }
 
+/** What a model used that was called by the one that answers: an advisor, a maker of images. */
+export type OtherUsage = {
+  readonly model: string
+  readonly usage: Usage
+  readonly raw: unknown
+}
+
 /** What was read off an answer, as it came in. Mutable: one per call, filled event by event. */
 export type Reading = {
   /** Null until the provider reported usage. */
@@ -98,6 +105,10 @@ export type Reading = {
   isMismatch: boolean
   model: string
   tier: string
+  /** In which region it had to be served, where the answer says so and that may have its price; '' elsewhere. */
+  region: string
+  /** What other models used on the way, which is billed apart from `usage`. */
+  others: readonly OtherUsage[]
   responseId: string
   /** Ids of containers that the provider made for the call, or went on using. */
   containers: string[]
@@ -188,6 +199,8 @@ export function newReading(): Reading {
     isMismatch: false,
     model: "",
     tier: "",
+    region: "",
+    others: [],
     responseId: "",
     containers: [],
     isPending: false,

@@ -6,11 +6,13 @@
  * A response made in the background is answered before it is worked on. Its usage stands in a later answer under the
  * same id; until then the reading is pending.
  */
+import { totalTokens } from "../metering/usage.ts"
 import {
   addContainer,
   addOutput,
   type Dialect,
   FREE_FACTS,
+  type OtherUsage,
   type Reading,
   type ReadRequest,
   type RequestFacts,
@@ -21,6 +23,7 @@ import {
 import { outline, withMember } from "./json-members.ts"
 import { modelOf, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
+import { readImageUsage } from "./openai-images.ts"
 import { boundResponse } from "./openai-responses-bound.ts"
 import { readResponsesUsage, webSearchesIn } from "./openai-responses-usage.ts"
 import { readProviderCost } from "./provider-cost.ts"
@@ -84,7 +87,10 @@ export const openAiResponses: Dialect = {
     if (outlined === null) return
     // The bulk of an answer is in its output, which matters for its searches and containers, and for an estimate where usage is missing.
     const isOutputRead =
-      asObject(outlined.usage) === null || body.includes("web_search_call") || body.includes("container_id")
+      asObject(outlined.usage) === null ||
+      body.includes("web_search_call") ||
+      body.includes("container_id") ||
+      body.includes("image_gen")
     const response = (isOutputRead ? parsedObject(body.toString("utf8")) : null) ?? outlined
     readResponse(response, reading)
     if (reading.usage === null) for (const item of asArray(response.output)) addOutput(textOfItem(item), reading)
@@ -154,6 +160,21 @@ function readResponse(response: Record<string, unknown>, reading: Reading): void
   reading.usageRaw = response.usage
   reading.isMismatch = read.isMismatch
   readProviderCost(response.usage, reading)
+  reading.others = imagesMade(response)
+}
+
+/** The model that makes images where the tool names none. (OpenAI guide, "Image generation".) */
+const IMAGE_MODEL_DEFAULT = "gpt-image-1"
+
+/** What the images of a response took, which is another model's bill; none where it made none. */
+function imagesMade({ tool_usage, tools }: Record<string, unknown>): readonly OtherUsage[] {
+  const raw = asObject(asObject(tool_usage)?.image_gen)
+  const read = readImageUsage(raw)
+  if (read === null || totalTokens(read.usage) === 0) return []
+  const tool = asArray(tools)
+    .map(asObject)
+    .find((candidate) => candidate?.type === "image_generation")
+  return [{ model: asText(tool?.model) || IMAGE_MODEL_DEFAULT, usage: read.usage, raw }]
 }
 
 function isUnderWay(response: Record<string, unknown>): boolean {

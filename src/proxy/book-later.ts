@@ -9,6 +9,8 @@ import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText } from "../ledger/record-text.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
+import { derivedId } from "../platform/ids.ts"
+import { regionalTier } from "../pricing/price-row.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { limitsOn } from "./limits-on-call.ts"
@@ -51,7 +53,7 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
     // A batch names its model only in its output.
     if (record.model_routed === "") record.model_routed = record.model_requested = reading.model
   }
-  record.tier_served = reading.tier
+  record.tier_served = regionalTier(reading.tier, reading.region)
   record.provider_cost_usd = reading.costUsd
   record.outcome = reading.hasError ? "error" : "ok"
   record.end_state = "complete"
@@ -62,6 +64,36 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
   plane.journal.end(record.id, recordText(record))
   plane.metrics.answered(record, reading.costElsewhereUsd)
   await charging
+  await bookOthers(plane, record, answer, key)
+}
+
+/**
+ * Books what other models used on the way of an answer: a record for each, beside that of the call. Their ids follow from
+ * the call's, so that however often they are written down, the ledger takes each once.
+ */
+export async function bookOthers(
+  plane: DataPlane,
+  call: UsageRecord,
+  { reading, isDrained }: Answer,
+  key: VirtualKey | null,
+): Promise<void> {
+  for (const [index, { model, usage, raw }] of reading.others.entries()) {
+    const record: UsageRecord = {
+      ...call,
+      id: derivedId(call.id, `other ${index}`),
+      model_routed: model,
+      model_served: model,
+      provider_cost_usd: null,
+      attempts: [],
+      request_bytes: 0,
+      response_bytes: 0,
+    }
+    const origin = { source: isDrained ? "drained" : "provider", estimator: "", raw, isMismatch: false } as const
+    const charging = chargeLater(plane, record, { usage, origin }, limitsOf(plane, record, key), Date.parse(call.time))
+    plane.journal.end(record.id, recordText(record))
+    plane.metrics.answered(record, null)
+    await charging
+  }
 }
 
 /** The limits of the key, and of the account that the call went to, as they are now. */

@@ -51,7 +51,11 @@ const DEARER_TIERS: ReadonlySet<string> = new Set(["priority", "fast"])
 
 function rowsOf(rows: Rows, tiers: NonNullable<CostQuestion["tiers"]>): Rows {
   if (tiers === "any") return rows
-  const [first, ...rest] = rows.filter(({ tier }) => (tiers === "batch" ? tier === "batch" : !DEARER_TIERS.has(tier)))
+  const [first, ...rest] = rows.filter(({ tier }) => {
+    // In whichever region.
+    const capacity = tier.replace(/@.*/, "")
+    return tiers === "batch" ? capacity === "batch" : !DEARER_TIERS.has(capacity)
+  })
   return first === undefined ? rows : [first, ...rest]
 }
 

@@ -5,7 +5,7 @@
 import type { CallActual } from "../admission/limits.ts"
 import { recordText } from "../ledger/record-text.ts"
 import { estimatedUsage, reportedUsage } from "./answer-usage.ts"
-import { bookedNow, bookLater } from "./book-later.ts"
+import { bookedNow, bookLater, bookOthers } from "./book-later.ts"
 import type { Admitted, Answer, Call, Ending } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { adoptUnowned, enterContainers } from "./objects-born.ts"
@@ -42,6 +42,9 @@ async function settle(plane: DataPlane, call: Call, admitted: Admitted, answer: 
   const { containers } = answer.reading
   if (containers.length > 0) await enterContainers(plane, call, admitted, containers)
   await settling
+  if (answer.reading.others.length > 0 && used.origin.source !== "none") {
+    await bookOthers(plane, admitted.record, answer, call.key)
+  }
   const object = bookedNow(call, admitted, answer)
   if (object !== null) await bookLater(plane, call, object, answer)
 }

@@ -1,5 +1,6 @@
 /** What a whole answer cost, for the header that says so, before the answer leaves. */
 import { formatUsd } from "../pricing/money.ts"
+import { regionalTier } from "../pricing/price-row.ts"
 import type { Reading } from "../providers/dialect.ts"
 import type { Admitted, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
@@ -11,8 +12,16 @@ const NONE: readonly string[] = []
 export function costHeaders(plane: DataPlane, call: Call, admitted: Admitted, reading: Reading): readonly string[] {
   if (reading.usage === null || admitted.facts.isFree) return NONE
   const { record } = admitted
-  const served = { model: reading.model || record.model_routed, tier: reading.tier || record.tier_requested }
+  const tier = regionalTier(reading.tier, reading.region) || record.tier_requested
+  const served = { model: reading.model || record.model_routed, tier }
   const priced = priceServed(plane, record, served, reading.usage, call.arrivedMs)
   call.quote = { usage: reading.usage, priced }
-  return priced.kind === "priced" ? ["x-tallygate-cost-usd", formatUsd(priced.costPicos)] : NONE
+  if (priced.kind === "unpriced") return NONE
+  let { costPicos } = priced
+  for (const { model, usage } of reading.others) {
+    const other = priceServed(plane, { ...record, model_routed: model }, { model, tier }, usage, call.arrivedMs)
+    if (other.kind === "unpriced") return NONE
+    costPicos += other.costPicos
+  }
+  return ["x-tallygate-cost-usd", formatUsd(costPicos)]
 }

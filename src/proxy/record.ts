@@ -7,6 +7,7 @@ import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
 import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
+import { regionalTier } from "../pricing/price-row.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
 import { type Attribution, bounded, readAttribution, text } from "./attribution.ts"
 import type { Admitted, Answer, Call, Priced, Quote } from "./call.ts"
@@ -235,7 +236,7 @@ export function completeRecord(
   const { record, held } = admitted
   const { reading } = answer
   if (reading.model !== "") record.model_served = bounded(reading.model)
-  record.tier_served = bounded(reading.tier)
+  record.tier_served = bounded(regionalTier(reading.tier, reading.region))
   record.provider_request_id = bounded(answer.providerRequestId)
   record.provider_response_id = bounded(reading.responseId)
   record.provider_cost_usd = reading.costUsd
