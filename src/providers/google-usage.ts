@@ -33,7 +33,8 @@ export function readGoogleUsage(value: unknown): GoogleUsage | null {
     metadata.promptTokenCount,
     metadata.cachedContentTokenCount,
     metadata.toolUsePromptTokenCount,
-    metadata.candidatesTokenCount,
+    // Of a session it is called the response.
+    metadata.candidatesTokenCount ?? metadata.responseTokenCount,
     metadata.thoughtsTokenCount,
   ].map(count)
   const [prompt = 0, cached = 0, toolUse = 0, candidates = 0, thoughts = 0] = counts.map((number) => number ?? 0)
@@ -41,7 +42,8 @@ export function readGoogleUsage(value: unknown): GoogleUsage | null {
   const cacheRead = Math.min(cached, prompt)
   const uncached = added(prompt - cacheRead, toolUse)
   const audioInput = Math.min(uncachedOf("AUDIO", metadata), uncached)
-  const audioOutput = Math.min(tokensOf("AUDIO", metadata.candidatesTokensDetails), candidates)
+  const shown = metadata.candidatesTokensDetails ?? metadata.responseTokensDetails
+  const audioOutput = Math.min(tokensOf("AUDIO", shown), candidates)
   const total = count(metadata.totalTokenCount)
   return {
     usage: {
@@ -53,7 +55,7 @@ export function readGoogleUsage(value: unknown): GoogleUsage | null {
       audioInputTokens: audioInput,
       imageInputTokens: Math.min(uncachedOf("IMAGE", metadata), uncached - audioInput),
       audioOutputTokens: audioOutput,
-      imageOutputTokens: Math.min(tokensOf("IMAGE", metadata.candidatesTokensDetails), candidates - audioOutput),
+      imageOutputTokens: Math.min(tokensOf("IMAGE", shown), candidates - audioOutput),
     },
     isMismatch: total !== null && total !== prompt + toolUse + candidates + thoughts,
     tier: googleTier(metadata.serviceTier) || (TIER_BY_TRAFFIC.get(asText(metadata.trafficType)) ?? ""),

@@ -16,7 +16,7 @@ export function asText(value: unknown): string {
 
 /** A token count as providers write it: a whole number, sometimes as a float or a string. Null where it is none. */
 export function count(value: unknown): number | null {
-  const number = typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value
+  const number = typeof value === "string" && /^\d{1,15}(?:\.0*)?$/.test(value) ? Number(value) : value
   if (typeof number !== "number" || !Number.isFinite(number)) return null
   return number <= 0 ? 0 : Math.min(Math.round(number), Number.MAX_SAFE_INTEGER)
 }

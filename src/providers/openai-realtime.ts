@@ -6,7 +6,6 @@
  */
 import { addedUsage, type Usage, ZERO_USAGE } from "../metering/usage.ts"
 import { type Dialect, FREE_FACTS, type Reading } from "./dialect.ts"
-import { type Endpoint, modelCall } from "./endpoint-row.ts"
 import { asObject, asText, count, parsedObject } from "./json-values.ts"
 import { openAiChat } from "./openai-chat.ts"
 import { boundedInput, unboundedFor } from "./request-bound.ts"
@@ -24,15 +23,6 @@ export const openAiRealtime: Dialect = {
   readLine: readServerEvent,
   readEvent: () => ({ isInjectedUsage: false }),
   streamError: openAiChat.streamError,
-}
-
-const SESSIONS: readonly Endpoint[] = [
-  { ...modelCall("openai", "realtime", "/realtime", openAiRealtime), method: "GET" },
-]
-
-/** The kind of session behind a path; null where none is known. */
-export function matchSession(api: Endpoint["api"], method: string, path: string): Endpoint | null {
-  return SESSIONS.find((one) => one.api === api && one.method === method && one.path === path) ?? null
 }
 
 function readServerEvent(data: string, reading: Reading): void {

@@ -2,7 +2,7 @@
  * Reads an answer on the side while its bytes flow to the caller: a JSON body at its end, a stream event by event.
  * Nothing that a provider sends makes it throw; what it cannot read is left for an estimate.
  */
-import { brotliDecompressSync, constants, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
+import { brotliDecompressSync, constants, gunzipSync, inflateRawSync, inflateSync, zstdDecompressSync } from "node:zlib"
 import { EventStreamReader } from "../metering/event-stream.ts"
 import { SseSplitter } from "../metering/sse.ts"
 import type { Dialect, Reading } from "../providers/dialect.ts"
@@ -15,12 +15,19 @@ const KEPT_BYTES_MAX = 16 * 1024 * 1024
 /** A compressed answer may unpack to this much. */
 const UNPACKED_BYTES_MAX = 64 * 1024 * 1024
 
+function withoutMark(bytes: Buffer): Buffer {
+  return bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK)
+    ? bytes.subarray(BYTE_ORDER_MARK.length)
+    : bytes
+}
+
 type UnpackOptions = { readonly maxOutputLength: number; readonly finishFlush: number }
 
 const UNPACK: Readonly<Record<string, (bytes: Buffer, options: UnpackOptions) => Buffer>> = {
   gzip: gunzipSync,
   "x-gzip": gunzipSync,
-  deflate: inflateSync,
+  // With a frame around it as the standard says, or without as some servers send it.
+  deflate: (bytes, options) => ((bytes[0] ?? 0) % 16 === 8 ? inflateSync : inflateRawSync)(bytes, options),
   br: (bytes, { maxOutputLength }) =>
     brotliDecompressSync(bytes, { maxOutputLength, finishFlush: constants.BROTLI_OPERATION_FLUSH }),
   zstd: (bytes, { maxOutputLength }) =>
@@ -30,6 +37,7 @@ const UNPACK: Readonly<Record<string, (bytes: Buffer, options: UnpackOptions) =>
 const UNPACK_PARTS = { finishFlush: constants.Z_SYNC_FLUSH }
 
 const BEGINNING_BYTES = 64
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 /** No JSON begins like it, nor does any other answer with usage. */
 const BEGINS_AS_EVENTS = /^(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry):|: )/
 const BEGINS_PLAIN = /^(?:\xef\xbb\xbf)?\s*(?:[[{]|(?:data|event|id|retry):|: )/
@@ -69,7 +77,8 @@ export class AnswerReader {
     this.#dialect = dialect
     this.#reading = reading
     this.#isSse = form.isSse
-    this.#encoding = form.encoding === "identity" ? "" : form.encoding
+    const encoding = form.encoding.toLowerCase()
+    this.#encoding = encoding === "identity" ? "" : encoding
     this.#splitter = form.isSse ? new SseSplitter() : null
     this.#lines =
       dialect.readLine === undefined || form.isSse || this.#encoding !== "" || !comesInLines(dialect, form)
@@ -143,7 +152,7 @@ export class AnswerReader {
       this.#readEvents(splitter, bytes)
       if (this.#splitter === null)
         for (const event of splitter.end()) this.#dialect.readEvent(event.data, this.#reading)
-    } else this.#dialect.readAnswer(bytes, this.#reading)
+    } else this.#dialect.readAnswer(withoutMark(bytes), this.#reading)
   }
 
   #unpack(bytes: Buffer): Buffer | null {

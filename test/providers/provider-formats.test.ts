@@ -11,9 +11,13 @@ import {
 import { cohereChat, cohereChatV1, cohereRerank } from "../../src/providers/cohere.ts"
 import { type Dialect, newReading, type Reading, type RequestForm } from "../../src/providers/dialect.ts"
 import { matchEndpoint } from "../../src/providers/endpoint.ts"
+import { googleInteractions } from "../../src/providers/google-interactions.ts"
+import { googleLive } from "../../src/providers/google-live.ts"
 import { NATIVE_ENDPOINTS } from "../../src/providers/native-endpoints.ts"
 import { ollamaGenerate } from "../../src/providers/ollama.ts"
-import { matchSession, openAiRealtime } from "../../src/providers/openai-realtime.ts"
+import { openAiRealtime } from "../../src/providers/openai-realtime.ts"
+import { matchSession } from "../../src/providers/session-endpoints.ts"
+import { vertexRaw, vertexRawStream } from "../../src/providers/vertex-raw.ts"
 import { AnswerReader } from "../../src/proxy/answer-reader.ts"
 import { bedrockChunk, bedrockEvent, eventMessage } from "../support/event-stream-bytes.ts"
 import { PROVIDER_FORMATS } from "../support/provider-formats.ts"
@@ -55,7 +59,12 @@ describe.each(NATIVE)("%s", (_name, dialect, { answer, contentType }) => {
   })
 })
 
-const EVERY = [...new Set([...NATIVE_ENDPOINTS.map(({ dialect }) => dialect), openAiRealtime])]
+const EVERY = [
+  ...new Set([
+    ...NATIVE_ENDPOINTS.map(({ dialect }) => dialect),
+    ...[openAiRealtime, googleLive, googleInteractions, vertexRaw, vertexRawStream],
+  ]),
+]
 
 describe.each(EVERY.map((dialect) => [dialect.name, dialect] as const))("%s, hostile bytes", (_name, dialect) => {
   const anything = fc.jsonValue()
@@ -67,6 +76,8 @@ describe.each(EVERY.map((dialect) => [dialect.name, dialect] as const))("%s, hos
         ...["inputTokens", "outputTokens", "totalTokens", "cacheReadInputTokens", "cacheWriteInputTokens"],
         ...["input_tokens", "output_tokens", "billed_units", "tokens", "cacheDetails", "input_token_details"],
         ...["inputTokenCount", "outputTokenCount", "search_units"],
+        ...["total_input_tokens", "total_output_tokens", "total_cached_tokens", "total_thought_tokens"],
+        ...["promptTokenCount", "responseTokenCount", "prompt_tokens", "completion_tokens", "iterations"],
       ),
       fc.oneof(counts, fc.record({ input_tokens: counts, output_tokens: counts, cached_tokens: counts })),
     ),
@@ -77,6 +88,7 @@ describe.each(EVERY.map((dialect) => [dialect.name, dialect] as const))("%s, hos
       event_type: fc.oneof(anything, fc.constantFrom("stream-end", "text-generation")),
       delta: fc.oneof(anything, fc.record({ usage, message: anything })),
       response: fc.oneof(anything, fc.record({ usage, meta: usage })),
+      ...{ interaction: fc.record({ usage, status: anything }), usageMetadata: usage },
       ...{ usage, meta: usage, message: anything, metadata: fc.record({ usage }), results: anything, done: anything },
       ...{ prompt_eval_count: counts, eval_count: counts, inputTextTokenCount: counts, generation_token_count: counts },
       "amazon-bedrock-invocationMetrics": usage,

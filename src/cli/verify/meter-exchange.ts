@@ -3,7 +3,7 @@ import { DIALECTS } from "../../identity/provider-account.ts"
 import { ZERO_USAGE } from "../../metering/usage.ts"
 import { FREE_FACTS, newReading, type Reading, type RequestFacts } from "../../providers/dialect.ts"
 import { type Endpoint, type EndpointMatch, matchEndpoint } from "../../providers/endpoint.ts"
-import { matchSession } from "../../providers/openai-realtime.ts"
+import { matchSession } from "../../providers/session-endpoints.ts"
 import { AnswerReader } from "../../proxy/answer-reader.ts"
 import { reportedUsage } from "../../proxy/answer-usage.ts"
 import type { AnswerUsage } from "../../proxy/record.ts"
@@ -64,7 +64,7 @@ function readAnswer({ response, ...rest }: RecordedExchange, dialect: Endpoint["
   const reading = newReading()
   dialect.readHead?.((name) => headers.get(name) ?? "", reading)
   const reader = new AnswerReader(dialect, reading, {
-    isSse: contentType.startsWith("text/event-stream"),
+    isSse: /^text\/event-stream/i.test(contentType),
     contentType,
     encoding: headers.get("content-encoding") ?? "",
     hidesUsage: false,
