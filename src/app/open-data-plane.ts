@@ -90,6 +90,7 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     objects,
     newValues: new NewValues(config.attribution.new_values_max),
     bookings: new Set(),
+    usageRefusers: new Set(),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
     refusals,
     seeding: parts.seeding,

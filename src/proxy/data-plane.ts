@@ -35,6 +35,8 @@ export type DataPlane = {
   readonly newValues: NewValues
   /** Records of later usage that are being booked by this process at the moment. */
   readonly bookings: Set<string>
+  /** Providers that have refused to be asked for the usage of a stream, by name. */
+  readonly usageRefusers: Set<string>
   readonly metrics: ProxyMetrics
   /** What was refused of whose calls. */
   readonly refusals: RefusalCounts

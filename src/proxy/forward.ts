@@ -2,6 +2,7 @@
 
 import { type SignableRequest, signedFor } from "../providers/aws-signature.ts"
 import { isBeforeUsage } from "../providers/azure-deployments.ts"
+import type { Http1Handler } from "../providers/http1-call.ts"
 import { type Provider, type ProviderAccount, pathAt } from "../providers/router.ts"
 import { accountCredential, type Credential, upstreamHeaders } from "../providers/upstream-headers.ts"
 import { answerDialect } from "./answer-dialect.ts"
@@ -12,12 +13,12 @@ import { enterNamed } from "./objects-born.ts"
 import { ownHeaders } from "./own-headers.ts"
 import { Relay, type SlicedStream } from "./relay.ts"
 import { throughHere } from "./upload-url.ts"
+import { UsageQuestion } from "./usage-question.ts"
 
 export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promise<Answer> {
   const { facts, route, form, outputTokensMax } = admitted
   const { provider } = route
-  const takesUsageOption = provider.takesUsageOption && !isBeforeUsage(call.door.query)
-  const injectsUsage = facts.isStream && !facts.asksUsage && takesUsageOption
+  const injectsUsage = facts.isStream && !facts.asksUsage && knowsUsageQuestion(plane, call, provider)
   const { dialect } = call.endpoint
   return new Promise((onEnd) => {
     const relay = new Relay({
@@ -35,12 +36,31 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
       drains: plane.drains,
       onEnd,
     })
-    const rewrite = { model: route.model, injectsUsage, outputTokensMax }
-    const body = bodyOf(call, dialect.rewriteRequest(admitted.body, facts, rewrite, form))
-    const request = { ...requestTo(call, admitted, upstreamPath(call, admitted)), body }
-    const upstream = plane.upstreams.pool(provider.origin).dispatch(signed(plane, admitted, request), relay)
-    relay.follow(upstream)
+    const send = (asksUsage: boolean, handler: Http1Handler) => {
+      const rewrite = { model: route.model, injectsUsage: asksUsage, outputTokensMax }
+      const body = bodyOf(call, dialect.rewriteRequest(admitted.body, facts, rewrite, form))
+      const request = { ...requestTo(call, admitted, upstreamPath(call, admitted)), body }
+      relay.follow(plane.upstreams.pool(provider.origin).dispatch(signed(plane, admitted, request), handler))
+    }
+    const askAgain = () => {
+      if (call.response.destroyed) return false
+      rememberRefusal(plane, provider)
+      send(false, relay)
+      return true
+    }
+    send(injectsUsage, injectsUsage ? new UsageQuestion(relay, askAgain) : relay)
   })
+}
+
+/** Whether the usage of a stream may be asked for: neither the configuration, nor its API, nor the provider itself says no. */
+function knowsUsageQuestion({ usageRefusers }: DataPlane, { door }: Call, provider: Provider): boolean {
+  return provider.takesUsageOption && !usageRefusers.has(provider.name) && !isBeforeUsage(door.query)
+}
+
+function rememberRefusal({ usageRefusers, log }: DataPlane, { name }: Provider): void {
+  if (usageRefusers.has(name)) return
+  usageRefusers.add(name)
+  log.warn({ provider: name }, "the provider refuses to be asked for the usage of a stream; set include_usage: false")
 }
 
 function slicedStream(call: Call, { slices, facts }: Admitted): SlicedStream | null {

@@ -62,6 +62,7 @@ function planeOf(parts: Omit<DataPlane, "doors">): DataPlane {
     objectPolicy: parts.objectPolicy,
     newValues: parts.newValues,
     bookings: parts.bookings,
+    usageRefusers: parts.usageRefusers,
     metrics: parts.metrics,
     refusals: parts.refusals,
     seeding: parts.seeding,

@@ -99,6 +99,47 @@ test("a fee for a key of one's own at the maker is the provider's cost, and both
   expect((await costOf("openrouter")) - before).toBeCloseTo(0.0002365, 10)
 })
 
+describe("a server that refuses to be asked for the usage of a stream", () => {
+  const request = { model: "mistral-small-latest", messages: [{ role: "user", content: "Hi" }], stream: true }
+  const refusal = { status: 422, body: { detail: [{ loc: ["body", "stream_options"], msg: "Extra inputs" }] } }
+  const chunk = { id: "gen-1", model: "mistral-small-2506", choices: [{ index: 0, delta: { content: "Hello." } }] }
+  const stream = { body: [`data: ${JSON.stringify(chunk)}\n\n`, "data: [DONE]\n\n"] }
+  const asked = () => provider.requests.map(({ json: { stream_options: options } }) => options)
+
+  test("is asked once more as the caller wrote, and then not any more; its streams are estimated", async () => {
+    provider.enqueue(refusal)
+    provider.enqueue(stream)
+    const { response, body } = await ask("/mistral/v1/chat/completions", request, key)
+    expect([response.status, body.toString()]).toEqual([200, stream.body.join("")])
+    expect(asked()).toEqual([{ include_usage: true }, undefined])
+    expect(await app.record(response.headers.get("x-request-id") ?? "")).toMatchObject({
+      ...{ usage_source: "estimated", end_state: "complete", http_status: 200, output_tokens: expect.any(Number) },
+    })
+    provider.reset()
+    provider.enqueue(stream)
+    expect((await ask("/mistral/v1/chat/completions", request, key)).response.status).toBe(200)
+    expect(asked()).toEqual([undefined])
+  })
+  test.each([
+    ["another reason", { error: { message: "The prompt is too long." } }],
+    ["a reason that is too long to be read", { error: { message: "x".repeat(70_000), param: "stream_options" } }],
+  ])("is not meant by %s: that refusal is the caller's, and nothing is sent again", async (_why, error) => {
+    provider.enqueue({ status: 400, body: error })
+    const { response, body } = await ask("/groq/v1/chat/completions", request, key)
+    expect([response.status, JSON.parse(body.toString())]).toEqual([400, error])
+    expect(asked()).toEqual([{ include_usage: true }])
+    expect(await app.record(response.headers.get("x-request-id") ?? "")).toMatchObject({
+      ...{ usage_source: "none", end_state: "upstream_error", http_status: 400, price_state: "free" },
+    })
+  })
+  test("nor is one that the caller itself has asked for", async () => {
+    provider.enqueue(refusal)
+    const own = { ...request, stream_options: { include_usage: true } }
+    const { response } = await ask("/deepseek/v1/chat/completions", own, key)
+    expect([response.status, provider.requests.length]).toEqual([422, 1])
+  })
+})
+
 async function costOf(name: string): Promise<number> {
   const page = await (await fetch(`${app.url}/metrics`)).text()
   return Number(
