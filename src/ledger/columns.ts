@@ -79,6 +79,7 @@ export const RECORD_COLUMNS: { readonly [column in keyof UsageRecord]: RecordCol
   cost_source: TEXT,
   price_row: TEXT,
   provider_cost_usd: MONEY,
+  book_cost_usd: MONEY,
   charges: { read: "jsonb", absent: "'[]'" },
   duration_ms: TIME_SPENT,
   ttft_ms: TIME_SPENT_IF_ANY,

@@ -99,6 +99,7 @@ function price(record: UsageRecord): string {
     text(',"cost_source":', record.cost_source) +
     text(',"price_row":', record.price_row) +
     text(',"provider_cost_usd":', record.provider_cost_usd ?? "") +
+    text(',"book_cost_usd":', record.book_cost_usd ?? "") +
     charges(record.charges)
   )
 }

@@ -24,9 +24,9 @@ export type Usage = {
 /**
  * Where the figures come from: the provider's own report; the same, read while draining after the caller left; the
  * request, for what is billed by what was asked (characters, images); our estimate; nothing, since nothing was billed;
- * or nowhere, since nobody here can meter such a call.
+ * nowhere, since nobody here can meter such a call; or whoever made the call and told us of it.
  */
-export type UsageSource = "provider" | "drained" | "request" | "estimated" | "none" | "unmetered"
+export type UsageSource = "provider" | "drained" | "request" | "estimated" | "none" | "unmetered" | "reported"
 
 export const ZERO_USAGE: Usage = Object.freeze({
   inputUncachedTokens: 0,

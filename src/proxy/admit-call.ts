@@ -2,13 +2,14 @@
  * May it: holds what the call may cost against every limit of its key, and writes the journal's start row, which is
  * the record that the call becomes if the process dies before its end. Only then may it be forwarded.
  */
-import type { Admitted as AdmissionReply, AwayRefusal } from "../admission/admit.ts"
+import type { Admitted as AdmissionReply } from "../admission/admit.ts"
 import type { CallEstimate } from "../admission/limits.ts"
-import { awayMessage, refusalMessage } from "../admission/refusal-text.ts"
+import { awayError, refusalError } from "../admission/refusal-error.ts"
 import { countedApart } from "../identity/counted-apart.ts"
 import type { Limit } from "../identity/limit.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
+import { putUsage } from "../ledger/priced-record.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
 import { totalTokens } from "../metering/usage.ts"
 import { ApiError } from "../platform/error-table.ts"
@@ -22,7 +23,7 @@ import type { DataPlane } from "./data-plane.ts"
 import { limitsOnCall } from "./limits-on-call.ts"
 import { limitHeaders } from "./own-headers.ts"
 import type { Asked } from "./read-request.ts"
-import { chargeCall, putUsage, startRecord } from "./record.ts"
+import { chargeCall, startRecord } from "./record.ts"
 
 export type CallAdmission = { readonly kind: "admitted"; readonly admitted: Admitted } | Refused
 
@@ -54,7 +55,7 @@ export async function admitCall(
 
   const held = await plane.admission.admit({ holdId: call.id, limits, accountLimits, estimate: bound.estimate })
   if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)
-  if (held.kind === "away") return refusedUncounted(held.refusal)
+  if (held.kind === "away") return { kind: "refused", error: awayError(held.refusal), reason: "store away" }
 
   const record = startRecord(plane, call, key, asked, planned)
   const admitted: Admitted = {
@@ -129,21 +130,6 @@ function unpriced(model: string, reason: string): Refused {
 }
 
 function refusedByLimit(plane: DataPlane, api: Api, refused: Extract<AdmissionReply, { kind: "refused" }>): Refused {
-  const { refusal } = refused
   const nowMs = plane.clock.nowMs()
-  const message = refusalMessage(refusal, nowMs)
-  const headers = limitHeaders(api, refused, nowMs)
-  if (refusal.isBudget) {
-    return { kind: "refused", error: new ApiError("insufficient_quota", message, { headers }), reason: "budget" }
-  }
-  const type = refusal.limit.kind === "tokens" || refusal.limit.kind === "usd" ? "tokens" : "requests"
-  const error = new ApiError("rate_limit_exceeded", message, { headers, type })
-  return { kind: "refused", error, reason: refusal.limit.kind === "concurrency" ? "concurrency" : "rate" }
-}
-
-/** Not the caller's doing, and no limit is known to be reached: SDKs retry a 503 by themselves. */
-function refusedUncounted(refusal: AwayRefusal): Refused {
-  const headers = [["retry-after", String(Math.ceil(refusal.retryAfterMs / 1000))]] as const
-  const error = new ApiError("quota_store_unavailable", awayMessage(refusal), { headers })
-  return { kind: "refused", error, reason: "store away" }
+  return { kind: "refused", ...refusalError(refused.refusal, limitHeaders(api, refused, nowMs), nowMs) }
 }

@@ -3,6 +3,7 @@
  * a batch. The record was prepared when the object was made, under an id of its own, so that however many ask for the
  * object, wherever and whenever, the ledger takes one of them; it is charged to the key that made the object.
  */
+import { limitsOn } from "../admission/limits-on.ts"
 import { accountSubject } from "../identity/account-limit.ts"
 import { countedApart } from "../identity/counted-apart.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
@@ -10,7 +11,6 @@ import { recordText } from "../ledger/record-text.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import { limitsOn } from "./limits-on-call.ts"
 import type { Booking } from "./objects-born.ts"
 import { chargeLater } from "./record.ts"
 
