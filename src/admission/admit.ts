@@ -98,7 +98,15 @@ export type AdmissionOptions = {
   readonly leaseMs?: number
   /** Told when a renewal or a sweep fails; both are tried again by the next tick. */
   readonly onFault: (error: unknown, act: "renew" | "sweep") => void
+  /** Reads counters, bounded in time; the port of admission itself takes nothing but acts. Absent: they are not known. */
+  readonly readCounters?: (charges: readonly Charge[]) => Promise<readonly CounterState[]>
 }
+
+/** A hold that no process renews. `uncertain`: the store is away, so it would not outlive this process; nothing is held. */
+export type Lent =
+  | { readonly kind: "lent" }
+  | Exclude<Admitted, { readonly kind: "held" }>
+  | { readonly kind: "uncertain" }
 
 export class Admission {
   readonly #store: AdmissionStore
@@ -106,6 +114,7 @@ export class Admission {
   readonly #owner: string
   readonly #leaseMs: number
   readonly #onFault: AdmissionOptions["onFault"]
+  readonly #readCounters: AdmissionOptions["readCounters"]
   /** What limits let pass that do not refuse. */
   readonly passed = new PassedLimits()
   readonly #windowOf = cachedWindowAt()
@@ -119,6 +128,7 @@ export class Admission {
     this.#owner = options.owner
     this.#leaseMs = options.leaseMs ?? LEASE_MS
     this.#onFault = options.onFault
+    this.#readCounters = options.readCounters
   }
 
   /** Holds the estimate under all limits, or none. `holdId` is minted by us for this call, and never used again. */
@@ -157,13 +167,18 @@ export class Admission {
   }
 
   async #hold(holdId: string, limits: readonly Limit[], estimate: CallEstimate): Promise<Admitted> {
+    const charges = chargesFor(limits, estimate, this.#nowMs(), this.#windowOf)
+    const held = await this.#reserve(holdId, charges, this.#leaseMs)
+    if (held.kind === "held" && charges.length > 0) this.#addLive(held.hold)
+    return held
+  }
+
+  async #reserve(holdId: string, charges: readonly Charge[], leaseMs: number): Promise<Admitted> {
     const nowMs = this.#nowMs()
-    const charges = chargesFor(limits, estimate, nowMs, this.#windowOf)
     const hold = { id: holdId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
-    const reply = await this.#store.reserve(holdId, this.#owner, this.#leaseMs, charges)
+    const reply = await this.#store.reserve(holdId, this.#owner, leaseMs, charges)
     if (reply.kind === "held") {
-      this.#addLive(hold)
       const { counters } = reply
       return { kind: "held", hold, counters, warnings: this.passed.of(charges, counters) }
     }
@@ -185,6 +200,38 @@ export class Admission {
     const budgets = limits.filter((limit) => counterKind(limit) === "budget")
     const nothing = { requests: 0n, tokensBound: 0n, tokensLikely: 0n, costNanosBound: 0n }
     return chargesFor(budgets, nothing, this.#nowMs(), this.#windowOf)
+  }
+
+  /** What a hold of this estimate would charge now: to be written down where any process finds it, then lent. */
+  toLend(holdId: string, limits: readonly Limit[], estimate: CallEstimate): HeldCharges {
+    return { id: holdId, charges: chargesFor(limits, estimate, this.#nowMs(), this.#windowOf) }
+  }
+
+  /** Holds it for a call that does not come this way, for so long; any process may end it, see `release`. */
+  async lend(lent: HeldCharges, leaseMs: number): Promise<Lent> {
+    if (lent.charges.length === 0) return { kind: "lent" }
+    const held = await this.#reserve(lent.id, lent.charges, leaseMs)
+    if (held.kind !== "held") return held
+    if (held.counters.length > 0) return { kind: "lent" }
+    await this.release({ ...lent, account: null })
+    return { kind: "uncertain" }
+  }
+
+  /** Takes up a hold that was lent and that the store may have forgotten with its process, whatever the caps say now. */
+  async lendAgain({ id, charges }: HeldCharges, leaseMs: number): Promise<void> {
+    if (charges.length > 0) await this.#store.reserve(id, this.#owner, leaseMs, charges)
+  }
+
+  /** Charges what held nothing beforehand, once by its id. Amounts may be negative: they take back what another id charged. */
+  async charge(id: string, charges: readonly Charge[]): Promise<void> {
+    if (charges.length > 0) await this.#store.settle(id, charges)
+  }
+
+  /** What these charges' counters say; null where that cannot be known at the moment. */
+  async counters(charges: readonly Charge[]): Promise<readonly CounterState[] | null> {
+    if (charges.length === 0) return []
+    // Its caller has been charged by now, whatever the answer is.
+    return (await this.#readCounters?.(charges).catch(() => null)) ?? null
   }
 
   /** Replaces the hold by what the call really used. */

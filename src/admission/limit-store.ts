@@ -91,7 +91,10 @@ export interface LimitStore {
   reserve(id: string, owner: string, leaseMs: number, charges: readonly Charge[]): Promise<ReserveReply>
   /** Adds to a live hold, all or none; for calls whose size becomes known as they flow. */
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply>
-  /** Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order. */
+  /**
+   * Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order. An id that
+   * holds nothing is charged; a negative amount takes back what another id has charged.
+   */
   settle(id: string, actual: readonly Charge[]): Promise<SettleReply>
   /** Gives everything back: the call never reached a provider. False where the hold was already finished. */
   release(organizationId: string, id: string): Promise<boolean>

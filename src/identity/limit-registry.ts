@@ -8,7 +8,7 @@ import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
 import { LIMIT_DEFAULTS, type Limit } from "./limit.ts"
-import { type LimitRow, limitColumns } from "./limit-row.ts"
+import { type LimitRow, limitColumns, limitFrom } from "./limit-row.ts"
 import type { Target, Visibility } from "./role.ts"
 import { visibleRows } from "./visible-rows.ts"
 
@@ -169,6 +169,15 @@ export async function shadowRefusals(sql: Sql, ids: readonly string[]): Promise<
   const rows = await sql<{ limit_id: string; refusals: string }[]>`
     SELECT limit_id, refusals::text AS refusals FROM limit_shadow_refusals WHERE limit_id = ANY (${[...ids]}::text[])`
   return new Map(rows.map(({ limit_id, refusals }) => [limit_id, Number(refusals)]))
+}
+
+/** Those of these limits that there are, by id. */
+export async function readLimitsById(
+  sql: Sql | Transaction,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, Limit>> {
+  const rows = await sql<LimitRow[]>`SELECT ${limitColumns(sql)} FROM limits WHERE id = ANY(${[...ids]}::text[])`
+  return new Map(rows.map((row) => [row.id, limitFrom(row)]))
 }
 
 export async function readLimit(sql: Sql | Transaction, id: string): Promise<LimitRow | null> {

@@ -54,6 +54,18 @@ export function totalTokens(usage: Usage): number {
   return inputTokens(usage) + usage.outputTokens
 }
 
+/** What does not add up in a usage that somebody tells: a part larger than its whole. Null where nothing is wrong. */
+export function usageFault(usage: Usage): { readonly part: string; readonly whole: string } | null {
+  if (usage.reasoningTokens > usage.outputTokens) return { part: "reasoning_tokens", whole: "output_tokens" }
+  if (usage.audioInputTokens + usage.imageInputTokens > usage.inputUncachedTokens) {
+    return { part: "audio_input_tokens and image_input_tokens", whole: "input_uncached_tokens" }
+  }
+  if (usage.audioOutputTokens + usage.imageOutputTokens > usage.outputTokens) {
+    return { part: "audio_output_tokens and image_output_tokens", whole: "output_tokens" }
+  }
+  return null
+}
+
 /** The sum of two usages that are billed alike, class by class. */
 export function addedUsage(one: Usage, other: Usage): Usage {
   return {
