@@ -4,8 +4,9 @@
  */
 import { hostname } from "node:os"
 import type { Registry } from "prom-client"
-import { Admission } from "../admission/admit.ts"
+import { Admission, type AdmissionOptions } from "../admission/admit.ts"
 import { type Adopted, AdoptedCalls } from "../admission/adopted-calls.ts"
+import type { Charge } from "../admission/limit-store.ts"
 import { Recovery, type RecoveryChange } from "../admission/recovery.ts"
 import { RedisRecoveryActs } from "../admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../admission/redis-store.ts"
@@ -19,11 +20,15 @@ import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Closing } from "../platform/closing.ts"
 import { randomBase62 } from "../platform/ids.ts"
+import { inTime } from "../platform/in-time.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
 import { openRedis, type RedisClient } from "../platform/redis.ts"
 import { checkRedis, serverRunId } from "../platform/redis-check.ts"
 import { StartError } from "./start-error.ts"
+
+/** Longest wait for counters that are only told of. */
+const READ_MS_MAX = 1_000
 
 export type SharedLimitsParts = {
   readonly config: Config
@@ -82,7 +87,8 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     presence = new ProxyPresence({ ...parts, self: { id: proxy, journalId: journal.id } })
     await presence.start()
     closing.add("presence", () => presence?.stop())
-    const admission = openAdmission(parts, guard, proxy)
+    const readCounters = (charges: readonly Charge[]) => inTime(store.read(charges), READ_MS_MAX)
+    const admission = openAdmission(parts, guard, proxy, readCounters)
     recovery = openRecovery(parts, { client, store, acts, proxy, journal, admission })
     return admission
   }
@@ -121,6 +127,7 @@ function openAdmission(
   { config, clock, log, closing }: SharedLimitsParts,
   store: StoreGuard,
   owner: string,
+  readCounters: NonNullable<AdmissionOptions["readCounters"]>,
 ): Admission {
   const admission = new Admission({
     store,
@@ -128,6 +135,7 @@ function openAdmission(
     owner,
     leaseMs: config.admission.lease_ms,
     onFault: (error, act) => log.error({ err: error, act }, "limit store failed"),
+    readCounters,
   })
   admission.start()
   closing.add("admission", () => admission.stop())

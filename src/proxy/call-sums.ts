@@ -23,7 +23,7 @@ type ModelSums = Record<TokenType, number> & {
   costUsd: number
   unpriced: number
 }
-type ProviderSums = { readonly models: Map<string, ModelSums>; estimated: number; mismatched: number }
+type ProviderSums = { readonly models: Map<string, ModelSums>; estimated: number; mismatched: number; reported: number }
 
 export type AnswersSum = {
   readonly provider: string
@@ -52,6 +52,17 @@ export class CallSums {
     const provider = this.#provider(record.provider)
     const model = this.#model(provider, record.model_served)
     this.#countAnswer(provider, model, record)
+    this.#addUsage(provider, model, record)
+  }
+
+  /** Of a call that went past the proxy: what it used, and no answer. `provider` is a label, since callers word it. */
+  addReported(record: UsageRecord, provider: string): void {
+    const sums = this.#provider(provider)
+    sums.reported++
+    this.#addUsage(sums, this.#model(sums, record.model_served), record)
+  }
+
+  #addUsage(provider: ProviderSums, model: ModelSums, record: UsageRecord): void {
     model.input += record.input_uncached_tokens
     model.cached += record.cache_read_tokens
     model.cache_write += record.cache_write_5m_tokens
@@ -87,7 +98,7 @@ export class CallSums {
   #provider(name: string): ProviderSums {
     let provider = this.#providers.get(name)
     if (provider === undefined) {
-      provider = { models: new Map(), estimated: 0, mismatched: 0 }
+      provider = { models: new Map(), estimated: 0, mismatched: 0, reported: 0 }
       this.#providers.set(name, provider)
     }
     return provider

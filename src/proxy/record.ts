@@ -28,7 +28,6 @@ export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin 
  * One literal, member by member, since an object of spreads is slow to make and slow to read.
  */
 export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: Asked, to: Upstream): UsageRecord {
-  const { provider, model } = to.route
   const said = attributed(plane, call, key)
   return {
     id: call.id,
@@ -48,13 +47,13 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
     client_request_id: text(call.request.headers["x-request-id"]),
     endpoint: call.endpoint.name,
     dialect: call.endpoint.dialect.name,
-    provider: provider.name,
+    provider: to.route.provider.name,
     provider_account: to.account.name,
     region: to.account.region,
-    billing: provider.credential,
+    billing: to.route.provider.credential,
     model_requested: bounded(asked.facts.model),
-    model_routed: bounded(model),
-    model_served: bounded(model),
+    model_routed: bounded(to.route.model),
+    model_served: bounded(to.route.model),
     tier_requested: bounded(asked.facts.tier),
     tier_served: "",
     provider_request_id: "",
