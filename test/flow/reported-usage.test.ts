@@ -40,7 +40,7 @@ async function post(secret: string, path: string, body: unknown, to = app): Prom
   return { status: response.status, headers: response.headers, body: (await response.json()) as Body }
 }
 const fresh = () => `n${counter++}`
-const chat = (more: object = {}) => ({
+const chat = <More extends object>(more: More = {} as More) => ({
   provider: "openai",
   model: "gpt-4o-mini",
   input_tokens: 1000,
@@ -377,7 +377,7 @@ describe("a correction", () => {
     expect(await app.record(record.id)).toEqual(record)
     await usedIs(key, "1000")
     await usedIs(key, "0.00015", 1)
-    const summary = await app.admin("GET", `/admin/v1/usage/summary?key_id=${record.key_id}&range=today`)
+    const summary = await app.admin("GET", `/admin/v1/usage/summary?key=${record.key_id}&range=today`)
     expect(summary.body.totals).toMatchObject({ cost_usd: "0.00015" })
     const audit = await app.admin("GET", `/admin/v1/audit?subject=${record.id}`)
     expect(audit.body.data).toMatchObject([
