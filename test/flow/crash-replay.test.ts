@@ -96,3 +96,61 @@ test("a proxy that drains beside its successor loses nothing to it, and ends cle
   // The one that drains is not there for new calls; no call that it took is cut.
   await expectEachCallOnce(fleet, [key.id], [...ends, ...otherEnds])
 }, 60_000)
+
+test("two proxies are killed by turns while usage is reported, and repeated until it is answered: each record once", async () => {
+  const [callers, perBatch] = [4, 10]
+  let isOver = false
+  const answered = new Map<string, string>()
+  const told = async (place: number, records: readonly { idempotency_key: string }[]): Promise<boolean> => {
+    const init = {
+      method: "POST",
+      headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ records }),
+    }
+    // A connection that is cut, or a proxy that is not there: sent again.
+    const response = await fetch(`${fleet.url(place)}/v1/usage`, init).catch(() => null)
+    const text = await response?.text().catch(() => "")
+    if (response?.status !== 200 || text === undefined || text === "") return false
+    const { data } = JSON.parse(text) as { data: { id: string; error?: object }[] }
+    data.forEach(({ id: recordId, error }, index) => {
+      expect(error).toBeUndefined()
+      const name = records[index]?.idempotency_key ?? ""
+      // Whoever answers, and however often: the record of a key is the same one.
+      expect(answered.get(name) ?? recordId).toBe(recordId)
+      answered.set(name, recordId)
+    })
+    return true
+  }
+  const reporter = async (name: number) => {
+    for (let batch = 0; !isOver; batch++) {
+      const records = Array.from({ length: perBatch }, (_, index) => ({
+        provider: "mock",
+        model: "mock-1",
+        input_tokens: 100 + index,
+        output_tokens: 10,
+        idempotency_key: `${name}-${batch}-${index}`,
+      }))
+      let place = (name + batch) % 2
+      while (!(await told(place, records))) {
+        await wait(20)
+        place = 1 - place
+      }
+      if (batch % 3 === 0) await Promise.all([told(0, records), told(1, records)])
+    }
+  }
+  const reporters = Array.from({ length: callers }, (_, name) => reporter(name))
+  for (let round = 0; round < 2; round++) {
+    await wait(500)
+    await fleet.kill(round)
+    await fleet.start(round)
+  }
+  isOver = true
+  await Promise.all(reporters)
+  await expectOneAccount(fleet, key.id, 60_000)
+  const rows = await fleet.sql<
+    { id: string; kind: string }[]
+  >`SELECT id, kind FROM usage_records WHERE key_id = ${key.id}`
+  expect(new Set(rows.map((row) => row.id))).toEqual(new Set(answered.values()))
+  expect(rows).toHaveLength(answered.size)
+  expect(answered.size).toBeGreaterThan(callers * perBatch)
+}, 120_000)

@@ -40,8 +40,15 @@ export class HeldJournal {
   }
 }
 
-/** The price book that is shipped. */
+let shipped: Prices | undefined
+
+/** The price book that is shipped, read once. */
 export function shippedPrices(): Prices {
+  shipped ??= readShippedPrices()
+  return shipped
+}
+
+function readShippedPrices(): Prices {
   const folder = path.join(import.meta.dirname, "../../config/prices")
   const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"))
   const loaded = loadPriceBook(files.map((name) => ({ name, text: readFileSync(path.join(folder, name), "utf8") })))
