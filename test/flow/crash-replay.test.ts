@@ -99,16 +99,20 @@ test("a proxy that drains beside its successor loses nothing to it, and ends cle
 
 test("two proxies are killed by turns while usage is reported, and repeated until it is answered: each record once", async () => {
   const [callers, perBatch] = [4, 10]
+  const usage = { provider: "mock", model: "mock-1", input_tokens: 100, output_tokens: 10 }
+  const post = (place: number, route: string, body: object) =>
+    fetch(`${fleet.url(place)}${route}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    })
+  // By the process that is killed first; ended by the other.
+  const { hold_id } = (await (await post(0, "/v1/usage/hold", usage)).json()) as { hold_id: string }
   let isOver = false
   const answered = new Map<string, string>()
   const told = async (place: number, records: readonly { idempotency_key: string }[]): Promise<boolean> => {
-    const init = {
-      method: "POST",
-      headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
-      body: JSON.stringify({ records }),
-    }
     // A connection that is cut, or a proxy that is not there: sent again.
-    const response = await fetch(`${fleet.url(place)}/v1/usage`, init).catch(() => null)
+    const response = await post(place, "/v1/usage", { records }).catch(() => null)
     const text = await response?.text().catch(() => "")
     if (response?.status !== 200 || text === undefined || text === "") return false
     const { data } = JSON.parse(text) as { data: { id: string; error?: object }[] }
@@ -124,10 +128,8 @@ test("two proxies are killed by turns while usage is reported, and repeated unti
   const reporter = async (name: number) => {
     for (let batch = 0; !isOver; batch++) {
       const records = Array.from({ length: perBatch }, (_, index) => ({
-        provider: "mock",
-        model: "mock-1",
+        ...usage,
         input_tokens: 100 + index,
-        output_tokens: 10,
         idempotency_key: `${name}-${batch}-${index}`,
       }))
       let place = (name + batch) % 2
@@ -146,10 +148,12 @@ test("two proxies are killed by turns while usage is reported, and repeated unti
   }
   isOver = true
   await Promise.all(reporters)
+  const last = await post(1, "/v1/usage", { ...usage, hold_id, idempotency_key: "held" })
+  const held = (await last.json()) as { id: string }
+  expect(held).toMatchObject({ hold: "released" })
+  answered.set("held", held.id)
   await expectOneAccount(fleet, key.id, 60_000)
-  const rows = await fleet.sql<
-    { id: string; kind: string }[]
-  >`SELECT id, kind FROM usage_records WHERE key_id = ${key.id}`
+  const rows = await fleet.sql<{ id: string }[]>`SELECT id FROM usage_records WHERE key_id = ${key.id}`
   expect(new Set(rows.map((row) => row.id))).toEqual(new Set(answered.values()))
   expect(rows).toHaveLength(answered.size)
   expect(answered.size).toBeGreaterThan(callers * perBatch)
