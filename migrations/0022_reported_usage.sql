@@ -12,6 +12,8 @@ CREATE TABLE usage_once (
   fingerprint     bytea NOT NULL,
   -- The record as it goes to the journal; NULL once it is known to be in the ledger.
   body            text,
+  -- It stands in a journal and is charged: a repetition has nothing left to do.
+  is_written      boolean NOT NULL DEFAULT false,
   claimed_at      timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (organization_id, source, key)
 );

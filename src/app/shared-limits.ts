@@ -15,7 +15,7 @@ import { registerStoreMetrics } from "../admission/store-metrics.ts"
 import type { Config } from "../config/schema.ts"
 import type { Journal } from "../ledger/journal.ts"
 import { counterOwners, readLedgerId } from "../ledger/ledger-identity.ts"
-import { readLimitSnapshot } from "../ledger/limit-usage.ts"
+import { notByOthers, readLimitSnapshot } from "../ledger/limit-usage.ts"
 import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Closing } from "../platform/closing.ts"
@@ -177,7 +177,11 @@ function openRecovery({ config, sql, clock, log, closing }: SharedLimitsParts, o
     nowMs: clock.nowMs,
     readSnapshot: (organizationId) => readLimitSnapshot(sql, organizationId),
     liveProxies: () => liveProxies(sql),
-    endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq),
+    endedAfter: async (organizationId, seq) => {
+      const ended = await journal.endedAfter(organizationId, seq)
+      // A report that was repeated may stand in two journals, and the snapshot may have it by the other.
+      return ended.kind === "gap" ? ended : { kind: "rows", rows: await notByOthers(sql, journal.id, ended.rows) }
+    },
     liveHolds: (organizationId) => admission.liveHolds(organizationId),
     serverRunId: () => serverRunId(client),
     onChange: (change) => tellChange(log, change),

@@ -115,10 +115,10 @@ function again(
   nowMs: number,
 ): Adjusted {
   if (known.kind === "conflict") return { kind: "conflict", id: known.recordId }
-  const { recordId: id, body } = known
+  const { recordId: id, body, isDone } = known
   const record = body === null ? null : ({ ...original, charges: [], ...JSON.parse(body) } as UsageRecord)
   const parts = record === null ? [] : partsOf(id, record, limits, nowMs)
-  return { kind: "adjusted", id, isDuplicate: true, record, body, parts }
+  return { kind: "adjusted", id, isDuplicate: true, record, body: isDone ? null : body, parts }
 }
 
 type SoFar = { readonly usage: Usage; readonly costPicos: bigint | null }

@@ -20,7 +20,7 @@ import { type Journal, JournalUnavailable } from "./journal.ts"
 import type { Prices } from "./priced-record.ts"
 import { recordText } from "./record-text.ts"
 import { fingerprintOf, type ReportedUsage, reportRecord } from "./reported-usage.ts"
-import { type Claim, type Claimed, claim } from "./usage-claims.ts"
+import { type Claim, type Claimed, claim, finishClaims } from "./usage-claims.ts"
 import type { UsageRecord } from "./usage-record.ts"
 
 export type Report = {
@@ -127,6 +127,13 @@ export class ReportBook {
     }
   }
 
+  /** Where this cannot be told, a repetition writes the record once more, under its id. */
+  async #finish(claims: readonly Pick<Claim, "organizationId" | "source" | "key">[]): Promise<void> {
+    if (claims.length === 0) return
+    const { postgres } = this.#options
+    await postgres.run((sql) => finishClaims(sql, claims), CLAIM_MS_MAX).catch(() => undefined)
+  }
+
   /** The start stands for the record until its end is written: both say the same. */
   async #writeOne({ id, body, parts }: ToWrite): Promise<void> {
     const { journal, admission } = this.#options
@@ -183,11 +190,18 @@ export class ReportBook {
       if (claimed.kind === "claimed") {
         const charges = countedCharges(record.charges, limits, Date.parse(record.time), nowMs)
         byId.set(record.id, { id: record.id, body: recordText(record), parts: [{ id: record.id, charges }] })
-      } else if (claimed.kind === "known" && claimed.body !== null && !byId.has(claimed.recordId)) {
+      } else if (claimed.kind === "known" && claimed.body !== null && !claimed.isDone && !byId.has(claimed.recordId)) {
         byId.set(claimed.recordId, againOf(claimed.recordId, claimed.body, limits, nowMs))
       }
     }
     await this.#write([...byId.values()])
+    await this.#finish(
+      placed.flatMap(({ entry: { report }, claimed }) => {
+        if (report.key === null || claimed.kind === "conflict" || (claimed.kind === "known" && claimed.isDone))
+          return []
+        return [{ organizationId: report.reporter.organizationId, source: report.source, key: report.key }]
+      }),
+    )
     for (const { entry, claimed } of placed) if (claimed.kind === "claimed") this.#options.onBooked(entry.record)
   }
 

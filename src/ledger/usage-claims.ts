@@ -21,8 +21,8 @@ export type Claim = {
 
 export type Claimed =
   | { readonly kind: "claimed" }
-  /** Booked before, or about to be. `body` is null where the ledger has it; else it is to be booked again, under its id. */
-  | { readonly kind: "known"; readonly recordId: string; readonly body: string | null }
+  /** Booked before; where it is not done, whoever began it may be gone: it is to be booked again, under its id. */
+  | { readonly kind: "known"; readonly recordId: string; readonly body: string | null; readonly isDone: boolean }
   /** The key stands for other content. */
   | { readonly kind: "conflict"; readonly recordId: string }
 
@@ -33,7 +33,7 @@ type OnceRow = {
   record_id: string
   fingerprint: Buffer
   body: string | null
-  is_in_ledger: boolean
+  is_done: boolean
 }
 
 /** Reports older than this are refused, so that what is forgotten is not booked a second time. */
@@ -65,6 +65,18 @@ export async function claim(sql: Sql | Transaction, claims: readonly Claim[]): P
   })
 }
 
+/** Tells that these are in a journal and charged. */
+export async function finishClaims(
+  sql: Sql,
+  claims: readonly Pick<Claim, "organizationId" | "source" | "key">[],
+): Promise<void> {
+  await sql`
+    UPDATE usage_once o SET is_written = true
+    FROM unnest(${claims.map(({ organizationId }) => organizationId)}::text[], ${claims.map(({ source }) => source)}::text[],
+      ${claims.map(({ key }) => key)}::text[]) AS c (organization_id, source, key)
+    WHERE (o.organization_id, o.source, o.key) = (c.organization_id, c.source, c.key) AND NOT o.is_written`
+}
+
 /** Forgets claims of long ago, and the bodies of those whose records are in the ledger; to be called now and then. */
 export async function tidyClaims(sql: Sql): Promise<void> {
   await sql`
@@ -92,7 +104,7 @@ export async function findClaim(
 
 function knownAs(row: OnceRow, { fingerprint }: Claim): Exclude<Claimed, { kind: "claimed" }> {
   if (!row.fingerprint.equals(fingerprint)) return { kind: "conflict", recordId: row.record_id }
-  return { kind: "known", recordId: row.record_id, body: row.is_in_ledger ? null : row.body }
+  return { kind: "known", recordId: row.record_id, body: row.body, isDone: row.is_done }
 }
 
 async function readOnce(sql: Sql | Transaction, claims: readonly Claim[]): Promise<Map<string, OnceRow>> {
@@ -100,9 +112,9 @@ async function readOnce(sql: Sql | Transaction, claims: readonly Claim[]): Promi
   const { organizations, sources, keys } = columnsOf(claims)
   const rows = await sql<OnceRow[]>`
     SELECT o.organization_id, o.source, o.key, o.record_id, o.fingerprint, o.body,
-      o.body IS NULL OR EXISTS (
+      o.body IS NULL OR o.is_written OR EXISTS (
         SELECT FROM usage_records r
-        WHERE r.organization_id = o.organization_id AND r.time = o.record_time AND r.id = o.record_id) AS is_in_ledger
+        WHERE r.organization_id = o.organization_id AND r.time = o.record_time AND r.id = o.record_id) AS is_done
     FROM usage_once o
     WHERE (o.organization_id, o.source, o.key) IN (
       SELECT * FROM unnest(${organizations}::text[], ${sources}::text[], ${keys}::text[]))`
