@@ -91,6 +91,18 @@ describe("the acts of one tick", () => {
     expect(await store.read([chargeOf(budget, 0n)])).toEqual([{ settled: 0n, held: 90n, emptyInMs: null }])
   })
 
+  it("fail alone where Redis fails at what one of them alone touches", async () => {
+    const { store } = await openStore(START_MS)
+    await client.set("tg:{org_1}:w:2026-11-23", "not a hash")
+    const day = chargeOf(limitOf({ id: "lim_day", window: "day" }), 5n, "2026-11-23", START_MS + 3_600_000)
+    const [spoilt, held] = await Promise.allSettled([
+      store.reserve("a", "proxy_1", 60_000, [day]),
+      store.reserve("b", "proxy_1", 60_000, [chargeOf(budget, 90n)]),
+    ])
+    expect(spoilt).toMatchObject({ status: "rejected", reason: { message: expect.stringContaining("WRONGTYPE") } })
+    expect(held).toMatchObject({ value: { kind: "held" } })
+  })
+
   it("all fail when Redis fails, and none of them is sent again", async () => {
     const { store } = await openStore(START_MS)
     await store.reserve("a", "proxy_1", 60_000, [chargeOf(budget, 10n)])
@@ -197,6 +209,35 @@ it("compares amounts of any size exactly", async () => {
     }),
     { numRuns: 500 },
   )
+})
+
+describe("while counters are filled", () => {
+  it("no lease ends: what it holds may be asserted, or settled by its owner, until calls are admitted again", async () => {
+    const { store, clock, acts, epoch: before } = await openStore(START_MS)
+    const { epoch } = await acts.begin("org_1", before)
+    await acts.load("org_1", epoch, { settled: [], acks: new Map() }, START_MS)
+    store.adopt("org_1", epoch)
+    await store.assertHolds("org_1", "proxy_2", 1_000, [{ id: "a", charges: [chargeOf(budget, 10n)] }])
+    await clock.advance(2_000)
+    expect(await store.sweep()).toBe(0)
+    await acts.open("org_1", epoch)
+    expect(await store.read([chargeOf(budget, 0n)])).toEqual([{ settled: 0n, held: 10n, emptyInMs: null }])
+    expect(await store.sweep()).toBe(1)
+  })
+
+  it("nothing that was meant for an earlier beginning is loaded, and no answer to it counts", async () => {
+    const { store, acts, epoch: first } = await openStore(START_MS)
+    const { epoch: second } = await acts.begin("org_1", first)
+    const stale = [{ window: "lifetime", limitId: budget.id, subject: budget.subject, settled: 99n }]
+    expect(await acts.load("org_1", first, { settled: stale, acks: new Map() }, START_MS)).toBe(false)
+    expect(await acts.load("org_1", second, { settled: [], acks: new Map() }, START_MS)).toBe(true)
+    expect(await acts.answered("org_1", first)).toBe(false)
+    expect(await acts.open("org_1", first)).toBe(false)
+    expect((await acts.begin("org_1")).answeredBy).toEqual(new Set())
+    expect(await acts.open("org_1", second)).toBe(true)
+    store.adopt("org_1", second)
+    expect(await store.read([chargeOf(budget, 0n)])).toEqual([{ settled: 0n, held: 0n, emptyInMs: null }])
+  })
 })
 
 describe("the Redis store in rare moments", () => {
