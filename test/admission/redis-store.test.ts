@@ -8,6 +8,7 @@ import { uuidv7Mint } from "../../src/platform/ids.ts"
 import type { RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, describeLimitStore, limitOf } from "../contract/limit-store.ts"
 import { describeLimitStoreModel } from "../contract/limit-store-model.ts"
+import { describeSeededLimits } from "../contract/seeded-limits.ts"
 import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 import { movedScripts, redisClock } from "../support/redis-clock.ts"
 
@@ -57,6 +58,11 @@ describeLimitStore("the Redis store", async () => {
 describeLimitStoreModel("the Redis store", 150, async (startMs) => {
   const { store, clock } = await openStore(startMs)
   return { store, setClock: (nowMs) => clock.set(nowMs) }
+})
+
+describeSeededLimits("the Redis store", async () => {
+  await client.flushall()
+  return client
 })
 
 describe("the acts of one tick", () => {
