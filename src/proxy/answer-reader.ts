@@ -2,7 +2,7 @@
  * Reads an answer on the side while its bytes flow to the caller: a JSON body at its end, a stream event by event.
  * Nothing that a provider sends makes it throw; what it cannot read is left for an estimate.
  */
-import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
+import { brotliDecompressSync, constants, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
 import { EventStreamReader } from "../metering/event-stream.ts"
 import { SseSplitter } from "../metering/sse.ts"
 import type { Dialect, Reading } from "../providers/dialect.ts"
@@ -15,13 +15,24 @@ const KEPT_BYTES_MAX = 16 * 1024 * 1024
 /** A compressed answer may unpack to this much. */
 const UNPACKED_BYTES_MAX = 64 * 1024 * 1024
 
-const UNPACK: Readonly<Record<string, (bytes: Buffer, options: { maxOutputLength: number }) => Buffer>> = {
+type UnpackOptions = { readonly maxOutputLength: number; readonly finishFlush: number }
+
+const UNPACK: Readonly<Record<string, (bytes: Buffer, options: UnpackOptions) => Buffer>> = {
   gzip: gunzipSync,
   "x-gzip": gunzipSync,
   deflate: inflateSync,
-  br: brotliDecompressSync,
-  zstd: zstdDecompressSync,
+  br: (bytes, { maxOutputLength }) =>
+    brotliDecompressSync(bytes, { maxOutputLength, finishFlush: constants.BROTLI_OPERATION_FLUSH }),
+  zstd: (bytes, { maxOutputLength }) =>
+    zstdDecompressSync(bytes, { maxOutputLength, finishFlush: constants.ZSTD_e_flush }),
 }
+/** Of a body that was cut, what came of it is read. */
+const UNPACK_PARTS = { finishFlush: constants.Z_SYNC_FLUSH }
+
+const BEGINNING_BYTES = 64
+/** No JSON begins like it, nor does any other answer with usage. */
+const BEGINS_AS_EVENTS = /^(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry):|: )/
+const BEGINS_PLAIN = /^(?:\xef\xbb\xbf)?\s*(?:[[{]|(?:data|event|id|retry):|: )/
 
 export type AnswerForm = {
   readonly isSse: boolean
@@ -126,17 +137,23 @@ export class AnswerReader {
     const bytes = this.#unpack(this.#kept.length === 1 && this.#kept[0] ? this.#kept[0] : Buffer.concat(this.#kept))
     this.#kept = []
     if (bytes === null) return
-    if (this.#isSse && this.#splitter !== null) this.#readEvents(this.#splitter, bytes)
-    else this.#dialect.readAnswer(bytes, this.#reading)
+    if (this.#isSse || BEGINS_AS_EVENTS.test(bytes.toString("latin1", 0, BEGINNING_BYTES))) {
+      // Gateways on the way may name a stream something else.
+      const splitter = this.#splitter ?? new SseSplitter()
+      this.#readEvents(splitter, bytes)
+      if (this.#splitter === null)
+        for (const event of splitter.end()) this.#dialect.readEvent(event.data, this.#reading)
+    } else this.#dialect.readAnswer(bytes, this.#reading)
   }
 
   #unpack(bytes: Buffer): Buffer | null {
     if (this.#encoding === "") return bytes
     try {
-      return UNPACK[this.#encoding]?.(bytes, { maxOutputLength: UNPACKED_BYTES_MAX }) ?? null
+      return UNPACK[this.#encoding]?.(bytes, { ...UNPACK_PARTS, maxOutputLength: UNPACKED_BYTES_MAX }) ?? null
     } catch {
-      // Cut, broken or a bomb: the bytes were relayed, the usage is estimated and marked so.
-      return null
+      // Broken or a bomb: the bytes were relayed, the usage is estimated and marked so. Unless they were never packed:
+      // gateways on the way unpack a body and leave the header.
+      return BEGINS_PLAIN.test(bytes.toString("latin1", 0, BEGINNING_BYTES)) ? bytes : null
     }
   }
 }
