@@ -42,6 +42,8 @@ export function readOpenAiUsage(value: unknown, model: string): ReadUsage | null
   const reasoning = count(output?.reasoning_tokens) ?? 0
   const unseen = unseenOutput(total, promptTokens, shown, { reasoning, model })
   const outputTokens = shown + unseen
+  const audioInputTokens = Math.min(count(input?.audio_tokens) ?? 0, uncached)
+  const audioOutputTokens = Math.min(count(output?.audio_tokens) ?? 0, outputTokens)
   return {
     usage: {
       ...ZERO_USAGE,
@@ -50,10 +52,10 @@ export function readOpenAiUsage(value: unknown, model: string): ReadUsage | null
       cacheWrite5mTokens: cacheWrite,
       outputTokens,
       reasoningTokens: Math.min(Math.max(reasoning, unseen), outputTokens),
-      audioInputTokens: Math.min(count(input?.audio_tokens) ?? 0, uncached),
-      imageInputTokens: Math.min(count(input?.image_tokens) ?? 0, uncached),
-      audioOutputTokens: Math.min(count(output?.audio_tokens) ?? 0, outputTokens),
-      imageOutputTokens: Math.min(count(output?.image_tokens) ?? 0, outputTokens),
+      audioInputTokens,
+      imageInputTokens: Math.min(count(input?.image_tokens) ?? 0, uncached - audioInputTokens),
+      audioOutputTokens,
+      imageOutputTokens: Math.min(count(output?.image_tokens) ?? 0, outputTokens - audioOutputTokens),
       webSearches: webSearchesIn(usage),
     },
     isMismatch: total !== null && total !== promptTokens + outputTokens,
