@@ -135,10 +135,9 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       "calls are admitted while counters are filled",
-      "(op == 'R' or op == 'X' or op == 'M')",
+      "(op == 'R' or op == 'M')",
       "(op == 'X' or op == 'M')",
     ],
-    ["leases end while counters are filled", "(op == 'R' or op == 'X' or op == 'M')", "(op == 'R' or op == 'M')"],
     [
       "a hold is made twice",
       "if call('HEXISTS', KEYS[2], act.id) == 1 then",
@@ -304,6 +303,9 @@ export const MUTANTS: readonly Mutant[] = [
       "if epoch ~= ARGV[1] or filled_on ~= server then",
       "if filled_on ~= server then",
     ],
+  ]),
+  ...inFile("scripts", "scripts/due.lua", [
+    ["leases end while counters are filled", " or state ~= 'open' then", " then"],
   ]),
   ...inFile("scripts", "scripts/renew.lua", [
     ["a renewal prolongs nothing", "    redis.call('ZADD', KEYS[3], until_ms, id)\n", ""],
@@ -569,7 +571,11 @@ export const MUTANTS: readonly Mutant[] = [
       "    this.#liveOf(hold)?.delete(hold.id)\n" + "    return this.#store.settle",
       "    return this.#store.settle",
     ],
-    ["a running call is not among the live ones", "      this.#addLive(hold)\n", ""],
+    [
+      "a running call is not among the live ones",
+      "charges.length > 0) this.#addLive(held.hold)",
+      "charges.length < 0) this.#addLive(held.hold)",
+    ],
   ]),
   ...inFile("recovery", "recovery.ts", [
     [
