@@ -196,6 +196,7 @@ const MONEY: Row = {
         [`sum(rate(tallygate_unpriced_requests_total{${CALLS}}[${RATE}]))`, "unpriced"],
         [`sum(rate(tallygate_estimated_requests_total{${OF_PROVIDER}}[${RATE}]))`, "estimated"],
         [`sum(rate(tallygate_mismatched_requests_total{${OF_PROVIDER}}[${RATE}]))`, "mismatched"],
+        [`sum(rate(tallygate_reported_records_total{${OF_PROVIDER}}[${RATE}]))`, "reported"],
         [`sum(rate(tallygate_metrics_folded_total[${RATE}]))`, "counted under other"],
         [`sum(rate(tallygate_attribution_folded_total[${RATE}]))`, "attributed to other"],
       ],
@@ -256,6 +257,15 @@ const STORES: Row = {
         ["sum(tallygate_limit_settles_waiting)", "settles waiting"],
         [`sum(increase(tallygate_limit_settles_dropped_total[${RATE}]))`, "settles dropped"],
         [`sum(increase(tallygate_limit_store_outages_total[${RATE}]))`, "outages"],
+      ],
+    },
+    {
+      title: "Counters beside the ledger",
+      description: "Of windows that are over. None should differ.",
+      unit: "none",
+      queries: [
+        [`sum(increase(tallygate_limit_counters_compared_total[${RATE}]))`, "compared"],
+        [`sum(increase(tallygate_limit_counters_drifted_total[${RATE}]))`, "differed, put right"],
       ],
     },
     {

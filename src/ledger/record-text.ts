@@ -163,7 +163,8 @@ function price(record: UsageRecord): string {
     text(',"price_row":', record.price_row) +
     text(',"provider_cost_usd":', record.provider_cost_usd ?? "") +
     charges(record.charges) +
-    text(',"bound":', record.bound)
+    text(',"bound":', record.bound) +
+    text(',"book_cost_usd":', record.book_cost_usd ?? "")
   )
 }
 

@@ -75,7 +75,7 @@ export type UsageRecord = {
   cut_by: string
 
   usage_source: UsageSource
-  /** Version of the estimator where the usage is estimated, e.g. `o200k×1.2`; '' elsewhere. */
+  /** By what the usage was estimated, with its version, e.g. `v2 claude o200k_base×1.15+3`; '' elsewhere. */
   estimator: string
   input_uncached_tokens: number
   cache_read_tokens: number
@@ -103,6 +103,8 @@ export type UsageRecord = {
   price_row: string
   /** What the provider itself says the call cost, where it says so. */
   provider_cost_usd: string | null
+  /** What the price book says, where the cost is a reported one; null elsewhere. */
+  book_cost_usd: string | null
 
   charges: DurableCharge[]
   /** `bounded`, or why nobody could tell beforehand what the call uses at most; '' where no limit on tokens or money applied. */

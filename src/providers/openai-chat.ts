@@ -170,9 +170,9 @@ function readChatUsage(value: unknown, reading: Reading): void {
 /** What a message or a delta shows: text, refusal, reasoning where it is visible, names and arguments of tool calls. */
 function textOf(message: Record<string, unknown> | null): string {
   if (message === null) return ""
-  // Servers that have both names of the reasoning repeat it.
-  const reasoning = asText(message.reasoning_content) || asText(message.reasoning)
-  let text = asText(message.content) + asText(message.refusal) + reasoning
+  // Two names for the same thoughts; servers that use both write them twice.
+  const thoughts = asText(message.reasoning_content) || asText(message.reasoning)
+  let text = asText(message.content) + asText(message.refusal) + thoughts
   for (const call of asArray(message.tool_calls)) {
     const called = asObject(asObject(call)?.function)
     text += asText(called?.name) + asText(called?.arguments)

@@ -48,6 +48,8 @@ export function readOpenAiUsage(value: unknown, model: string, cachedInHead: num
   const unseen = unseenOutput(total, promptTokens, shown, { reasoning, model })
   const research = DEEP_RESEARCH.test(model) ? researchIn(usage) : NO_RESEARCH
   const outputTokens = addedTokens(shown + unseen, research.thought)
+  const audioInputTokens = Math.min(count(input?.audio_tokens) ?? 0, uncached)
+  const audioOutputTokens = Math.min(count(output?.audio_tokens) ?? 0, outputTokens)
   return {
     usage: {
       ...ZERO_USAGE,
@@ -57,10 +59,10 @@ export function readOpenAiUsage(value: unknown, model: string, cachedInHead: num
       cacheWrite5mTokens: cacheWrite,
       outputTokens,
       reasoningTokens: Math.min(Math.max(reasoning, unseen, research.thought), outputTokens),
-      audioInputTokens: Math.min(count(input?.audio_tokens) ?? 0, uncached),
-      imageInputTokens: Math.min(count(input?.image_tokens) ?? 0, uncached),
-      audioOutputTokens: Math.min(count(output?.audio_tokens) ?? 0, outputTokens),
-      imageOutputTokens: Math.min(count(output?.image_tokens) ?? 0, outputTokens),
+      audioInputTokens,
+      imageInputTokens: Math.min(count(input?.image_tokens) ?? 0, uncached - audioInputTokens),
+      audioOutputTokens,
+      imageOutputTokens: Math.min(count(output?.image_tokens) ?? 0, outputTokens - audioOutputTokens),
       webSearches: webSearchesIn(usage),
     },
     isMismatch: total !== null && total !== promptTokens + shown + unseen,

@@ -70,6 +70,15 @@ export async function estimatedUsage(plane: DataPlane, admitted: Admitted, answe
     const outputTokens = Math.max(reported.outputTokens, output)
     return { usage: { ...reported, outputTokens }, origin }
   }
-  const usage = { ...ZERO_USAGE, inputUncachedTokens: inputTokens, outputTokens: output }
+  const audioInputTokens = Math.min(estimate.audioInputTokens, inputTokens)
+  const usage = {
+    ...ZERO_USAGE,
+    inputUncachedTokens: inputTokens,
+    audioInputTokens,
+    imageInputTokens: Math.min(estimate.imageInputTokens, inputTokens - audioInputTokens),
+    outputTokens: output,
+    units: estimate.audioSeconds,
+    unitType: estimate.audioSeconds === 0 ? "" : "seconds",
+  }
   return { usage, origin }
 }

@@ -66,6 +66,7 @@ export function sampleRecord(changes: Partial<UsageRecord> = {}): UsageRecord {
     price_row: "openai/gpt-5-mini@2025-08-07",
     provider_cost_usd: null,
     bound: "bounded",
+    book_cost_usd: null,
     charges: [
       { limit_id: "lim_usd", subject: "key_a", window: "2026-11", amount: "855001" },
       { limit_id: "lim_rate", subject: "key_a", window: "rate", amount: "1" },

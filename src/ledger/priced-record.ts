@@ -1,0 +1,100 @@
+/**
+ * Puts a usage on its record, and its price: by the served model and tier, in the book of the moment. Calls through the
+ * proxy and reported ones are priced here alike, so that the same usage costs the same by either way.
+ */
+import type { Usage, UsageSource } from "../metering/usage.ts"
+import { bounded } from "../platform/bounded-text.ts"
+import { priceUsage } from "../pricing/cost.ts"
+import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
+import type { PriceBook } from "../pricing/price-book.ts"
+import type { Router } from "../providers/router.ts"
+import type { UsageRecord } from "./usage-record.ts"
+
+/** Where a usage comes from, as it stands on the record. */
+export type UsageOrigin = {
+  readonly source: UsageSource
+  readonly estimator: string
+  readonly raw: unknown
+  readonly isMismatch: boolean
+}
+
+export type Priced = ReturnType<typeof priceUsage> | { readonly kind: "unpriced"; readonly reason: string }
+
+/** The prices, and as whose prices a configured provider's are looked up. */
+export type Prices = { readonly router: Pick<Router, "providers">; readonly priceBook: PriceBook }
+
+export function putUsage(record: UsageRecord, usage: Usage, origin: UsageOrigin): void {
+  record.input_uncached_tokens = usage.inputUncachedTokens
+  record.cache_read_tokens = usage.cacheReadTokens
+  record.cache_write_5m_tokens = usage.cacheWrite5mTokens
+  record.cache_write_1h_tokens = usage.cacheWrite1hTokens
+  record.output_tokens = usage.outputTokens
+  record.reasoning_tokens = usage.reasoningTokens
+  record.audio_input_tokens = usage.audioInputTokens
+  record.image_input_tokens = usage.imageInputTokens
+  record.audio_output_tokens = usage.audioOutputTokens
+  record.image_output_tokens = usage.imageOutputTokens
+  record.web_searches = usage.webSearches
+  record.units = usage.units
+  record.unit_type = usage.unitType
+  record.usage_source = origin.source
+  record.estimator = origin.estimator
+  record.usage_raw = origin.raw
+  record.usage_mismatch = origin.isMismatch
+}
+
+/**
+ * Prices the record's usage by the served model and tier, and returns the cost in nano-dollars, rounded up. What has
+ * no price stays `unpriced` with a null cost; it is never 0. `known`: the price, where it was worked out before.
+ */
+export function priceRecord(
+  prices: Prices,
+  record: UsageRecord,
+  usage: Usage,
+  atMs: number,
+  known: Priced | null = null,
+): bigint {
+  if (record.usage_source === "none") return free(record)
+  if (record.usage_source === "unmetered") return unpriced(record)
+  const served = { model: record.model_served, tier: record.tier_served || record.tier_requested }
+  const priced = known ?? priceServed(prices, record, served, usage, atMs)
+  if (priced.kind === "unpriced") return unpriced(record)
+  record.price_state = "priced"
+  record.cost_usd = formatUsd(priced.costPicos)
+  record.cost_source = "book"
+  record.price_row = priced.priceRow
+  return nanosRoundedUp(priced.costPicos)
+}
+
+/** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */
+export function priceServed(
+  { router, priceBook }: Prices,
+  record: Pick<UsageRecord, "provider" | "model_routed">,
+  served: { readonly model: string; readonly tier: string },
+  usage: Usage,
+  atMs: number,
+): Priced {
+  const model = bounded(served.model)
+  const tier = bounded(served.tier)
+  const provider = router.providers.get(record.provider)?.pricedAs ?? record.provider
+  const found = priceBook.find({ provider, model, tier, atMs })
+  // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
+  const row = found.kind === "found" ? found : priceBook.find({ provider, model: record.model_routed, tier, atMs })
+  return row.kind === "found" ? priceUsage(row.row, usage) : row
+}
+
+function unpriced(record: UsageRecord): bigint {
+  record.price_state = "unpriced"
+  record.cost_usd = null
+  record.cost_source = ""
+  record.price_row = ""
+  return 0n
+}
+
+function free(record: UsageRecord): bigint {
+  record.price_state = "free"
+  record.cost_usd = "0"
+  record.cost_source = ""
+  record.price_row = ""
+  return 0n
+}
