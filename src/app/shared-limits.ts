@@ -202,6 +202,7 @@ function openRecovery({ config, sql, clock, log, closing, seeding }: SharedLimit
     ownJournalId: journal.id,
     leaseMs: config.admission.lease_ms,
     nowMs: clock.nowMs,
+    elapsedMs: () => performance.now(),
     readSnapshot: (organizationId) => readLimitSnapshot(sql, organizationId),
     liveProxies: () => liveProxies(sql),
     endedAfter: async (organizationId, seq) => {
