@@ -142,7 +142,7 @@ export class AnswerReader {
   #readKept(): void {
     const packed = this.#kept.length === 1 && this.#kept[0] ? this.#kept[0] : Buffer.concat(this.#kept)
     this.#kept = []
-    const bytes = unpacked(packed, this.#encoding, KEPT_BYTES_MAX)
+    const bytes = unpacked(packed, this.#encoding, KEPT_BYTES_MAX) ?? neverPacked(packed)
     if (bytes === null) return
     const beginning = beginningOf(bytes)
     const isEvents = this.#isSse ? !JSON_BEGINS.test(beginning) : EVENTS_BEGIN.test(beginning)
@@ -161,4 +161,10 @@ export class AnswerReader {
 
 function beginningOf(bytes: Buffer): string {
   return bytes.toString("utf8", 0, BEGINNING_BYTES).replace(/^\ufeff/, "")
+}
+
+/** Gateways on the way unpack a body and leave the header that says how it was packed. */
+function neverPacked(bytes: Buffer): Buffer | null {
+  const beginning = beginningOf(bytes)
+  return JSON_BEGINS.test(beginning) || EVENTS_BEGIN.test(beginning) ? bytes : null
 }

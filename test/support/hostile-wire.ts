@@ -301,12 +301,12 @@ function packed(wire: WireApi): HostileAnswer[] {
       { ...known, name: `JSON, ${encoding}`, isJson: true, contentType: JSON_TYPE, encoding, bytes: pack(body) },
     ]),
     {
-      ...{ name: "JSON, an encoding that nobody knows", isJson: true, contentType: JSON_TYPE, encoding: "exi" },
-      ...{ bytes: body, source: "estimated", record: {} },
+      ...{ name: "JSON, packed as nobody knows", isJson: true, contentType: JSON_TYPE, encoding: "exi" },
+      ...{ bytes: brotliCompressSync(body), source: "estimated", record: {} },
     },
     {
-      ...{ name: "JSON, gzip that is none", isJson: true, contentType: JSON_TYPE, encoding: "gzip" },
-      ...{ bytes: body, source: "estimated", record: {} },
+      ...{ name: "JSON, called gzip and unpacked on the way", isJson: true, contentType: JSON_TYPE, encoding: "gzip" },
+      ...{ ...known, bytes: body },
     },
   ]
 }
