@@ -166,6 +166,7 @@ describe("media", () => {
   test.each<[string, number, string]>([
     ["gpt-4o", 765, png(1_024, 1_024)],
     ["gpt-4o", 1_105, png(2_048, 4_096)],
+    ["gpt-4o", 85 + 4 * 170, png(512, 8_192)],
     ["gpt-4o", 765, "QUJDRA=="],
     ["gpt-4o-mini", 2_833 + 4 * 5_667, png(1_024, 1_024)],
     ["gpt-4.1-mini", Math.ceil(1_024 * 1.62), png(1_024, 1_024)],

@@ -666,11 +666,11 @@ export const MUTANTS: readonly Mutant[] = [
       "const uncached = promptTokens - cacheRead - cacheWrite",
       "const uncached = promptTokens",
     ],
-    ["reasoning beside the completion is dropped", "const outputTokens = shown + unseen", "const outputTokens = shown"],
+    ["reasoning beside the completion is dropped", "addedTokens(shown + unseen, ", "addedTokens(shown, "],
     [
       "reasoning within the completion is added to it",
-      "const outputTokens = shown + unseen",
-      "const outputTokens = shown + reasoning",
+      "addedTokens(shown + unseen, ",
+      "addedTokens(shown + reasoning, ",
     ],
   ]),
   ...inFile("metering", "providers/anthropic-usage.ts", [
