@@ -38,6 +38,8 @@ export type EstimatorOptions = {
 
 export const FALLBACK_ESTIMATOR = "bytes/4"
 const BYTES_PER_TOKEN = 4
+/** No model reads more, however many bytes of pictures a body holds. */
+const INPUT_TOKENS_MAX = 2_000_000
 /** Bodies that may wait for the worker, together. */
 const QUEUED_BYTES_MAX = 64 * 1024 * 1024
 /** A worker that sits on one task for so long is stuck: the bounds of the tokenizer allow no such task. */
@@ -203,7 +205,7 @@ export class Estimator {
 
 function fallback(task: Pick<EstimateTask, "request" | "outputText">): Estimate {
   return {
-    inputTokens: Math.ceil(byteLength(task.request) / BYTES_PER_TOKEN),
+    inputTokens: Math.min(INPUT_TOKENS_MAX, Math.ceil(byteLength(task.request) / BYTES_PER_TOKEN)),
     imageInputTokens: 0,
     audioInputTokens: 0,
     audioSeconds: 0,

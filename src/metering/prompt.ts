@@ -29,51 +29,24 @@ export type Prompt = {
 
 /** Where a prompt stands in a body, over all APIs. */
 const ROOTS = [
-  ...["system", "instructions", "systemInstruction", "system_instruction", "preamble", "messages", "chat_history"],
-  ...[
-    "message",
-    "input",
-    "inputText",
-    "contents",
-    "content",
-    "prompt",
-    "suffix",
-    "query",
-    "documents",
-    "texts",
-    "text",
-  ],
+  ...["system", "instructions", "systemInstruction", "system_instruction", "preamble"],
+  ...["messages", "chat_history", "message", "input", "inputText", "contents", "content"],
+  ...["prompt", "suffix", "query", "documents", "texts", "text"],
 ]
 const TOOLS = ["tools", "functions", "toolConfig"]
 /** Members of a message that no model reads. */
 const UNREAD = new Set([
-  ...[
-    "role",
-    "type",
-    "id",
-    "call_id",
-    "tool_call_id",
-    "tool_use_id",
-    "toolUseId",
-    "cache_control",
-    "cachePoint",
-    "status",
-  ],
-  ...["signature", "thoughtSignature", "encrypted_content", "detail", "format", "filename", "index", "image_detail"],
-  ...["mimeType", "mime_type", "media_type", "media_resolution", "displayName", "annotations", "logprobs", "phase"],
+  ...["role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "index", "status"],
+  ...["signature", "thoughtSignature", "encrypted_content", "cache_control", "cachePoint", "logprobs"],
+  ...["detail", "image_detail", "media_resolution", "format", "filename", "displayName", "annotations"],
+  ...["mimeType", "mime_type", "media_type", "phase"],
 ])
 /** Members whose value is handed to a tool or comes from one: their JSON is what is read. */
 const STRUCTURED = new Set(["arguments", "args", "input", "response", "json", "parameters"])
+/** Where a medium is to be fetched; an address that nobody calls one, as of a page that a search found, is text. */
 const PLACES = new Set([
-  "url",
-  "uri",
-  "image_url",
-  "audio_url",
-  "video_url",
-  "file_url",
-  "fileUri",
-  "file_uri",
-  "file_id",
+  ...["url", "uri", "image_url", "audio_url", "video_url"],
+  ...["file_url", "fileUri", "file_uri", "file_id"],
 ])
 const BINARY = new Set(["data", "bytes", "file_data", "images"])
 const DATA_URL = /^data:([^,;]*)[^,]{0,256};base64,/
@@ -87,12 +60,12 @@ export function readPrompt(body: unknown): Prompt {
   }
   const roots = isObject(body) ? ROOTS.filter((name) => isRoot(name, body[name])) : []
   if (!isObject(body) || roots.length === 0) {
-    if (body !== null && body !== undefined) prompt.texts.push(typeof body === "string" ? body : JSON.stringify(body))
+    if (body !== null && body !== undefined) prompt.texts.push(typeof body === "string" ? body : jsonOf(body))
     return prompt
   }
   prompt.hasSystem = roots.some((name) => name.startsWith("system"))
   for (const name of roots) walk(body[name], { name, kind: null, isLowDetail: false, depth: 0 }, prompt)
-  for (const name of TOOLS) prompt.tools.push(...toolsIn(body[name]))
+  for (const name of TOOLS) for (const tool of toolsIn(body[name])) prompt.tools.push(tool)
   return prompt
 }
 
@@ -140,8 +113,9 @@ function addText(text: string, { name, kind, isLowDetail }: Place, prompt: Promp
     prompt.media.push({ kind: kindNamed(dataUrl[1] ?? "") ?? mediaKind(kind), base64, isLowDetail })
   } else if (BINARY.has(name) && kind !== "text" && BASE64_HEAD.test(text)) {
     prompt.media.push({ kind: mediaKind(kind), base64: text, isLowDetail })
-  } else if (PLACES.has(name)) prompt.media.push({ kind: mediaKind(kind), base64: null, isLowDetail })
-  else prompt.texts.push(text)
+  } else if (PLACES.has(name) && kind !== null && kind !== "text") {
+    prompt.media.push({ kind, base64: null, isLowDetail })
+  } else prompt.texts.push(text)
 }
 
 /** A type or a content type beside a medium says what it is. */
@@ -178,11 +152,11 @@ function toolsIn(value: unknown): unknown[] {
   })
 }
 
-function jsonOf(value: unknown): string {
+/** The value's JSON; '' where it is nested deeper than the stack, which JSON.parse reads and JSON.stringify does not write. */
+export function jsonOf(value: unknown): string {
   try {
     return JSON.stringify(value)
   } catch {
-    // Nested deeper than the stack: JSON.parse reads such a thing, JSON.stringify does not write it.
     return ""
   }
 }

@@ -4,6 +4,8 @@
  * more than counting the JSON, which is a little too much.
  */
 
+import { jsonOf } from "./prompt.ts"
+
 /** Beside the text of a list of functions, and less where a system message opens the prompt anyway. */
 const OPENAI_TOOLS_TOKENS = 9
 const OPENAI_SYSTEM_SAVES = 4
@@ -19,11 +21,11 @@ export type ToolText = { readonly text: string; readonly extraTokens: number }
 export function toolText(tools: readonly unknown[], family: string, hasSystem: boolean): ToolText {
   if (tools.length === 0) return { text: "", extraTokens: 0 }
   if (!family.startsWith("openai") && family !== "sandbox") {
-    return { text: JSON.stringify(tools), extraTokens: family.startsWith("claude") ? CLAUDE_TOOLS_TOKENS : 0 }
+    return { text: jsonOf(tools), extraTokens: family.startsWith("claude") ? CLAUDE_TOOLS_TOKENS : 0 }
   }
   const functions = tools.map(functionOf)
   const others = tools.filter((_, index) => functions[index] === null)
-  const rest = others.length === 0 ? "" : JSON.stringify(others)
+  const rest = others.length === 0 ? "" : jsonOf(others)
   const known = functions.filter((one) => one !== null)
   const extra = OPENAI_TOOLS_TOKENS - (hasSystem ? OPENAI_SYSTEM_SAVES : 0)
   return {
@@ -63,7 +65,7 @@ function membersOf(schema: Schema, depth: number): string {
 }
 
 function typeOf(schema: Schema, depth: number): string {
-  if (Array.isArray(schema.enum)) return schema.enum.map((value) => JSON.stringify(value)).join(" | ")
+  if (Array.isArray(schema.enum)) return schema.enum.map(jsonOf).join(" | ")
   const alternatives = schema.anyOf ?? schema.oneOf
   if (Array.isArray(alternatives) && depth <= NESTING_MAX) {
     return alternatives.map((one) => typeOf(isSchema(one) ? one : {}, depth + 1)).join(" | ")

@@ -14,7 +14,7 @@ export type EventShape = {
   readonly after: string | null
 }
 
-const TEXT_MEMBERS = ["content", "reasoning_content", "refusal"]
+const TEXT_MEMBERS = ["content", "reasoning_content", "reasoning", "refusal"]
 const PADDING = '"obfuscation":"'
 const PROBE = "tallygate's probe"
 const FIRST_PRINTABLE = 0x20

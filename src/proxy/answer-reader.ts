@@ -27,6 +27,10 @@ const BOM = Buffer.from("\ufeff")
 const EVENTS_BEGIN = /^\s*(?:data|event|id|retry)?:/
 const JSON_BEGINS = /^\s*[{[]/
 const BEGINNING_BYTES = 64
+const OPEN_BRACE = 0x7b
+const OPEN_BRACKET = 0x5b
+/** White space of JSON, and the bytes of a byte order mark. */
+const BLANKS: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d, ...BOM])
 
 const UNREADABLE = /^(?:audio|image|video|font)\/|^application\/(?:octet-stream|zip|gzip|pdf)/
 
@@ -92,7 +96,7 @@ export class AnswerReader {
 
   /** Takes a chunk in and returns what the caller gets of it, at once. */
   push(chunk: Buffer): Buffer {
-    if (this.#isSse && this.#encoding === "" && this.#beginsAsJson(chunk)) this.#keep(chunk)
+    if (this.#isSse && this.#encoding === "" && this.#mayBeJson(chunk)) this.#keep(chunk)
     if (this.#filter !== null) return this.#filter.push(chunk)
     if (this.#splitter !== null && this.#encoding === "") this.#readEvents(this.#splitter, chunk)
     else if (this.#lines !== null) this.#lines.push(chunk)
@@ -105,7 +109,8 @@ export class AnswerReader {
   end(): Buffer | null {
     const left = this.#filter?.end() ?? null
     this.#lines?.end()
-    if (this.#kept.length > 0 || this.#encoding !== "") this.#readKept()
+    if (this.#encoding !== "" || (this.#kept.length > 0 && (!this.#isSse || this.#isPlainJson === true)))
+      this.#readKept()
     if (this.#filter === null && this.#splitter !== null) this.#readLast(this.#splitter)
     return left
   }
@@ -114,9 +119,14 @@ export class AnswerReader {
     for (const event of splitter.end()) this.#dialect.readEvent(event.data, this.#reading)
   }
 
-  #beginsAsJson(chunk: Buffer): boolean {
-    if (this.#isPlainJson === null && chunk.length > 0) this.#isPlainJson = JSON_BEGINS.test(beginningOf(chunk))
-    return this.#isPlainJson === true
+  /** What has not begun yet may still be JSON. */
+  #mayBeJson(chunk: Buffer): boolean {
+    if (this.#isPlainJson !== null) return this.#isPlainJson
+    const first = chunk.find((byte) => !BLANKS.has(byte))
+    if (first === undefined) return true
+    this.#isPlainJson = first === OPEN_BRACE || first === OPEN_BRACKET
+    if (!this.#isPlainJson) this.#kept = []
+    return this.#isPlainJson
   }
 
   #readEvents(splitter: SseSplitter, chunk: Buffer): void {
@@ -138,7 +148,10 @@ export class AnswerReader {
     const beginning = beginningOf(bytes)
     const isEvents = this.#isSse ? !JSON_BEGINS.test(beginning) : EVENTS_BEGIN.test(beginning)
     if (!isEvents) {
-      this.#dialect.readAnswer(bytes.indexOf(BOM) === 0 ? bytes.subarray(BOM.length) : bytes, this.#reading)
+      this.#dialect.readAnswer(
+        bytes.subarray(0, BOM.length).equals(BOM) ? bytes.subarray(BOM.length) : bytes,
+        this.#reading,
+      )
       return
     }
     const splitter = this.#splitter ?? new SseSplitter()

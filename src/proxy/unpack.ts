@@ -40,10 +40,8 @@ const UNPACK: ReadonlyMap<string, Unpack> = new Map<string, Unpack>([
  */
 export function unpacked(bytes: Buffer, encoding: string, bytesMax: number): Buffer | null {
   let plain = bytes
-  for (const name of encoding
-    .split(",")
-    .map((part) => part.trim())
-    .reverse()) {
+  const applied = encoding.split(",").map((part) => part.trim())
+  for (const name of applied.reverse()) {
     if (name === "" || name === "identity") continue
     const unpack = UNPACK.get(name)
     if (unpack === undefined) return null

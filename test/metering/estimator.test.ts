@@ -109,6 +109,12 @@ describe("what goes wrong with the worker", () => {
     expect(stdout).toBe("2\n")
   })
 
+  test("what falls back is no more than a model can read", async () => {
+    const estimator = open({ queueMax: 0 })
+    const pictures = { model: "gpt-4o", messages: Buffer.alloc(20 * 1024 * 1024), outputText: "" }
+    expect(await estimator.estimate(pictures)).toMatchObject({ inputTokens: 2_000_000, estimator: FALLBACK_ESTIMATOR })
+  })
+
   test("after close everything falls back, what waits included, and closing twice is no fault", async () => {
     const estimator = open({ workerUrl: workerOf("") })
     const waiting = Promise.all([estimator.estimate(call("a")), estimator.estimate(call("b"))])

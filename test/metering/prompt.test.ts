@@ -46,8 +46,11 @@ describe("hostile bodies", () => {
   })
 
   test("nested deeper than a stack is are counted as far as they are read", () => {
-    const text = `{"messages":${"[".repeat(5_000)}"x"${"]".repeat(5_000)}}`
-    expect(tokenizer.promptTokens(JSON.parse(text), "gpt-4o").input).toBe(0)
+    const deep = `${"[".repeat(5_000)}"x"${"]".repeat(5_000)}`
+    expect(tokenizer.promptTokens(JSON.parse(`{"messages":${deep}}`), "gpt-4o").input).toBe(0)
+    for (const body of [`{"tools":[${deep}],"messages":[]}`, `{"other":${deep}}`]) {
+      expect(tokenizer.promptTokens(JSON.parse(body), "claude-3-opus").input).toBeGreaterThanOrEqual(0)
+    }
   })
 
   test("a schema that holds itself in words is not followed without end", () => {
@@ -145,6 +148,16 @@ describe("media", () => {
     expect(prompt.texts.join("")).toBe("")
   })
 
+  test("the address of a page that was found is a text and no document", () => {
+    const found = message({
+      type: "web_search_result",
+      url: "https://example.test",
+      encrypted_content: "x",
+      title: "A",
+    })
+    expect(readPrompt(found)).toMatchObject({ media: [], texts: ["https://example.test", "A"] })
+  })
+
   const tokens = (model: string, kind: Medium["kind"], base64: string | null, isLowDetail = false) => {
     const { image, audio, other } = mediaTokens([{ kind, base64, isLowDetail }], model, familyNameOf(model))
     return image + audio + other
@@ -153,6 +166,7 @@ describe("media", () => {
   test.each<[string, number, string]>([
     ["gpt-4o", 765, png(1_024, 1_024)],
     ["gpt-4o", 1_105, png(2_048, 4_096)],
+    ["gpt-4o", 85 + 4 * 170, png(512, 8_192)],
     ["gpt-4o", 765, "QUJDRA=="],
     ["gpt-4o-mini", 2_833 + 4 * 5_667, png(1_024, 1_024)],
     ["gpt-4.1-mini", Math.ceil(1_024 * 1.62), png(1_024, 1_024)],

@@ -133,6 +133,8 @@ describe("fields", () => {
   test("a byte order mark is dropped before the first line only", () => {
     expect(dataOf(whole("\ufeffdata: a\n\n\ufeffdata: b\n\n"))).toEqual(["a", ""])
     expect(dataOf(split(everyByte(Buffer.from("\ufeffdata: \ufeffa\n\n"))))).toEqual(["\ufeffa"])
+    // Behind it the first line begins, which may be blank.
+    expect(dataOf(whole("\ufeff\ndata: a\n\n"))).toEqual(["", "a"])
   })
 })
 

@@ -41,6 +41,17 @@ export const SUITES = {
     "test/admission/account-limits.test.ts",
     "test/simulation/simulation.test.ts",
   ],
+  metering: [
+    "test/proxy/stream-usage.test.ts",
+    "test/metering/prompt.test.ts",
+    "test/metering/model-family.test.ts",
+    "test/metering/sse.test.ts",
+    "test/proxy/unpack.test.ts",
+    "test/proxy/answer-reader.test.ts",
+    "test/providers/openai-usage.test.ts",
+    "test/providers/google-generate.test.ts",
+    "test/metering/tokenizer.test.ts",
+  ],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 /** The text with the mistake. @throws Error where the place is not there, or is there more than once */
@@ -55,7 +66,8 @@ function inFile(
   file: string,
   mistakes: readonly (readonly [string, string, string])[],
 ): Mutant[] {
-  return mistakes.map(([what, from, to]) => ({ part, file: `src/admission/${file}`, what, from, to }))
+  const room = part === "metering" ? "src" : "src/admission"
+  return mistakes.map(([what, from, to]) => ({ part, file: `${room}/${file}`, what, from, to }))
 }
 
 /** Of each: what is wrong, what stands there, what is put in its place. */
@@ -646,6 +658,84 @@ export const MUTANTS: readonly Mutant[] = [
       "a snapshot that was just loaded is believed",
       "loadedForMs !== null && loadedForMs > SNAPSHOT_DOUBT_MS",
       "loadedForMs !== null",
+    ],
+  ]),
+  ...inFile("metering", "providers/openai-usage.ts", [
+    [
+      "cached tokens are billed twice",
+      "const uncached = promptTokens - cacheRead - cacheWrite",
+      "const uncached = promptTokens",
+    ],
+    ["reasoning beside the completion is dropped", "addedTokens(shown + unseen, ", "addedTokens(shown, "],
+    [
+      "reasoning within the completion is added to it",
+      "addedTokens(shown + unseen, ",
+      "addedTokens(shown + reasoning, ",
+    ],
+  ]),
+  ...inFile("metering", "providers/anthropic-usage.ts", [
+    [
+      "cache writes of an hour count as short ones too",
+      "Math.max(0, (cacheWrite ?? 0) - splitTotal)",
+      "cacheWrite ?? 0",
+    ],
+    [
+      "a later count is added, not taken",
+      "return { ...old, ...Object.fromEntries(members) }",
+      "return { ...Object.fromEntries(members), ...old }",
+    ],
+  ]),
+  ...inFile("metering", "providers/google-usage.ts", [
+    ["thoughts are dropped", "outputTokens: added(candidates, thoughts)", "outputTokens: candidates"],
+    [
+      "the cached part of a prompt is billed in full",
+      "const uncached = added(prompt - cacheRead, toolUse)",
+      "const uncached = added(prompt, toolUse)",
+    ],
+  ]),
+  ...inFile("metering", "providers/json-values.ts", [
+    ["less than nothing counts as nothing", " || number < 0) return null", ") return null"],
+  ]),
+  ...inFile("metering", "metering/sse.ts", [
+    ["a line end that is cut in two ends two lines", "this.#isAfterCr = isCr", "this.#isAfterCr = false"],
+    ["a byte order mark is part of the first field", "if (isMark) this.#lineStart = BOM.length", ""],
+  ]),
+  ...inFile("metering", "proxy/unpack.ts", [
+    [
+      "what was cut is not unpacked",
+      "gunzipSync(bytes, { maxOutputLength, finishFlush: zlib.Z_SYNC_FLUSH })",
+      "gunzipSync(bytes, { maxOutputLength })",
+    ],
+    ["several encodings are undone in the order in which they were applied", ".reverse()", ""],
+  ]),
+  ...inFile("metering", "proxy/answer-reader.ts", [
+    ["the last event of a packed stream is lost", "    this.#readLast(splitter)\n  }\n}", "  }\n}"],
+    ["JSON that is called a stream is not read", "first === OPEN_BRACE || first === OPEN_BRACKET", "false"],
+  ]),
+  ...inFile("metering", "metering/prompt.ts", [
+    ["base64 counts as text", "BASE64_HEAD.test(text)", "text === BASE64_HEAD.source"],
+    ["token ids are not counted", "prompt.tokenIds++", "prompt.names++"],
+    ["there is no bound to nesting", "if (place.depth > NESTING_MAX) return", ""],
+  ]),
+  ...inFile("metering", "metering/media-tokens.ts", [
+    [
+      "a picture is not fitted before it is cut",
+      "const fitted = Math.min(1, 2_048 / Math.max(width, height))",
+      "const fitted = 1",
+    ],
+    ["patches have no cap", "Math.min(patches, OPENAI_PATCHES_MAX)", "patches"],
+    ["a WAV is taken for a compressed sound", "const bytesPerSecond = isWave ?", "const bytesPerSecond = !isWave ?"],
+  ]),
+  ...inFile("metering", "metering/model-family.ts", [
+    ["frames stand around nothing", "return tokens === 0 ? 0 : ", "return "],
+    ["a region hides a model's family", '.replace(/^(?:[a-z]+\\.)+/, "")', '.replace(/^$/, "")'],
+  ]),
+  ...inFile("metering", "metering/tokenizer.ts", [
+    ["text is encoded in one piece", "const end = pieceEnd(text, at, encodedChars)", "const end = encodedChars"],
+    [
+      "the rest of a long text counts nothing",
+      "this.tokens += Math.ceil((text.length - encodedChars) / CHARS_PER_TOKEN)",
+      "",
     ],
   ]),
 ]

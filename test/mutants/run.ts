@@ -10,7 +10,7 @@ import path from "node:path"
 import { MUTANTS, type Mutant, SUITES, withMistake } from "./mutants.ts"
 
 const ROOT = path.join(import.meta.dirname, "../..")
-const COPIED = ["src", "test", "config", "package.json", "vitest.config.ts", "tsconfig.json"]
+const COPIED = ["src", "test", "config", "docs", "package.json", "vitest.config.ts", "tsconfig.json"]
 const AT_ONCE = 2
 /** A mistake that makes a suite run for ever is noticed as well. */
 const SUITE_MS_MAX = 240_000

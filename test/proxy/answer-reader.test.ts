@@ -107,6 +107,36 @@ describe.each(fixtures.filter((fixture) => fixture.isSse))("$name, whose caller 
   })
 })
 
+describe("one thing under the name of another", () => {
+  const read = (contentType: string, encoding: string, ...chunks: Buffer[]) => {
+    const reading = newReading()
+    const isSse = contentType === "text/event-stream"
+    const form = { isSse, contentType, encoding, hidesUsage: true, streamEnd: null }
+    const reader = new AnswerReader(openAiChat, reading, form)
+    const shown = chunks.map((chunk) => reader.push(chunk))
+    expect(Buffer.concat([...shown, reader.end() ?? Buffer.alloc(0)]).equals(Buffer.concat(chunks))).toBe(true)
+    return reading.usage?.outputTokens
+  }
+  const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 }
+  const body = Buffer.from(`\ufeff\n ${JSON.stringify({ choices: [{}], usage })}`)
+  const stream = Buffer.from(`: hello\n\ndata: ${JSON.stringify({ choices: [{}], usage })}`)
+
+  test("is read as what it is, in any pieces", () => {
+    for (let at = 0; at <= body.length; at++) {
+      expect(read("text/event-stream", "", body.subarray(0, at), body.subarray(at))).toBe(4)
+    }
+    for (let at = 0; at <= stream.length; at++) {
+      expect(read("application/json", "", stream.subarray(0, at), stream.subarray(at))).toBe(4)
+    }
+  })
+
+  test("packed too", () => {
+    expect(read("text/event-stream", "gzip", gzipSync(body))).toBe(4)
+    expect(read("application/json", "gzip", gzipSync(stream))).toBe(4)
+    expect(read("text/event-stream", "gzip", gzipSync(stream))).toBe(4)
+  })
+})
+
 describe("what no provider should send", () => {
   test("an event of a megabyte flows through while it comes, and the usage after it is found", () => {
     const long = `data: {"choices":[{"delta":{"content":"${"x".repeat(1_000_000)}"}}]}\n\n`

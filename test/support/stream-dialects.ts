@@ -8,6 +8,7 @@ import { bedrockConverseStream, bedrockInvokeStream } from "../../src/providers/
 import { cohereChat, cohereChatV1 } from "../../src/providers/cohere.ts"
 import type { Dialect } from "../../src/providers/dialect.ts"
 import { googleGenerate } from "../../src/providers/google-generate.ts"
+import { googleInteractions } from "../../src/providers/google-interactions.ts"
 import { ollamaGenerate } from "../../src/providers/ollama.ts"
 import { openAiSpeech, openAiTranscription } from "../../src/providers/openai-audio.ts"
 import { openAiChat } from "../../src/providers/openai-chat.ts"
@@ -198,6 +199,20 @@ const OTHERS: readonly StreamDialect[] = [
           .map((part) => JSON.stringify(part, null, 2))
           .join(`${lineEnd},${lineEnd}`)}]`,
       ),
+  },
+  {
+    ...{ name: "Google interactions", dialect: googleInteractions, contentType: SSE, reports: CACHED_CLASSES },
+    write: (usage, texts, lineEnd) => {
+      const input = inputOf(usage)
+      const stated = {
+        ...{ total_input_tokens: input, total_cached_tokens: usage.cacheReadTokens },
+        total_output_tokens: usage.outputTokens - usage.reasoningTokens,
+        ...{ total_thought_tokens: usage.reasoningTokens, total_tokens: input + usage.outputTokens },
+      }
+      const shown = texts.map((text) => ({ data: { event_type: "content.delta", delta: { type: "text", text } } }))
+      const interaction = { id: "int_1", status: "completed", usage: stated }
+      return events([...shown, { data: { event_type: "interaction.complete", interaction } }, DONE], lineEnd)
+    },
   },
   {
     ...{ name: "Cohere chat", dialect: cohereChat, contentType: SSE, reports: TEXT_CLASSES },
