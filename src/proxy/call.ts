@@ -9,7 +9,7 @@ import type { VirtualKey } from "../identity/virtual-key.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { Usage } from "../metering/usage.ts"
 import type { ApiError } from "../platform/error-table.ts"
-import type { priceUsage } from "../pricing/cost.ts"
+import type { EffectiveCost } from "../pricing/effective-price.ts"
 import type { Reading, RequestFacts, RequestForm } from "../providers/dialect.ts"
 import { type Endpoint, unmetered } from "../providers/endpoint.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
@@ -42,8 +42,7 @@ export type Call = {
   quote: Quote | null
 }
 
-export type Priced = ReturnType<typeof priceUsage> | { readonly kind: "unpriced"; readonly reason: string }
-export type Quote = { readonly usage: Usage; readonly priced: Priced }
+export type Quote = { readonly usage: Usage; readonly priced: EffectiveCost }
 
 /** What admission gave the call; from here on the exit must settle. */
 export type Admitted = {

@@ -5,11 +5,11 @@ import type { Limit } from "../identity/limit.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
 import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
-import { priceUsage } from "../pricing/cost.ts"
+import { type CeilingCost, type EffectiveCost, effectiveCost, effectivePrice } from "../pricing/effective-price.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
 import { type Attribution, bounded, readAttribution, text } from "./attribution.ts"
-import type { Admitted, Answer, Call, Priced, Quote } from "./call.ts"
+import type { Admitted, Answer, Call, Quote } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
 
@@ -94,6 +94,7 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
     cost_usd: "0",
     cost_source: "",
     price_row: "",
+    base_cost_usd: null,
     provider_cost_usd: null,
     charges: [],
     bound: "",
@@ -158,46 +159,51 @@ export function chargeCall(
 }
 
 /**
- * Prices the record's usage by the served model and tier, and returns the cost in nano-dollars, rounded up. What has
- * no price stays `unpriced` with a null cost; it is never 0.
+ * Prices the record's usage by the served model and tier, and returns in nano-dollars, rounded up, what limits are charged.
+ * What has no price stays `unpriced` with a null cost; it is never 0, and charged by the organization's ceiling if it has one.
  */
 function priceCall(plane: DataPlane, record: UsageRecord, usage: Usage, atMs: number, quote: Quote | null): bigint {
   if (record.usage_source === "none") return free(record)
-  if (record.usage_source === "unmetered") return unpriced(record)
+  if (record.usage_source === "unmetered") return unpriced(record, null)
   const served = { model: record.model_served, tier: record.tier_served || record.tier_requested }
   const priced = quote?.usage === usage ? quote.priced : priceServed(plane, record, served, usage, atMs)
-  if (priced.kind === "unpriced") return unpriced(record)
+  if (priced.kind === "unpriced") return unpriced(record, priced.ceiling)
   record.price_state = "priced"
   record.cost_usd = formatUsd(priced.costPicos)
-  record.cost_source = "book"
-  record.price_row = priced.priceRow
+  record.cost_source = priced.source
+  record.price_row = priced.pin
+  record.base_cost_usd = priced.baseCostPicos === null ? null : formatUsd(priced.baseCostPicos)
   return nanosRoundedUp(priced.costPicos)
 }
 
 /** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */
 export function priceServed(
-  plane: Pick<DataPlane, "router" | "priceBook">,
-  record: UsageRecord,
+  plane: Pick<DataPlane, "router" | "priceBook" | "storedPrices">,
+  record: Pick<UsageRecord, "organization_id" | "provider" | "model_routed">,
   served: { readonly model: string; readonly tier: string },
   usage: Usage,
   atMs: number,
-): Priced {
+): EffectiveCost {
   const model = bounded(served.model)
   const tier = bounded(served.tier)
   const provider = plane.router.providers.get(record.provider)?.pricedAs ?? record.provider
-  const found = plane.priceBook.find({ provider, model, tier, atMs })
+  const organizationId = record.organization_id
+  const found = effectivePrice(plane, { organizationId, provider, model, tier, atMs })
   // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
-  const row =
-    found.kind === "found" ? found : plane.priceBook.find({ provider, model: record.model_routed, tier, atMs })
-  return row.kind === "found" ? priceUsage(row.row, usage) : row
+  const price =
+    found.kind === "found"
+      ? found
+      : effectivePrice(plane, { organizationId, provider, model: record.model_routed, tier, atMs })
+  return effectiveCost(price, usage)
 }
 
-function unpriced(record: UsageRecord): bigint {
+function unpriced(record: UsageRecord, ceiling: CeilingCost | null): bigint {
   record.price_state = "unpriced"
   record.cost_usd = null
-  record.cost_source = ""
-  record.price_row = ""
-  return 0n
+  record.cost_source = ceiling === null ? "" : "ceiling"
+  record.price_row = ceiling?.pin ?? ""
+  record.base_cost_usd = null
+  return ceiling === null ? 0n : nanosRoundedUp(ceiling.costPicos)
 }
 
 function free(record: UsageRecord): bigint {
@@ -205,6 +211,7 @@ function free(record: UsageRecord): bigint {
   record.cost_usd = "0"
   record.cost_source = ""
   record.price_row = ""
+  record.base_cost_usd = null
   return 0n
 }
 

@@ -1,15 +1,15 @@
 /**
  * What one call's cost consists of: the token classes of its record, each priced by the very row that the record pins. The
- * lines add up to the record's cost; what the row does not explain, such as units or a provider's own price, is `not_split`.
+ * lines add up to the record's cost; what the row does not explain is `terms`, where markup or discount changed the cost, or `not_split`.
  */
 import { formatUsd } from "../pricing/money.ts"
 import { type PriceRow, rateFor, TOKEN_CLASSES, type TokenClass } from "../pricing/price-row.ts"
 import { readSums } from "./measures.ts"
-import { type FindSheet, splitByClass } from "./token-classes.ts"
+import { type FindSheet, restOf, splitByClass } from "./token-classes.ts"
 import type { ShownRecord } from "./usage-records.ts"
 
 export type RecordCostLine = {
-  /** A token class, a fee such as `fee:web_search`, or `not_split`. */
+  /** A token class, a fee such as `fee:web_search`, `terms` or `not_split`. */
   readonly class: string
   /** Tokens as a decimal string; '0' for fees and what is not split. */
   readonly count: string
@@ -22,8 +22,9 @@ export type RecordCostLine = {
 /** The lines of a priced record; none where it has no price. */
 export function recordCostLines(record: ShownRecord, findSheet: FindSheet): RecordCostLine[] {
   if (record.cost_usd === null) return []
-  const row = findSheet(String(record.price_row))
-  return splitByClass(readSums(record, false), row).map(({ tokenClass, tokens, costUsd }) => ({
+  const pin = String(record.price_row)
+  const row = findSheet(pin)
+  return splitByClass(readSums(record, false), row, restOf(pin)).map(({ tokenClass, tokens, costUsd }) => ({
     class: tokenClass,
     count: tokens,
     rate_usd: rateOf(row, tokenClass),
