@@ -196,6 +196,7 @@ const MONEY: Row = {
         [`sum(rate(tallygate_unpriced_requests_total{${CALLS}}[${RATE}]))`, "unpriced"],
         [`sum(rate(tallygate_estimated_requests_total{${OF_PROVIDER}}[${RATE}]))`, "estimated"],
         [`sum(rate(tallygate_mismatched_requests_total{${OF_PROVIDER}}[${RATE}]))`, "mismatched"],
+        [`sum(rate(tallygate_reported_records_total{${OF_PROVIDER}}[${RATE}]))`, "reported"],
         [`sum(rate(tallygate_metrics_folded_total[${RATE}]))`, "counted under other"],
         [`sum(rate(tallygate_attribution_folded_total[${RATE}]))`, "attributed to other"],
       ],

@@ -19,6 +19,7 @@ import { type Addresses, Listeners } from "./app/listeners.ts"
 import { loginOptions } from "./app/login-options.ts"
 import { openAlerts } from "./app/open-alerts.ts"
 import { openDataPlane, readPrices } from "./app/open-data-plane.ts"
+import { openReports } from "./app/open-reports.ts"
 import type { ProviderSource } from "./app/provider-source.ts"
 import { openSharedLimits } from "./app/shared-limits.ts"
 import { asStartError, StartError } from "./app/start-error.ts"
@@ -103,6 +104,8 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     { ...stores, ...ledger, priceBook, registry, log, box },
     closing,
   )
+  const isStoreNew = config.redis_url === undefined
+  const reports = await openReports({ ...stores, ...ledger, routing, isStoreNew, log }, closing)
   let [current, configState] = [config, "current"]
   const organizationId = await defaultOrganization(stores.sql)
   const findSheet = sheetsNow(() => routing.plane)
@@ -124,6 +127,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     login: loginOptions(config, organizationId),
     alerts,
     counters: ledger.counters,
+    reports,
   })
   const listeners = new Listeners({ config, routing, admin, registry, log, closing })
   watchPlane(routing, listeners)
@@ -248,6 +252,7 @@ async function countInProcess(
     owner: `pid ${process.pid}`,
     leaseMs: config.admission.lease_ms,
     onFault: (error, act) => log.error({ err: error, act }, "limit store failed"),
+    readCounters: (charges) => store.read(charges),
   })
   admission.start()
   closing.add("admission", () => admission.stop())

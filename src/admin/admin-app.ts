@@ -42,12 +42,15 @@ import { describeApi } from "./openapi.ts"
 import { operationRoutes, type Readiness } from "./operation-routes.ts"
 import { organizationRoutes } from "./organization-routes.ts"
 import { ownKeyRoutes } from "./own-key-routes.ts"
+import { ownReportRoutes } from "./own-report-routes.ts"
 import { ownUsageRoutes } from "./own-usage-routes.ts"
 import { passwordRoutes } from "./password-routes.ts"
 import { projectRoutes } from "./project-routes.ts"
 import { projectionRoutes } from "./projection-routes.ts"
 import { providerRoutes } from "./provider-routes.ts"
 import type { ProviderOptions } from "./provider-view.ts"
+import type { ReportOptions } from "./report-answers.ts"
+import { reportRoutes } from "./report-routes.ts"
 import { roleRoutes } from "./role-routes.ts"
 import { onlyServed, type Serves } from "./serves.ts"
 import { sessionRoutes } from "./session-routes.ts"
@@ -55,7 +58,7 @@ import { usageRoutes } from "./usage-routes.ts"
 import { userRoutes } from "./user-routes.ts"
 
 /** A thousand imported users with long names fit. */
-const BODY_BYTES_MAX = 2 * 1024 * 1024
+export const BODY_BYTES_MAX = 2 * 1024 * 1024
 
 export type AdminOptions = {
   readonly sql: Sql
@@ -77,6 +80,7 @@ export type AdminOptions = {
   readonly alerts: AlertOptions
   /** What limits count at the moment. */
   readonly counters: Counters
+  readonly reports: ReportOptions
 }
 
 /** What admin handlers find in their context: `principal` behind the log-in, `access` behind a route's `permit`. */
@@ -133,6 +137,8 @@ export function adminApp(options: AdminOptions): AdminApp {
   usageRoutes(app, options)
   projectionRoutes(app, options)
   ownUsageRoutes(app, options)
+  ownReportRoutes(app, options)
+  reportRoutes(app, options)
   openAiUsageRoutes(app, options)
   describeApi(app, options.version)
   docsRoutes(app, options.version)
@@ -169,8 +175,8 @@ export function invalidRequest(issues: readonly Issue[], target = "json"): ApiEr
   return new ApiError(code, `${message}. The fields are described in /openapi.json.`, param ? { param } : {})
 }
 
-function bodyTooLarge(): never {
-  const message = `A request to the admin API has at most ${BODY_BYTES_MAX} bytes.`
+export function bodyTooLarge(): never {
+  const message = `A request has at most ${BODY_BYTES_MAX} bytes.`
   throw new ApiError("request_too_large", message, { headers: [["connection", "close"]] })
 }
 

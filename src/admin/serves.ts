@@ -9,13 +9,14 @@ import type { AdminEnv } from "./admin-app.ts"
 export type Serves = {
   /** The admin API and the dashboard. */
   readonly control: boolean
-  /** Key holders' own keys, wherever calls or the dashboard are. */
+  /** Key holders' own keys and what they report, wherever calls or the dashboard are. */
   readonly ownKeys: boolean
   readonly metrics: "open" | "with an admin key" | "no"
 }
 
 /** Of a listener that says nothing about itself. */
 const EVERYTHING: Serves = { control: true, ownKeys: true, metrics: "with an admin key" }
+const OWN = /^\/v1\/(?:keys(?:\/|$)|usage(?:$|\/hold$))/
 const HEALTH = new Set(["/healthz", "/readyz"])
 
 export function servesOf({ env }: Context<AdminEnv>): Serves {
@@ -29,7 +30,7 @@ export async function onlyServed(context: Context<AdminEnv>, next: Next): Promis
   const isServed =
     path === "/metrics"
       ? serves.metrics !== "no"
-      : HEALTH.has(path) || serves.control || (serves.ownKeys && /^\/v1\/keys(?:\/|$)/.test(path))
+      : HEALTH.has(path) || serves.control || (serves.ownKeys && OWN.test(path))
   if (!isServed) throw new ApiError("route_not_found", `There is no ${method} ${path.slice(0, 100)} on this listener.`)
   await next()
 }

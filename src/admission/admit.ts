@@ -104,7 +104,15 @@ export type AdmissionOptions = {
   readonly leaseMs?: number
   /** Told when a renewal or a sweep fails; both are tried again by the next tick. */
   readonly onFault: (error: unknown, act: "renew" | "sweep") => void
+  /** Reads counters, bounded in time; the port of admission itself takes nothing but acts. Absent: they are not known. */
+  readonly readCounters?: (charges: readonly Charge[]) => Promise<readonly CounterState[]>
 }
+
+/** A hold that no process renews. `uncertain`: the store is away, so it would not outlive this process; nothing is held. */
+export type Lent =
+  | { readonly kind: "lent" }
+  | Exclude<Admitted, { readonly kind: "held" }>
+  | { readonly kind: "uncertain" }
 
 export class Admission {
   readonly #store: AdmissionStore
@@ -114,6 +122,7 @@ export class Admission {
   readonly #onFault: AdmissionOptions["onFault"]
   /** How often limits have refused, by what callers were told. */
   readonly refusals = new RefusalTally()
+  readonly #readCounters: AdmissionOptions["readCounters"]
   /** What limits let pass that do not refuse. */
   readonly passed = new PassedLimits(this.refusals)
   readonly #windowOf = cachedWindowAt()
@@ -127,6 +136,7 @@ export class Admission {
     this.#owner = options.owner
     this.#leaseMs = options.leaseMs ?? LEASE_MS
     this.#onFault = options.onFault
+    this.#readCounters = options.readCounters
   }
 
   /**
@@ -173,29 +183,33 @@ export class Admission {
   }
 
   async #hold(holdId: string, keyId: string, limits: readonly Limit[], wish: Wish): Promise<Admitted> {
-    const nowMs = this.#nowMs()
-    const charges = chargesFor(limits, wish.estimate, nowMs, this.#windowOf)
-    const hold: HeldCall = { id: holdId, keyId, charges, account: null }
+    const charges = chargesFor(limits, wish.estimate, this.#nowMs(), this.#windowOf)
+    const held = await this.#reserve({ id: holdId, keyId, charges }, this.#leaseMs)
+    if (held.kind === "held" && charges.length > 0) this.#addLive(held.hold)
+    if (held.kind !== "refused") return held
+    const less = wish.lower?.(held) ?? null
+    if (less === null) {
+      this.refusals.add(held.refusal.limit, held.refusal.windowId, "refused")
+      return held
+    }
+    wish.estimate = less
+    return this.#hold(holdId, keyId, limits, wish)
+  }
+
+  async #reserve({ id, keyId, charges }: HeldCharges, leaseMs: number): Promise<Admitted> {
+    const hold: HeldCall = { id, keyId, charges, account: null }
     if (charges.length === 0) return { kind: "held", hold, counters: [], warnings: [] }
-    const reply = await this.#store.reserve(holdId, ownerText(this.#owner, keyId), this.#leaseMs, charges)
+    const reply = await this.#store.reserve(id, ownerText(this.#owner, keyId), leaseMs, charges)
     if (reply.kind === "held") {
-      this.#addLive(hold)
       const { counters } = reply
       return { kind: "held", hold, counters, warnings: this.passed.of(charges, counters) }
     }
     if (reply.kind === "denied") {
-      const { counters } = reply
-      const refused: RefusedCall = { kind: "refused", refusal: refusalFrom(reply, charges, nowMs), charges, counters }
-      const less = wish.lower?.(refused) ?? null
-      if (less === null) {
-        this.refusals.add(refused.refusal.limit, refused.refusal.windowId, "refused")
-        return refused
-      }
-      wish.estimate = less
-      return this.#hold(holdId, keyId, limits, wish)
+      const refusal = refusalFrom(reply, charges, this.#nowMs())
+      return { kind: "refused", refusal, charges, counters: reply.counters }
     }
     if (reply.kind === "away") return { kind: "away", refusal: awayRefusalFrom(reply, charges) }
-    throw new Error(`hold ${holdId} was used before, or cannot be made: ${reply.kind}`)
+    throw new Error(`hold ${id} was used before, or cannot be made: ${reply.kind}`)
   }
 
   /** What a call is charged under that held nothing beforehand, because it came to light only later: to be settled. */
@@ -237,6 +251,38 @@ export class Admission {
       return { kind: "lost" }
     }
     return { kind: "held" }
+  }
+
+  /** What a hold of this estimate would charge now: to be written down where any process finds it, then lent. */
+  toLend(id: string, keyId: string, limits: readonly Limit[], estimate: CallEstimate): HeldCharges {
+    return { id, keyId, charges: chargesFor(limits, estimate, this.#nowMs(), this.#windowOf) }
+  }
+
+  /** Holds it for a call that does not come this way, for so long; any process may end it, see `release`. */
+  async lend(lent: HeldCharges, leaseMs: number): Promise<Lent> {
+    if (lent.charges.length === 0) return { kind: "lent" }
+    const held = await this.#reserve(lent, leaseMs)
+    if (held.kind !== "held") return held
+    if (held.counters.length > 0) return { kind: "lent" }
+    await this.release({ ...lent, account: null })
+    return { kind: "uncertain" }
+  }
+
+  /** Takes up a hold that was lent and that the store may have forgotten with its process, whatever the caps say now. */
+  async lendAgain({ id, keyId, charges }: HeldCharges, leaseMs: number): Promise<void> {
+    if (charges.length > 0) await this.#store.reserve(id, ownerText(this.#owner, keyId), leaseMs, charges)
+  }
+
+  /** Charges what held nothing beforehand, once by its id. Amounts may be negative: they take back what another id charged. */
+  async charge(id: string, charges: readonly Charge[]): Promise<void> {
+    if (charges.length > 0) await this.#store.settle(id, charges)
+  }
+
+  /** What these charges' counters say; null where that cannot be known at the moment. */
+  async counters(charges: readonly Charge[]): Promise<readonly CounterState[] | null> {
+    if (charges.length === 0) return []
+    // Its caller has been charged by now, whatever the answer is.
+    return (await this.#readCounters?.(charges).catch(() => null)) ?? null
   }
 
   /** Replaces the hold by what the call really used. */

@@ -98,7 +98,8 @@ export interface LimitStore {
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply>
   /**
    * Replaces the hold by what was really used: one actual amount for each of the hold's charges, in order; after those,
-   * charges on limits that came up while the call ran.
+   * charges on limits that came up while the call ran. An id that holds nothing is charged; a negative amount takes back
+   * what another id has charged.
    */
   settle(id: string, actual: readonly Charge[]): Promise<SettleReply>
   /** Gives everything back: the call never reached a provider. False where the hold was already finished. */

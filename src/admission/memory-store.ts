@@ -78,9 +78,9 @@ export class MemoryLimitStore implements LimitStore {
 
   async settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {
     const nowMs = this.#clock()
-    requireAmounts(actual)
     const hold = this.#holds.get(id)
     if (hold !== undefined) {
+      requireAmounts(actual)
       requireSameCounters(hold.charges, actual)
       this.#endHold(hold, nowMs, (counter, held, index) => settleCounter(counter, held, actual[index]?.amount ?? 0n))
       for (const charge of actual.slice(hold.charges.length)) {

@@ -28,13 +28,14 @@ type CachedLine = { readonly window: string; readonly resetsAtMs: number | null;
 export class ChargeLines {
   readonly #cached = new WeakMap<Limit, CachedLine>()
 
-  /** All charges, each on its line. Throws RangeError before anything is sent. */
-  write(charges: readonly Charge[]): string {
+  /** All charges, each on its line; negative ones only where `isCredit`. Throws RangeError before anything is sent. */
+  write(charges: readonly Charge[], isCredit = false): string {
     let text = ""
     for (const charge of charges) {
       const { amount } = charge
-      if (amount < 0n) throw new RangeError(`charge on limit ${charge.limit.id} is negative: ${amount}`)
-      if (amount > AMOUNT_MAX) throw new RangeError(`charge on limit ${charge.limit.id} is too large: ${amount}`)
+      if (amount < 0n && !isCredit) throw new RangeError(`charge on limit ${charge.limit.id} is negative: ${amount}`)
+      if (amount > AMOUNT_MAX || amount < -AMOUNT_MAX)
+        throw new RangeError(`charge on limit ${charge.limit.id} is too large: ${amount}`)
       text += `${this.#constantPart(charge)}${amount}\n`
     }
     return text

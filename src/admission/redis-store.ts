@@ -221,7 +221,14 @@ export class RedisLimitStore implements LimitStore {
   ): Promise<T> {
     try {
       const batch = this.#batchOf(charges)
-      const act: Act = { op, id, leaseMs, owner, lines: this.#lines.write(charges), windows: windowsOf(charges) }
+      const act: Act = {
+        op,
+        id,
+        leaseMs,
+        owner,
+        lines: this.#lines.write(charges, op === "S"),
+        windows: windowsOf(charges),
+      }
       return batch.ask(act, (reply) => read(reply, charges, batch, act))
     } catch (error) {
       return Promise.reject(error)

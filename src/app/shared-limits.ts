@@ -4,9 +4,9 @@
  */
 import { hostname } from "node:os"
 import type { Registry } from "prom-client"
-import { Admission } from "../admission/admit.ts"
+import { Admission, type AdmissionOptions } from "../admission/admit.ts"
 import { type Adopted, AdoptedCalls } from "../admission/adopted-calls.ts"
-import type { LimitReadings } from "../admission/limit-store.ts"
+import type { Charge, LimitReadings } from "../admission/limit-store.ts"
 import { Recovery, type RecoveryChange } from "../admission/recovery.ts"
 import { RedisRecoveryActs } from "../admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../admission/redis-store.ts"
@@ -16,16 +16,20 @@ import type { Config } from "../config/schema.ts"
 import type { Journal } from "../ledger/journal.ts"
 import { counterOwners, readLedgerId } from "../ledger/ledger-identity.ts"
 import type { LimitSeeding } from "../ledger/limit-seeding.ts"
-import { readLimitSnapshot } from "../ledger/limit-usage.ts"
+import { notByOthers, readLimitSnapshot } from "../ledger/limit-usage.ts"
 import { liveProxies, ProxyPresence } from "../ledger/proxy-instances.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Closing } from "../platform/closing.ts"
 import { randomBase62 } from "../platform/ids.ts"
+import { inTime } from "../platform/in-time.ts"
 import type { Log } from "../platform/log.ts"
 import type { Sql } from "../platform/postgres.ts"
 import { connectRedis, type RedisClient } from "../platform/redis.ts"
 import { checkRedis } from "../platform/redis-check.ts"
 import { StartError } from "./start-error.ts"
+
+/** Longest wait for counters that are only told of. */
+const READ_MS_MAX = 1_000
 
 export type SharedLimitsParts = {
   readonly config: Config
@@ -105,7 +109,8 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     presence = new ProxyPresence({ ...parts, self: { id: proxy, journalId: journal.id } })
     await presence.start()
     closing.add("presence", () => presence?.stop())
-    const admission = openAdmission(parts, guard, proxy)
+    const readCounters = (charges: readonly Charge[]) => inTime(store.read(charges), READ_MS_MAX)
+    const admission = openAdmission(parts, guard, proxy, readCounters)
     recovery = openRecovery(parts, { store, acts, proxy, journal, admission })
     return admission
   }
@@ -144,6 +149,7 @@ function openAdmission(
   { config, clock, log, closing }: SharedLimitsParts,
   store: StoreGuard,
   owner: string,
+  readCounters: NonNullable<AdmissionOptions["readCounters"]>,
 ): Admission {
   const admission = new Admission({
     store,
@@ -151,6 +157,7 @@ function openAdmission(
     owner,
     leaseMs: config.admission.lease_ms,
     onFault: (error, act) => log.error({ err: error, act }, "limit store failed"),
+    readCounters,
   })
   admission.start()
   closing.add("admission", () => admission.stop())
@@ -191,7 +198,11 @@ function openRecovery({ config, sql, clock, log, closing, seeding }: SharedLimit
     nowMs: clock.nowMs,
     readSnapshot: (organizationId) => readLimitSnapshot(sql, organizationId),
     liveProxies: () => liveProxies(sql),
-    endedAfter: (organizationId, seq) => journal.endedAfter(organizationId, seq, seeding.current),
+    endedAfter: async (organizationId, seq) => {
+      const ended = await journal.endedAfter(organizationId, seq, seeding.current)
+      // A report that was repeated may stand in two journals, and the snapshot may have it by the other.
+      return ended.kind === "gap" ? ended : { kind: "rows", rows: await notByOthers(sql, journal.id, ended.rows) }
+    },
     knowsVersion: (version) => seeding.atLeast(version),
     liveHolds: (organizationId) => admission.liveHolds(organizationId),
     onChange: (change) => tellChange(log, change),

@@ -8,7 +8,7 @@ import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
 import { LIMIT_DEFAULTS, type Limit, type LimitFilter, ratePeriodMs } from "./limit.ts"
-import { type LimitRow, limitColumns } from "./limit-row.ts"
+import { type LimitRow, limitColumns, limitFrom } from "./limit-row.ts"
 import type { Target, Visibility } from "./role.ts"
 import { visibleRows } from "./visible-rows.ts"
 
@@ -210,6 +210,15 @@ export async function limitRefusals(sql: Sql, ids: readonly string[]): Promise<R
   return new Map(
     rows.map(({ limit_id, refused, shadowed }) => [limit_id, { refused: Number(refused), shadowed: Number(shadowed) }]),
   )
+}
+
+/** Those of these limits that there are, by id. */
+export async function readLimitsById(
+  sql: Sql | Transaction,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, Limit>> {
+  const rows = await sql<LimitRow[]>`SELECT ${limitColumns(sql)} FROM limits WHERE id = ANY(${[...ids]}::text[])`
+  return new Map(rows.map((row) => [row.id, limitFrom(row)]))
 }
 
 export async function readLimit(sql: Sql | Transaction, id: string): Promise<LimitRow | null> {

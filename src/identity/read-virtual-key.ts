@@ -93,7 +93,11 @@ function projectCaps(row: KeyRow): CallCaps {
   })
 }
 
-async function readLimits(sql: Sql, key: KeyRow): Promise<Limit[]> {
+/** Every limit on one of these, the widest first; '' names none. */
+export async function readLimits(
+  sql: Sql,
+  key: Pick<KeyRow, "id" | "organization_id" | "project_id" | "user_id">,
+): Promise<Limit[]> {
   const rows = await sql<LimitRow[]>`
     SELECT ${limitColumns(sql)} FROM limits
     WHERE (scope, subject) IN (('organization', ${key.organization_id}), ('project', ${key.project_id}),

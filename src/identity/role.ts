@@ -32,7 +32,15 @@ const BILLING = [...READER, "limits:write", "alerts:write"] as const
 const ADMIN = [
   ...BILLING,
   ...["organizations:write", "projects:write", "users:write", "keys:write"],
-  ...["providers:write", "admin_keys:read", "admin_keys:write", "roles:read", "roles:write", "audit:read"],
+  ...[
+    "usage:write",
+    "providers:write",
+    "admin_keys:read",
+    "admin_keys:write",
+    "roles:read",
+    "roles:write",
+    "audit:read",
+  ],
 ] as const
 
 export type Permission = (typeof ADMIN)[number]

@@ -17,8 +17,15 @@ export type LedgerTable = {
 /** What a schema consists of, by what its migrations say. */
 export type MadeByMigrations = Readonly<Record<"tables" | "views" | "functions", readonly string[]>>
 
-/** Of this installation as it runs, not of what it has written down: who runs, who is logged in, which ledger it is. */
-const NOT_COPIED = ["schema_migrations", "proxy_instances", "sessions", "login_failures", "ledger_identity"]
+/** Of this installation as it runs, not of what it has written down: who runs, who is logged in, what is held, which ledger it is. */
+const NOT_COPIED = [
+  "schema_migrations",
+  "proxy_instances",
+  "sessions",
+  "login_failures",
+  "usage_holds",
+  "ledger_identity",
+]
 
 export function madeByMigrations(migrations: readonly Pick<Migration, "text">[]): MadeByMigrations {
   const named = (pattern: RegExp) =>

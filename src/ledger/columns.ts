@@ -80,6 +80,7 @@ export const RECORD_COLUMNS: { readonly [column in keyof UsageRecord]: RecordCol
   price_row: TEXT,
   base_cost_usd: MONEY,
   provider_cost_usd: MONEY,
+  book_cost_usd: MONEY,
   charges: { read: "jsonb", absent: "'[]'" },
   bound: TEXT,
   duration_ms: TIME_SPENT,
@@ -149,8 +150,14 @@ export const ROLLUP_HISTOGRAMS: Readonly<Record<string, keyof UsageRecord>> = {
   ttft_histogram: "ttft_ms",
 }
 
-/** SQL that counts the values of a column in each bin of its histogram, first bin first. */
+/**
+ * SQL that counts the values of a column in each bin of its histogram, first bin first. What was reported without a
+ * duration, and what corrects another record, took no time that anybody knows.
+ */
 export function histogramCounts(column: string): string[] {
   const bounds = `ARRAY[${HISTOGRAM_BOUNDS_MS.join(",")}]::bigint[]`
-  return HISTOGRAM_BINS.map((bin) => `count(*) FILTER (WHERE width_bucket(${column}, ${bounds}) = ${bin - 1})`)
+  const isTimed = `(kind = 'call' OR ${column} > 0)`
+  return HISTOGRAM_BINS.map(
+    (bin) => `count(*) FILTER (WHERE ${isTimed} AND width_bucket(${column}, ${bounds}) = ${bin - 1})`,
+  )
 }

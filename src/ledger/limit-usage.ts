@@ -38,6 +38,20 @@ export async function readLimitSnapshot(sql: Sql, organizationId: string): Promi
   }
 }
 
+/** Of these ended calls those that the ledger does not have by another journal: what it has so, that journal answers for. */
+export async function notByOthers<Call extends { readonly id: string }>(
+  sql: Sql,
+  journalId: string,
+  calls: readonly Call[],
+): Promise<Call[]> {
+  if (calls.length === 0) return []
+  const rows = await sql<{ id: string }[]>`
+    SELECT id FROM usage_records WHERE id = ANY(${calls.map(({ id }) => id)}::text[]::uuid[])
+      AND journal_id IS DISTINCT FROM ${journalId}::text::uuid`
+  const byOthers = new Set(rows.map(({ id }) => id))
+  return calls.filter(({ id }) => !byOthers.has(id))
+}
+
 function countsStill(sql: Sql) {
   return sql`(window_id = 'lifetime' OR updated_at > now() - make_interval(days => ${RECENT_DAYS})
     OR (window_id ~ ${LONG_WINDOW} AND updated_at > now() - make_interval(days => ${LONG_RECENT_DAYS})))`

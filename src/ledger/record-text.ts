@@ -164,7 +164,8 @@ function price(record: UsageRecord): string {
     text(',"base_cost_usd":', record.base_cost_usd ?? "") +
     text(',"provider_cost_usd":', record.provider_cost_usd ?? "") +
     charges(record.charges) +
-    text(',"bound":', record.bound)
+    text(',"bound":', record.bound) +
+    text(',"book_cost_usd":', record.book_cost_usd ?? "")
   )
 }
 

@@ -106,6 +106,8 @@ export type UsageRecord = {
   base_cost_usd: string | null
   /** What the provider itself says the call cost, where it says so. */
   provider_cost_usd: string | null
+  /** What the price book says, where the cost is a reported one; null elsewhere. */
+  book_cost_usd: string | null
 
   charges: DurableCharge[]
   /** `bounded`, or why nobody could tell beforehand what the call uses at most; '' where no limit on tokens or money applied. */

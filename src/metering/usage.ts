@@ -24,9 +24,9 @@ export type Usage = {
 /**
  * Where the figures come from: the provider's own report; the same, read while draining after the caller left; the
  * request, for what is billed by what was asked (characters, images); our estimate; nothing, since nothing was billed;
- * or nowhere, since nobody here can meter such a call.
+ * nowhere, since nobody here can meter such a call; or whoever made the call and told us of it.
  */
-export type UsageSource = "provider" | "drained" | "request" | "estimated" | "none" | "unmetered"
+export type UsageSource = "provider" | "drained" | "request" | "estimated" | "none" | "unmetered" | "reported"
 
 export const ZERO_USAGE: Usage = Object.freeze({
   inputUncachedTokens: 0,
@@ -52,6 +52,18 @@ export function inputTokens(usage: Usage): number {
 /** The sum of the disjoint classes: what a token limit is charged. */
 export function totalTokens(usage: Usage): number {
   return inputTokens(usage) + usage.outputTokens
+}
+
+/** What does not add up in a usage that somebody tells: a part larger than its whole. Null where nothing is wrong. */
+export function usageFault(usage: Usage): { readonly part: string; readonly whole: string } | null {
+  if (usage.reasoningTokens > usage.outputTokens) return { part: "reasoning_tokens", whole: "output_tokens" }
+  if (usage.audioInputTokens + usage.imageInputTokens > usage.inputUncachedTokens) {
+    return { part: "audio_input_tokens and image_input_tokens", whole: "input_uncached_tokens" }
+  }
+  if (usage.audioOutputTokens + usage.imageOutputTokens > usage.outputTokens) {
+    return { part: "audio_output_tokens and image_output_tokens", whole: "output_tokens" }
+  }
+  return null
 }
 
 /** The sum of two usages that are billed alike, class by class. */

@@ -3,16 +3,16 @@
  * the record that the call becomes if the process dies before its end. Only then may it be forwarded.
  */
 import type { Admitted as AdmissionReply } from "../admission/admit.ts"
-import type { AwayRefusal } from "../admission/refusal.ts"
-import { awayMessage, refusalMessage } from "../admission/refusal-text.ts"
+import { awayError, refusalError } from "../admission/refusal-error.ts"
 import { countedApart } from "../identity/counted-apart.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
+import { putUsage } from "../ledger/priced-record.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
+import { bounded } from "../platform/bounded-text.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Api, RequestFacts } from "../providers/dialect.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
-import { bounded } from "./attribution.ts"
 import { makesBatch, planBatch } from "./batch-hold.ts"
 import type { Admitted, Call, Refused } from "./call.ts"
 import { inputBytes } from "./call-bound.ts"
@@ -23,7 +23,7 @@ import { countingMost, planHold } from "./hold-plan.ts"
 import { limitsOnCall } from "./limits-on-call.ts"
 import { limitHeaders } from "./own-headers.ts"
 import type { Asked } from "./read-request.ts"
-import { chargeCall, putUsage, startRecord } from "./record.ts"
+import { attributed, chargeCall, startRecord } from "./record.ts"
 import { openSlices, slicingOf } from "./slices-of.ts"
 
 export type CallAdmission = { readonly kind: "admitted"; readonly admitted: Admitted } | Refused
@@ -63,12 +63,12 @@ export async function admitCall(
   const onLimits = { keyId: key.id, limits, accountLimits }
   const { reply: held, ...most } = await holdCall(plane, call.id, onLimits, slicing?.plan ?? plan)
   if (held.kind === "refused") return refusedByLimit(plane, call.door.api, held)
-  if (held.kind === "away") return refusedUncounted(held.refusal)
+  if (held.kind === "away") return { kind: "refused", error: awayError(held.refusal), reason: "store away" }
 
   const { asksForOutput, isMost, outputTokens } = slicing?.plan ?? plan
   const isShortened = asksForOutput || most.outputTokens < outputTokens
   const outputTokensMax = isShortened ? most.outputTokens : planned.outputTokensMax
-  const record = startRecord(plane, call, key, asked, planned)
+  const record = startRecord(call, key, attributed(plane, call, key), asked, planned)
   record.bound = plan.bound
   const admitted: Admitted = {
     held: held.hold,
@@ -116,21 +116,6 @@ function unavailable(code: "usage_store_unavailable" | "usage_store_full", messa
 }
 
 function refusedByLimit(plane: DataPlane, api: Api, refused: Extract<AdmissionReply, { kind: "refused" }>): Refused {
-  const { refusal } = refused
   const nowMs = plane.clock.nowMs()
-  const message = refusalMessage(refusal, nowMs)
-  const headers = limitHeaders(api, refused, nowMs)
-  if (refusal.isBudget) {
-    return { kind: "refused", error: new ApiError("insufficient_quota", message, { headers }), reason: "budget" }
-  }
-  const type = refusal.limit.kind === "tokens" || refusal.limit.kind === "usd" ? "tokens" : "requests"
-  const error = new ApiError("rate_limit_exceeded", message, { headers, type })
-  return { kind: "refused", error, reason: refusal.limit.kind === "concurrency" ? "concurrency" : "rate" }
-}
-
-/** Not the caller's doing, and no limit is known to be reached: SDKs retry a 503 by themselves. */
-function refusedUncounted(refusal: AwayRefusal): Refused {
-  const headers = [["retry-after", String(Math.ceil(refusal.retryAfterMs / 1000))]] as const
-  const error = new ApiError("quota_store_unavailable", awayMessage(refusal), { headers })
-  return { kind: "refused", error, reason: "store away" }
+  return { kind: "refused", ...refusalError(refused.refusal, limitHeaders(api, refused, nowMs), nowMs) }
 }

@@ -3,11 +3,9 @@
  * describe; who pays is the key's own business. Everything is bounded, since it lands in an index.
  */
 import type { IncomingHttpHeaders } from "node:http"
+import { bounded } from "../platform/bounded-text.ts"
 
-const VALUE_BYTES_MAX = 128
 const TAGS_MAX = 16
-/** Nearly every value: short printable ASCII without a space at either end. */
-const PLAIN = /^[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?$/
 const METADATA_MAX = 16
 
 export type Attribution = {
@@ -38,17 +36,6 @@ export function text(value: string | string[] | undefined): string {
   // Node hands header bytes over as Latin-1; callers mean UTF-8.
   const decoded = Buffer.from(String(value), "latin1").toString("utf8")
   return bounded(decoded)
-}
-
-/** Cuts to 128 bytes without splitting a character, and drops control characters. */
-export function bounded(value: string): string {
-  if (value === "" || PLAIN.test(value)) return value
-  const clean = value.replace(/\p{Cc}/gu, "").trim()
-  if (Buffer.byteLength(clean) <= VALUE_BYTES_MAX) return clean
-  return Buffer.from(clean)
-    .subarray(0, VALUE_BYTES_MAX)
-    .toString("utf8")
-    .replace(/\uFFFD+$/, "")
 }
 
 function list(value: string | string[] | undefined): string[] {

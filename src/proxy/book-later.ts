@@ -3,15 +3,16 @@
  * a batch. The record was prepared when the object was made, under an id of its own, so that however many ask for the
  * object, wherever and whenever, the ledger takes one of them; it is charged to the key that made the object.
  */
+import { limitsOn } from "../admission/limits-on.ts"
 import { accountSubject } from "../identity/account-limit.ts"
 import { countedApart } from "../identity/counted-apart.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
 import { recordText } from "../ledger/record-text.ts"
+import { saidOfRecord } from "../ledger/said-of-record.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { Admitted, Answer, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import { limitsOn } from "./limits-on-call.ts"
 import type { Booking } from "./objects-born.ts"
 import { chargeLater } from "./record.ts"
 
@@ -68,7 +69,6 @@ async function book(plane: DataPlane, record: UsageRecord, answer: Answer, keyId
 function limitsOf({ router }: DataPlane, record: UsageRecord, key: VirtualKey | null) {
   if (key === null) return { limits: [], accountLimits: [] }
   const onAccount = router.accountLimits.get(accountSubject(record.provider, record.provider_account)) ?? []
-  const { tool, tags, model_routed: model, endpoint, end_customer: endCustomer } = record
-  const said = { tool, tags, model, endpoint, endCustomer }
+  const said = saidOfRecord(record)
   return { limits: limitsOn(key.limits, said), accountLimits: limitsOn(countedApart(onAccount, key), said) }
 }

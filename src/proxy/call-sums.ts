@@ -27,6 +27,7 @@ type ProviderSums = {
   readonly models: Map<string, ModelSums>
   estimated: number
   mismatched: number
+  reported: number
   theirsUsd: number
   apartUsd: number
 }
@@ -59,6 +60,18 @@ export class CallSums {
     const provider = this.#provider(record.provider)
     const model = this.#model(provider, record.model_served)
     this.#countAnswer(provider, model, record)
+    this.#addUsage(provider, model, record)
+    if (record.provider_cost_usd !== null) compareCost(provider, record, Number(costElsewhereUsd ?? 0))
+  }
+
+  /** Of a call that went past the proxy: what it used, and no answer. `provider` is a label, since callers word it. */
+  addReported(record: UsageRecord, provider: string): void {
+    const sums = this.#provider(provider)
+    sums.reported++
+    this.#addUsage(sums, this.#model(sums, record.model_served), record)
+  }
+
+  #addUsage(provider: ProviderSums, model: ModelSums, record: UsageRecord): void {
     model.input += record.input_uncached_tokens
     model.cached += record.cache_read_tokens
     model.cache_write += record.cache_write_5m_tokens
@@ -70,7 +83,6 @@ export class CallSums {
     if (record.price_state === "unpriced") model.unpriced++
     if (record.usage_source === "estimated") provider.estimated++
     if (record.usage_mismatch) provider.mismatched++
-    if (record.provider_cost_usd !== null) compareCost(provider, record, Number(costElsewhereUsd ?? 0))
   }
 
   answers(): AnswersSum[] {
@@ -95,7 +107,7 @@ export class CallSums {
   #provider(name: string): ProviderSums {
     let provider = this.#providers.get(name)
     if (provider === undefined) {
-      provider = { models: new Map(), estimated: 0, mismatched: 0, theirsUsd: 0, apartUsd: 0 }
+      provider = { models: new Map(), estimated: 0, mismatched: 0, reported: 0, theirsUsd: 0, apartUsd: 0 }
       this.#providers.set(name, provider)
     }
     return provider

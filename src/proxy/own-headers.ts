@@ -1,6 +1,7 @@
 /** The headers that are Tallygate's own: the request's id, the caller's own rate limits, and whether to try again. */
 import type { Admitted as Admission } from "../admission/admit.ts"
 import type { Charge, CounterState } from "../admission/limit-store.ts"
+import { retryHeaders } from "../admission/refusal-error.ts"
 import { anthropicRateLimitHeaders, rateLimitHeaders, warningText } from "../admission/refusal-text.ts"
 import type { Api } from "../providers/dialect.ts"
 import type { Admitted, Call } from "./call.ts"
@@ -22,21 +23,9 @@ export function ownHeaders(
   return headers
 }
 
-/**
- * On a refusal by a limit. SDKs retry every 429 unless told otherwise: a used-up budget says so in `x-should-retry`,
- * and `retry-after` stands only where waiting helps (openai-node reads both).
- */
+/** On a refusal by a limit. */
 export function limitHeaders(api: Api, refused: RefusedAdmission, nowMs: number): [string, string][] {
-  const headers = limitsIn(api, refused.charges, refused.counters, nowMs)
-  const { isBudget, retryAfterMs } = refused.refusal
-  if (isBudget || (retryAfterMs === null && refused.refusal.limit.kind !== "concurrency")) {
-    headers.push(["x-should-retry", "false"])
-  }
-  if (retryAfterMs !== null) {
-    headers.push(["retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1000)))])
-    headers.push(["retry-after-ms", String(Math.max(1, Math.ceil(retryAfterMs)))])
-  }
-  return headers
+  return [...limitsIn(api, refused.charges, refused.counters, nowMs), ...retryHeaders(refused.refusal)]
 }
 
 /** The caller's own limits, under the names that its SDK knows. */

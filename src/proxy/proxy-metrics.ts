@@ -8,8 +8,9 @@ import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { ApiError } from "../platform/error-table.ts"
 import { type Figure, registerFigures, registerSeries, type Sample } from "../platform/figures.ts"
 import { SecondsHistogram } from "../platform/seconds-histogram.ts"
-import { SeriesCap } from "../platform/series-cap.ts"
+import { FOLDED_LABEL, SeriesCap } from "../platform/series-cap.ts"
 import { CallSums, TOKEN_TYPES } from "./call-sums.ts"
+import type { DataPlane } from "./data-plane.ts"
 
 const DURATION_BUCKETS_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const OVERHEAD_BUCKETS_S = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]
@@ -105,6 +106,13 @@ export class ProxyMetrics {
     this.#boundViolations++
   }
 
+  /** Counts usage that was reported; providers that nobody here knows are counted together. */
+  reported(record: UsageRecord, { router, priceBook }: Pick<DataPlane, "router" | "priceBook">): void {
+    const { provider } = record
+    const isKnown = router.providers.has(provider) || priceBook.providers().includes(provider)
+    this.#sums.addReported(record, isKnown ? provider : FOLDED_LABEL)
+  }
+
   /** Counts a call that was refused here. Reasons and codes are words of ours. */
   refused(error: ApiError, reason: string): void {
     const name = `${reason} ${error.code}`
@@ -128,10 +136,10 @@ export class ProxyMetrics {
         TOKEN_TYPES.map((type) => ({ labels: { provider, model, type }, value: tokens[type] })),
       ),
     )
-    counter("tallygate_cost_usd_total", "Cost of priced calls, in dollars.", () =>
+    counter("tallygate_cost_usd_total", "Cost of priced calls and reports, in dollars.", () =>
       sums.byModel(({ costUsd }, provider, model) => [{ labels: { provider, model }, value: costUsd }]),
     )
-    counter("tallygate_unpriced_requests_total", "Forwarded calls whose model has no price.", () =>
+    counter("tallygate_unpriced_requests_total", "Calls and reports whose model has no price.", () =>
       sums.byModel(({ unpriced }, provider, model) => [{ labels: { provider, model }, value: unpriced }]),
     )
     counter("tallygate_estimated_requests_total", "Forwarded calls whose usage is an estimate.", () =>
@@ -151,6 +159,11 @@ export class ProxyMetrics {
       "tallygate_provider_cost_difference_usd_total",
       "How far our cost and the provider's own are apart, call by call, in dollars.",
       () => sums.byProvider(({ apartUsd }, provider) => [{ labels: { provider }, value: apartUsd }]),
+    )
+    counter(
+      "tallygate_reported_records_total",
+      "Records of usage that did not pass the proxy, as they were booked.",
+      () => sums.byProvider(({ reported }, provider) => [{ labels: { provider }, value: reported }]),
     )
     counter("tallygate_refusals_total", "Calls that were refused here, before a provider saw them.", () =>
       [...this.#refusals.values()].map(({ reason, code, calls }) => ({ labels: { reason, code }, value: calls })),

@@ -1,9 +1,9 @@
 /** What a whole answer cost, for the header that says so, before the answer leaves. */
+import { priceServed } from "../ledger/priced-record.ts"
 import { formatUsd } from "../pricing/money.ts"
 import type { Reading } from "../providers/dialect.ts"
 import type { Admitted, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
-import { priceServed } from "./record.ts"
 
 const NONE: readonly string[] = []
 

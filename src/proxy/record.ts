@@ -3,23 +3,15 @@ import { chargesOf, type HeldCall } from "../admission/admit.ts"
 import { type CallActual, recordCharges } from "../admission/limits.ts"
 import type { Limit } from "../identity/limit.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
+import { priceRecord, putUsage, type UsageOrigin } from "../ledger/priced-record.ts"
 import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
-import { totalTokens, type Usage, type UsageSource } from "../metering/usage.ts"
-import { type CeilingCost, type EffectiveCost, effectiveCost, effectivePrice } from "../pricing/effective-price.ts"
-import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
+import { totalTokens, type Usage } from "../metering/usage.ts"
+import { bounded } from "../platform/bounded-text.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
-import { type Attribution, bounded, readAttribution, text } from "./attribution.ts"
+import { type Attribution, readAttribution, text } from "./attribution.ts"
 import type { Admitted, Answer, Call, Quote } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"
 import type { Asked } from "./read-request.ts"
-
-/** Where a usage comes from, as it stands on the record. */
-export type UsageOrigin = {
-  readonly source: UsageSource
-  readonly estimator: string
-  readonly raw: unknown
-  readonly isMismatch: boolean
-}
 
 /** Codex names its session in a header. */
 function sessionOf({ request: { headers } }: Call): string {
@@ -35,8 +27,7 @@ export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin 
  * The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it.
  * One literal, member by member, since an object of spreads is slow to make and slow to read.
  */
-export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: Asked, to: Upstream): UsageRecord {
-  const said = attributed(plane, call, key)
+export function startRecord(call: Call, key: VirtualKey, said: Attribution, asked: Asked, to: Upstream): UsageRecord {
   return {
     id: call.id,
     time: new Date(call.arrivedMs).toISOString(),
@@ -96,6 +87,7 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
     price_row: "",
     base_cost_usd: null,
     provider_cost_usd: null,
+    book_cost_usd: null,
     charges: [],
     bound: "",
     duration_ms: 0,
@@ -108,7 +100,7 @@ export function startRecord(plane: Bounded, call: Call, key: VirtualKey, asked: 
 }
 
 /** What the call says about itself, with no more new values than its key may bring into being, and the key's own tags. */
-function attributed({ newValues }: Bounded, call: Call, key: VirtualKey): Attribution {
+export function attributed({ newValues }: Bounded, call: Call, key: VirtualKey): Attribution {
   const said = readAttribution(call.request.headers)
   if (said.tool === "" && said.operation === "" && said.tags.length === 0) {
     return key.tags.length === 0 ? said : { ...said, tags: [...key.tags] }
@@ -123,26 +115,6 @@ function attributed({ newValues }: Bounded, call: Call, key: VirtualKey): Attrib
   }
 }
 
-export function putUsage(record: UsageRecord, usage: Usage, origin: UsageOrigin): void {
-  record.input_uncached_tokens = usage.inputUncachedTokens
-  record.cache_read_tokens = usage.cacheReadTokens
-  record.cache_write_5m_tokens = usage.cacheWrite5mTokens
-  record.cache_write_1h_tokens = usage.cacheWrite1hTokens
-  record.output_tokens = usage.outputTokens
-  record.reasoning_tokens = usage.reasoningTokens
-  record.audio_input_tokens = usage.audioInputTokens
-  record.image_input_tokens = usage.imageInputTokens
-  record.audio_output_tokens = usage.audioOutputTokens
-  record.image_output_tokens = usage.imageOutputTokens
-  record.web_searches = usage.webSearches
-  record.units = usage.units
-  record.unit_type = usage.unitType
-  record.usage_source = origin.source
-  record.estimator = origin.estimator
-  record.usage_raw = origin.raw
-  record.usage_mismatch = origin.isMismatch
-}
-
 /** Prices the record's usage and writes what its budgets are charged for it; returns what the call used of its limits. */
 export function chargeCall(
   plane: DataPlane,
@@ -152,67 +124,10 @@ export function chargeCall(
   atMs: number,
   quote: Quote | null,
 ): CallActual {
-  const costNanos = priceCall(plane, record, usage, atMs, quote)
+  const costNanos = priceRecord(plane, record, usage, atMs, quote?.usage === usage ? quote.priced : null)
   const actual = { requests: 1n, tokens: BigInt(totalTokens(usage)), costNanos }
   record.charges = recordCharges(chargesOf(held), actual)
   return actual
-}
-
-/**
- * Prices the record's usage by the served model and tier, and returns in nano-dollars, rounded up, what limits are charged.
- * What has no price stays `unpriced` with a null cost; it is never 0, and charged by the organization's ceiling if it has one.
- */
-function priceCall(plane: DataPlane, record: UsageRecord, usage: Usage, atMs: number, quote: Quote | null): bigint {
-  if (record.usage_source === "none") return free(record)
-  if (record.usage_source === "unmetered") return unpriced(record, null)
-  const served = { model: record.model_served, tier: record.tier_served || record.tier_requested }
-  const priced = quote?.usage === usage ? quote.priced : priceServed(plane, record, served, usage, atMs)
-  if (priced.kind === "unpriced") return unpriced(record, priced.ceiling)
-  record.price_state = "priced"
-  record.cost_usd = formatUsd(priced.costPicos)
-  record.cost_source = priced.source
-  record.price_row = priced.pin
-  record.base_cost_usd = priced.baseCostPicos === null ? null : formatUsd(priced.baseCostPicos)
-  return nanosRoundedUp(priced.costPicos)
-}
-
-/** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */
-export function priceServed(
-  plane: Pick<DataPlane, "router" | "priceBook" | "storedPrices">,
-  record: Pick<UsageRecord, "organization_id" | "provider" | "model_routed">,
-  served: { readonly model: string; readonly tier: string },
-  usage: Usage,
-  atMs: number,
-): EffectiveCost {
-  const model = bounded(served.model)
-  const tier = bounded(served.tier)
-  const provider = plane.router.providers.get(record.provider)?.pricedAs ?? record.provider
-  const organizationId = record.organization_id
-  const found = effectivePrice(plane, { organizationId, provider, model, tier, atMs })
-  // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
-  const price =
-    found.kind === "found"
-      ? found
-      : effectivePrice(plane, { organizationId, provider, model: record.model_routed, tier, atMs })
-  return effectiveCost(price, usage)
-}
-
-function unpriced(record: UsageRecord, ceiling: CeilingCost | null): bigint {
-  record.price_state = "unpriced"
-  record.cost_usd = null
-  record.cost_source = ceiling === null ? "" : "ceiling"
-  record.price_row = ceiling?.pin ?? ""
-  record.base_cost_usd = null
-  return ceiling === null ? 0n : nanosRoundedUp(ceiling.costPicos)
-}
-
-function free(record: UsageRecord): bigint {
-  record.price_state = "free"
-  record.cost_usd = "0"
-  record.cost_source = ""
-  record.price_row = ""
-  record.base_cost_usd = null
-  return 0n
 }
 
 /** Prices usage that is reported late and charges it to limits that held nothing for it. Idempotent by the record's id. */
@@ -224,7 +139,7 @@ export async function chargeLater(
   atMs: number,
 ): Promise<void> {
   putUsage(record, usage, origin)
-  const costNanos = priceCall(plane, record, usage, atMs, null)
+  const costNanos = priceRecord(plane, record, usage, atMs)
   const actual = { requests: 0n, tokens: BigInt(totalTokens(usage)), costNanos }
   const held = plane.admission.unheld(record.id, limits, accountLimits)
   record.charges = recordCharges(chargesOf(held), actual)

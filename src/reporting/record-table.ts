@@ -26,7 +26,7 @@ const KINDS: readonly (readonly [string, ColumnKind])[] = [
   ...NUMBER("cost_usd"),
   ...TEXT("cost_source", "price_row"),
   ...NUMBER("provider_cost_usd", "duration_ms", "ttft_ms", "upstream_ms", "overhead_us", "request_bytes"),
-  ...NUMBER("response_bytes"),
+  ...NUMBER("response_bytes", "book_cost_usd"),
   ...TEXT("bound"),
   ...NUMBER("base_cost_usd"),
 ]

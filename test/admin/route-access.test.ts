@@ -23,6 +23,7 @@ import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { newEncryptionKey, readEncryptionKey, SecretBox } from "../../src/platform/secret-box.ts"
 import { createDatabase } from "../support/real-postgres.ts"
+import { HeldJournal, reportParts } from "../support/report-parts.ts"
 
 /** What roles may do, as the documentation says it and not as the program does. */
 const READS = ["organizations", "projects", "users", "keys", "limits", "usage", "providers", "alerts"].map(
@@ -31,11 +32,12 @@ const READS = ["organizations", "projects", "users", "keys", "limits", "usage", 
 const WRITES = ["organizations", "projects", "users", "keys", "providers", "admin_keys", "roles"].map(
   (it) => `${it}:write`,
 )
+const ADMINS = [...WRITES, "usage:write", "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"]
 const MAY: Record<Role, readonly string[]> = {
   viewer: READS,
   billing: [...READS, "limits:write", "alerts:write"],
-  admin: [...READS, ...WRITES, "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"],
-  owner: [...READS, ...WRITES, "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"],
+  admin: [...READS, ...ADMINS],
+  owner: [...READS, ...ADMINS],
 }
 
 /** The things of one project: the own one, a sibling in the same organization, or another tenant's. */
@@ -227,6 +229,16 @@ const CASES: Record<string, Case> = {
   "GET /admin/v1/usage/series": list,
   "GET /admin/v1/usage/records": list,
   "GET /admin/v1/usage/records/:id": inPath("record", "project"),
+  "POST /admin/v1/usage/records": named("project", ({ project }) => ({
+    project_id: project,
+    provider: "openai",
+    model: "gpt-4o",
+    input_tokens: 1,
+  })),
+  "POST /admin/v1/usage/records/:id/adjustments": inPath("record", "project", () => ({
+    cost_usd: "0.01",
+    reason: "a correction",
+  })),
   "GET /admin/v1/usage/export": list,
   "GET /admin/v1/usage/stream": list,
   "GET /admin/v1/usage/projection": list,
@@ -234,6 +246,7 @@ const CASES: Record<string, Case> = {
 
 const ACTOR = { name: "test", ip: "" }
 let sql: Sql
+let reports: ReturnType<typeof reportParts>
 let directory: Directory
 let app: AdminApp
 const things = {} as Record<Place, Things>
@@ -258,8 +271,10 @@ beforeAll(async () => {
   things.sibling = await makeThings(own)
   things.foreign = await makeThings(foreign)
   const box = new SecretBox(readEncryptionKey(newEncryptionKey()))
+  reports = reportParts(url)
   app = adminApp({
     sql,
+    reports: { book: reports.process(new HeldJournal()), holds: reports.holds },
     clock: systemClock,
     log,
     directory,
@@ -296,6 +311,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await directory?.stop()
+  await reports?.close()
   await sql?.end()
 })
 

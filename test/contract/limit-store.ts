@@ -188,6 +188,18 @@ export function describeLimitStore(name: string, make: () => StoreUnderTest | Pr
         expect(await totals(huge)).toEqual({ settled: 0n, held: 9_007_200_254_740_992n })
       })
 
+      it("takes back what another id has charged, once, and has the room again", async () => {
+        await store.settle("charged", [chargeOf(budget, 100n)])
+        const credit = [chargeOf(budget, -70n)]
+        expect([await store.settle("credit", credit), await store.settle("credit", credit)]).toEqual([
+          "unknown",
+          "done",
+        ])
+        expect(await totals(budget)).toEqual({ settled: 30n, held: 0n })
+        expect(await reserve("a", chargeOf(budget, 71n))).toMatchObject({ kind: "denied" })
+        expect(await reserve("b", chargeOf(budget, 70n))).toMatchObject({ kind: "held" })
+      })
+
       it("counts amounts beyond 2^53 exactly", async () => {
         const huge = limitOf({ id: "lim_huge", kind: "usd", cap: 9_007_199_254_740_995n })
         await reserve("a", chargeOf(huge, 9_007_199_254_740_993n))

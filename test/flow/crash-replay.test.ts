@@ -79,6 +79,68 @@ test("two proxies that start at the same moment adopt what two others left, each
   await expectEachCallOnce(fleet, [key.id], ends, fleet.url(0), fleet.url(1))
 }, 60_000)
 
+test("two proxies are killed by turns while usage is reported, and repeated until it is answered: each record once", async () => {
+  const [callers, perBatch] = [4, 10]
+  const usage = { provider: "mock", model: "mock-1", input_tokens: 100, output_tokens: 10 }
+  const post = (place: number, route: string, body: object) =>
+    fetch(`${fleet.url(place)}${route}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    })
+  // By the process that is killed first; ended by the other.
+  const { hold_id } = (await (await post(0, "/v1/usage/hold", usage)).json()) as { hold_id: string }
+  let isOver = false
+  const answered = new Map<string, string>()
+  const told = async (place: number, records: readonly { idempotency_key: string }[]): Promise<boolean> => {
+    // A connection that is cut, or a proxy that is not there: sent again.
+    const response = await post(place, "/v1/usage", { records }).catch(() => null)
+    const text = await response?.text().catch(() => "")
+    if (response?.status !== 200 || text === undefined || text === "") return false
+    const { data } = JSON.parse(text) as { data: { id: string; error?: object }[] }
+    data.forEach(({ id: recordId, error }, index) => {
+      expect(error).toBeUndefined()
+      const name = records[index]?.idempotency_key ?? ""
+      // Whoever answers, and however often: the record of a key is the same one.
+      expect(answered.get(name) ?? recordId).toBe(recordId)
+      answered.set(name, recordId)
+    })
+    return true
+  }
+  const reporter = async (name: number) => {
+    for (let batch = 0; !isOver; batch++) {
+      const records = Array.from({ length: perBatch }, (_, index) => ({
+        ...usage,
+        input_tokens: 100 + index,
+        idempotency_key: `${name}-${batch}-${index}`,
+      }))
+      let place = (name + batch) % 2
+      while (!(await told(place, records))) {
+        await wait(20)
+        place = 1 - place
+      }
+      if (batch % 3 === 0) await Promise.all([told(0, records), told(1, records)])
+    }
+  }
+  const reporters = Array.from({ length: callers }, (_, name) => reporter(name))
+  for (let round = 0; round < 2; round++) {
+    await wait(500)
+    await fleet.kill(round)
+    await fleet.start(round)
+  }
+  isOver = true
+  await Promise.all(reporters)
+  const last = await post(1, "/v1/usage", { ...usage, hold_id, idempotency_key: "held" })
+  const held = (await last.json()) as { id: string }
+  expect(held).toMatchObject({ hold: "released" })
+  answered.set("held", held.id)
+  await expectOneAccount(fleet, key.id, 60_000)
+  const rows = await fleet.sql<{ id: string }[]>`SELECT id FROM usage_records WHERE key_id = ${key.id}`
+  expect(new Set(rows.map((row) => row.id))).toEqual(new Set(answered.values()))
+  expect(rows).toHaveLength(answered.size)
+  expect(answered.size).toBeGreaterThan(callers * perBatch)
+}, 120_000)
+
 test("a proxy that drains beside its successor loses nothing to it, and ends clean", async () => {
   const draining = fleet.running(0)
   const model = "mock-p50-o40-c40-d60"

@@ -67,6 +67,7 @@ export function sampleRecord(changes: Partial<UsageRecord> = {}): UsageRecord {
     base_cost_usd: null,
     provider_cost_usd: null,
     bound: "bounded",
+    book_cost_usd: null,
     charges: [
       { limit_id: "lim_usd", subject: "key_a", window: "2026-11", amount: "855001" },
       { limit_id: "lim_rate", subject: "key_a", window: "rate", amount: "1" },

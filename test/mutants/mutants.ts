@@ -569,7 +569,11 @@ export const MUTANTS: readonly Mutant[] = [
       "    this.#liveOf(hold)?.delete(hold.id)\n" + "    return this.#store.settle",
       "    return this.#store.settle",
     ],
-    ["a running call is not among the live ones", "      this.#addLive(hold)\n", ""],
+    [
+      "a running call is not among the live ones",
+      "charges.length > 0) this.#addLive(held.hold)",
+      "charges.length < 0) this.#addLive(held.hold)",
+    ],
   ]),
   ...inFile("recovery", "recovery.ts", [
     [

@@ -5,13 +5,13 @@
 -- seventh, `soft` or `shadow`, of a limit that refuses nothing; of w always seven, and an eighth, the names of its
 -- earlier windows with semicolons between. Fields of a window's hash: `<limit|subject>:s` settled, `:h` held,
 -- `:r` a rate's `debt time cap`, debt in units x the period in ms. Amounts move as decimal strings by HINCRBY, which is exact to
--- 2^63; sums are compared as doubles up to 2^53 and in two halves beyond; a rate's debt is a double (exact to 1.5e11
+-- 2^63 (only what a settle or a journal charges may be negative); sums are compared as doubles up to 2^53 and in two halves beyond; a rate's debt is a double (exact to 1.5e11
 -- units a minute and 1e8 a day, beyond that within one part in 10^15).
 -- Needs: now_ms, and KEYS[4], the zset of the organization's budget windows by when their hash may go.
 local call, find, match, sub, format = redis.call, string.find, string.match, string.sub, string.format
 local EXACT_MAX = 9007199254740991
 local KEPT_AFTER_END_MS = 172800000
-local CHARGE = '^([^\t\n]*)\t([^\t\n]*)\t([bwcsrhd])\t(%d+)\t(%d*)\t([^\t\n]*)\t(%d+)\n'
+local CHARGE = '^([^\t\n]*)\t([^\t\n]*)\t([bwcsrhd])\t(%d+)\t(%d*)\t([^\t\n]*)\t(%-?%d+)\n'
 
 -- Kind -> milliseconds in which a rate drains by its cap.
 local RATE_PERIODS_MS = { s = 1000, r = 60000, h = 3600000, d = 86400000 }
