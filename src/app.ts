@@ -128,6 +128,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     alerts,
     counters: ledger.counters,
     reports,
+    prices: () => routing.plane,
   })
   const listeners = new Listeners({ config, routing, admin, registry, log, closing })
   watchPlane(routing, listeners)

@@ -13,11 +13,11 @@ import type { StoredPrice } from "./stored-prices.ts"
 
 /** As price files write it: every figure is text. */
 export type PriceText = {
-  readonly aliases?: readonly string[]
-  readonly prefixes?: readonly string[]
-  readonly rates?: object
-  readonly units?: object
-  readonly fees?: Readonly<Record<string, string>>
+  readonly aliases?: readonly string[] | undefined
+  readonly prefixes?: readonly string[] | undefined
+  readonly rates?: object | undefined
+  readonly units?: object | undefined
+  readonly fees?: Readonly<Record<string, string>> | undefined
 }
 
 export type PriceRowStored = {
