@@ -2,7 +2,7 @@
  * What a cost consists of, by token class. Sums by price row are priced by the very function that priced the calls, with
  * the one sheet that the row names, so that the classes add up to the cost: exactly where rates are whole pico-dollars per
  * token, as in the shipped book. What no sheet explains is `terms` where an organization's markup or discount changed the
- * cost, else `not_split`: units, corrections, rows that the book lacks.
+ * cost of tokens, else `not_split`: units, corrections, rows that the book lacks.
  */
 import { ZERO_USAGE } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
@@ -87,9 +87,9 @@ export function splitByClass(sums: Sums, row: PriceRow | undefined, rest = NOT_S
   }))
 }
 
-/** What a pinned row leaves unexplained: the terms' part where terms are pinned with it. */
-export function restOf(pin: string): string {
-  return readPinned(pin).termsId === "" ? NOT_SPLIT : OF_TERMS
+/** What a pinned row leaves unexplained of these sums: the terms' part where terms are pinned with it and all else is split. */
+export function restOf(pin: string, { units }: Sums): string {
+  return readPinned(pin).termsId === "" || Number(units) !== 0 ? NOT_SPLIT : OF_TERMS
 }
 
 /** Adds splits up class by class, the dearest first. */
