@@ -211,6 +211,44 @@ describe("markup and discount", () => {
   })
 })
 
+describe("usage that is reported or corrected", () => {
+  const send = async ({ key }: { key: string }, route: string, body: object) => {
+    const headers = { "content-type": "application/json", authorization: `Bearer ${key}` }
+    const response = await fetch(app.url + route, { method: "POST", headers, body: JSON.stringify(body) })
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+  }
+  const chat = (model: string) => ({ provider: "openai", model, input_tokens: 100, output_tokens: 20 })
+
+  test("costs what a call costs, under the same terms, and is corrected under them", async () => {
+    const caller = await tenant()
+    const model = fresh()
+    await setPrice({ model, ...perMillion("10", "20") })
+    await terms(caller.organizationId, { markup_percent: "20" })
+    const { id } = await call(caller, model)
+    const reported = await send(caller, "/v1/usage", chat(model))
+    expect(reported).toMatchObject({ status: 201, body: { cost_usd: "0.00168", cost_source: "override" } })
+    const { price_row: row } = await app.record(id)
+    const route = `/admin/v1/usage/records/${id}/adjustments`
+    const corrected = await admin("POST", route, { reason: "ten too many", output_tokens: -10 })
+    expect(corrected).toMatchObject({ status: 201, body: { cost_usd: "-0.00024" } })
+    const entry = await until(async () => {
+      const { data } = (await app.admin("GET", `/admin/v1/usage/records?key=${caller.keyId}`)).body
+      return data.find(({ kind }) => kind === "adjustment")
+    })
+    expect(entry).toMatchObject({ base_cost_usd: "-0.0002", price_row: row, cost_source: "override" })
+  })
+
+  test("of a model without a price is held by the ceiling, and refused without one", async () => {
+    const caller = await tenant([{ kind: "usd", window: "month", cap: "0.2" }])
+    const hold = () => send(caller, "/v1/usage/hold", chat("mystery"))
+    expect((await hold()).status).toBe(403)
+    await terms(caller.organizationId, { ceiling: { input_usd_per_1m: "1000", output_usd_per_1m: "2000" } })
+    expect((await hold()).status).toBe(201)
+    // Of twenty cents fourteen are held.
+    expect((await hold()).status).toBe(429)
+  })
+})
+
 describe("a ceiling for models without a price", () => {
   const unknown = "mystery-p100-o20"
   const budget = [{ kind: "usd", window: "month", cap: "1" }]
