@@ -7,7 +7,7 @@ import { readOrganization } from "../identity/organization-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { effectivePrice } from "../pricing/effective-price.ts"
 import { endPrice, listPrices, type PriceRowStored, readPrice, setPrices } from "../pricing/price-registry.ts"
-import { shownFigures } from "../pricing/shown-price.ts"
+import { shownFigures, shownRegions } from "../pricing/shown-price.ts"
 import type { Access } from "./access.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
@@ -56,20 +56,22 @@ function setRoute(app: AdminApp, { sql, clock, directory, prices }: AdminOptions
     const atMs = effectiveFrom.getTime()
     const before = effectivePrice(prices(), {
       organizationId: organizationId ?? "",
-      ...{ provider, model, tier: "standard", atMs },
+      ...{ provider, model, tier: "standard", region: "", atMs },
     })
-    const fees = wanted.fees ?? (before.kind === "found" ? Object.fromEntries(shownFigures(before.row.fees)) : {})
-    const [row] = await setPrices(sql, actorOf(context), [
+    const row = before.kind === "found" ? before.row : null
+    const fees = wanted.fees ?? Object.fromEntries(shownFigures(row?.fees ?? new Map()))
+    const regions = wanted.regions ?? Object.fromEntries(shownRegions(row?.regions ?? new Map()))
+    const [set] = await setPrices(sql, actorOf(context), [
       {
         ...{ organizationId, provider, model, effectiveFrom },
-        price: priceTextOf({ ...wanted, fees }),
+        price: priceTextOf({ ...wanted, fees, regions }),
         source: wanted.source ?? "set by an admin",
         note: wanted.note ?? "",
       },
     ])
-    if (row === undefined) throw new Error("A price that was set returned no row.")
+    if (set === undefined) throw new Error("A price that was set returned no row.")
     await directory.changed()
-    return context.json(shownPrice(row), 201)
+    return context.json(shownPrice(set), 201)
   })
 }
 

@@ -18,6 +18,7 @@ export type PriceText = {
   readonly rates?: object | undefined
   readonly units?: object | undefined
   readonly fees?: Readonly<Record<string, string>> | undefined
+  readonly regions?: Readonly<Record<string, string>> | undefined
 }
 
 export type PriceRowStored = {

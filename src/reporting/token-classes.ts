@@ -10,6 +10,7 @@ import { formatUsd, parseUsd } from "../pricing/money.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
 import { readPinned } from "../pricing/price-terms.ts"
+import { inRegion } from "../pricing/region.ts"
 import { NO_STORED_PRICES, type StoredPrices } from "../pricing/stored-prices.ts"
 import type { Sums } from "./measures.ts"
 
@@ -31,9 +32,9 @@ export type FindSheet = (pin: string) => PriceRow | undefined
 
 /**
  * `openai/gpt-5.4@2026-03-06/standard>272000`; the price of the first period is of `before-` the second, and a price that
- * was set by API of its own id: `openai/gpt-5.4@prc_4Zr0aXk29QmB/standard`.
+ * was set by API of its own id: `openai/gpt-5.4@prc_4Zr0aXk29QmB/standard`. Behind a tilde stands the region.
  */
-const SHEET_ID = /^([^/]+)\/(.+)@([^/@]+)\/([^/>]+)(?:>\d+)?$/
+const SHEET_ID = /^([^/]+)\/(.+)@([^/@]+)\/([^/>~]+)(?:>\d+)?(?:~([\w.-]+))?$/
 
 /** Looks sheets up in a price book and among stored prices, ended ones as well, and remembers what it found. */
 export function sheetFinder(book: Pick<PriceBook, "find">, stored: StoredPrices = NO_STORED_PRICES): FindSheet {
@@ -45,9 +46,10 @@ export function sheetFinder(book: Pick<PriceBook, "find">, stored: StoredPrices 
 }
 
 function findSheet(book: Pick<PriceBook, "find">, stored: StoredPrices, id: string): PriceRow | undefined {
-  const [, provider, model, since = "", tier] = SHEET_ID.exec(id) ?? []
+  const [, provider, model, since = "", tier, region = ""] = SHEET_ID.exec(id) ?? []
   if (provider === undefined || model === undefined || tier === undefined) return undefined
-  const row = stored.row(since, tier) ?? rowSince(book, { provider, model, tier }, since)
+  const listed = stored.row(since, tier) ?? rowSince(book, { provider, model, tier }, since)
+  const row = listed && inRegion(listed, region)
   const sheet = row?.sheets.find((candidate) => candidate.id === id)
   return row && sheet && { ...row, sheets: [{ ...sheet, contextOver: 0 }] }
 }

@@ -165,6 +165,31 @@ describe("a price that is set", () => {
   })
 })
 
+test("a price with regions holds and charges by that of the account, and says so on the record", async () => {
+  const regional = {
+    name: "regional",
+    dialect: "openai",
+    base_url: upstream.baseUrl,
+    region: "us",
+    priced_as: "openai",
+  }
+  expect((await admin("POST", "/admin/v1/providers", regional)).status).toBe(201)
+  const account = { name: "a", api_key: null }
+  expect((await admin("POST", "/admin/v1/providers/regional/accounts", account)).status).toBe(201)
+  const model = fresh()
+  await setPrice({ model, ...perMillion("0", "1000"), regions: { us: "1.1" } })
+  const caller = await tenant([{ kind: "usd", window: "month", cap: "0.02" }])
+  const { id, cost, status, error } = await call(caller, model, {}, `${app.url}/regional`)
+  expect(error).toBeUndefined()
+  // Twenty output tokens would be 0.022 there.
+  expect([status, JSON.parse(upstream.requests[0]?.body.toString() ?? "").max_tokens]).toEqual([200, 18])
+  const record = await app.record(id)
+  expect(record.price_row.endsWith("/standard~us")).toBe(true)
+  expect(record.cost_usd).toBe(cost)
+  const lines = (await admin("GET", `/admin/v1/usage/records/${id}`)).body.cost_lines as { rate_usd: string }[]
+  expect(lines.map(({ rate_usd: rate }) => rate)).toEqual(["0", "1100"])
+})
+
 describe("markup and discount", () => {
   test("stand on the record and in its lines, and the next terms leave it as it is", async () => {
     const { organizationId, key } = await tenant()
