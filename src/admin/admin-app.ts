@@ -28,6 +28,7 @@ import { budgetRoutes } from "./budget-routes.ts"
 import { dashboardRoutes } from "./dashboard-routes.ts"
 import { digestRoutes } from "./digest-routes.ts"
 import { docsRoutes } from "./docs-routes.ts"
+import { effectivePriceRoutes } from "./effective-price-routes.ts"
 import { holdRoutes } from "./hold-routes.ts"
 import { importRoutes } from "./import-routes.ts"
 import { keyRoutes } from "./key-routes.ts"
@@ -45,6 +46,10 @@ import { ownKeyRoutes } from "./own-key-routes.ts"
 import { ownReportRoutes } from "./own-report-routes.ts"
 import { ownUsageRoutes } from "./own-usage-routes.ts"
 import { passwordRoutes } from "./password-routes.ts"
+import { CATALOG_BYTES_MAX, catalogTooLarge, PRICE_IMPORT_PATH, priceImportRoutes } from "./price-import-routes.ts"
+import { priceRoutes } from "./price-routes.ts"
+import type { PricesNow } from "./price-shape.ts"
+import { priceTermsRoutes } from "./price-terms-routes.ts"
 import { projectRoutes } from "./project-routes.ts"
 import { projectionRoutes } from "./projection-routes.ts"
 import { providerRoutes } from "./provider-routes.ts"
@@ -81,6 +86,7 @@ export type AdminOptions = {
   /** What limits count at the moment. */
   readonly counters: Counters
   readonly reports: ReportOptions
+  readonly prices: PricesNow
 }
 
 /** What admin handlers find in their context: `principal` behind the log-in, `access` behind a route's `permit`. */
@@ -104,8 +110,12 @@ export function adminApp(options: AdminOptions): AdminApp {
   })
   app.use(onlyServed)
   app.use("/admin/*", requirePrincipal(options))
-  for (const path of ["/admin/*", "/auth/*"])
-    app.use(path, bodyLimit({ maxSize: BODY_BYTES_MAX, onError: bodyTooLarge }))
+  const limited = bodyLimit({ maxSize: BODY_BYTES_MAX, onError: bodyTooLarge })
+  const catalogLimited = bodyLimit({ maxSize: CATALOG_BYTES_MAX, onError: catalogTooLarge })
+  app.use("/auth/*", limited)
+  app.use("/admin/*", (context, next) =>
+    (context.req.path === PRICE_IMPORT_PATH ? catalogLimited : limited)(context, next),
+  )
   app.onError((error, context) => renderError(options.log, error, context))
   app.notFound((context) => renderError(options.log, unknownRoute(context), context))
   operationRoutes(app, options, requireAdminKey(options))
@@ -130,6 +140,10 @@ export function adminApp(options: AdminOptions): AdminApp {
   importRoutes(app, options)
   auditRoutes(app, options)
   providerRoutes(app, options)
+  priceImportRoutes(app, options)
+  effectivePriceRoutes(app, options)
+  priceRoutes(app, options)
+  priceTermsRoutes(app, options)
   alertRuleRoutes(app, options)
   alertChannelRoutes(app, options)
   alertDeliveryRoutes(app, options)

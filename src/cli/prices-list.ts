@@ -1,11 +1,12 @@
 /** `tallygate prices list`: the prices in force, model by model and tier by tier. */
 import type { Environment } from "../config/interpolate.ts"
 import { matchesGlob } from "../platform/glob.ts"
-import { formatUsd } from "../pricing/money.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow, RateSheet } from "../pricing/price-row.ts"
-import { CommandError, type CommandOutput, runCommand, toJson } from "./command.ts"
+import { shownFigures, shownRates, shownRegions, shownRow } from "../pricing/shown-price.ts"
+import { CommandError, type CommandOutput, runCommand, toJson, WrongUsage } from "./command.ts"
 import { readInstant } from "./instant.ts"
+import { listSet } from "./prices-list-set.ts"
 import { readConfig } from "./read-config.ts"
 import { readPriceBook } from "./read-prices.ts"
 import { alignColumns } from "./text-table.ts"
@@ -19,6 +20,8 @@ const SHAPE = {
     provider: { type: "string", value: "P", text: "only this provider, as the price book names it" },
     model: { type: "string", value: "GLOB", text: "only models of this name; * is any run of characters" },
     at: { type: "string", value: "DATE", text: "the prices in force then (default: now)" },
+    live: { type: "boolean", text: "instead the prices that were set at the Tallygate at TALLYGATE_URL" },
+    organization: { type: "string", value: "ORG", text: "with --live: those of this organization" },
   },
   exits: "0 listed, 1 nothing is listed, or the price book is wrong",
 } as const
@@ -31,6 +34,8 @@ export function runPricesList(
   out: CommandOutput,
 ): Promise<number> {
   return runCommand(SHAPE, args, out, async ({ values, isJson }) => {
+    if (values.live === true) return listSet(env, values, isJson, out)
+    if (values.organization !== undefined) throw new WrongUsage("--organization needs --live")
     const atMs = values.at === undefined ? Date.now() : readInstant("at", values.at)
     const book = await readPriceBook(readConfig(env, cwd).config)
     const rows = rowsOf(book, values.provider, values.model ?? "*", atMs)
@@ -64,40 +69,27 @@ function nothing(book: PriceBook, provider: string | undefined): string {
 }
 
 function toCells(row: PriceRow): string[][] {
-  const extras = [...named(row.units, "unit"), ...named(row.fees, "fee")]
+  const extras = [
+    ...shownFigures(row.units, "unit"),
+    ...shownFigures(row.fees, "fee"),
+    ...shownRegions(row.regions).map(([region, multiplier]) => [`region:${region}`, `×${multiplier}`]),
+  ]
   return row.sheets.map((sheet, index) => [
     `${row.provider}/${row.model}`,
     tierOf(row, sheet),
-    [...rates(sheet), ...(index === 0 ? extras : [])].map(([name, usd]) => `${name} ${usd}`).join("  "),
+    [...shownRates(sheet), ...(index === 0 ? extras : [])].map(([name, usd]) => `${name} ${usd}`).join("  "),
   ])
 }
 
 function toData(row: PriceRow): object[] {
-  const { provider, model, tier, source, checked } = row
-  const from = row.effectiveFromMs === null ? null : new Date(row.effectiveFromMs).toISOString()
-  return row.sheets.map((sheet) => ({
-    id: sheet.id,
-    provider,
-    model,
-    tier,
-    context_over: sheet.contextOver,
-    effective_from: from,
-    usd_per_1m_tokens: Object.fromEntries(rates(sheet)),
-    usd_per_unit: Object.fromEntries(named(row.units)),
-    usd_per_call: Object.fromEntries(named(row.fees)),
-    source,
-    checked,
+  const { sheets, ...shown } = shownRow(row)
+  const { tier, model, effective_from, usd_per_unit, usd_per_call, regions, source, checked } = shown
+  return sheets.map(({ price_row: id, context_over, usd_per_1m_tokens }) => ({
+    ...{ id, provider: row.provider, model, tier, context_over, effective_from },
+    ...{ usd_per_1m_tokens, usd_per_unit, usd_per_call, regions, source, checked },
   }))
 }
 
 function tierOf({ tier }: PriceRow, { contextOver }: RateSheet): string {
   return contextOver === 0 ? tier : `${tier}, input over ${contextOver}`
-}
-
-function rates({ rates }: RateSheet): [string, string][] {
-  return Object.entries(rates).map(([name, picos]) => [name, formatUsd(picos)])
-}
-
-function named(prices: ReadonlyMap<string, bigint>, prefix?: string): [string, string][] {
-  return [...prices].map(([name, picos]) => [prefix === undefined ? name : `${prefix}:${name}`, formatUsd(picos)])
 }

@@ -171,7 +171,9 @@ function entryOf(correction: Correction, { prices, id }: AdjustParts, soFar: SoF
     usage_mismatch: false,
     price_state: cost.picos === null ? "unpriced" : "priced",
     cost_usd: cost.picos === null ? null : formatUsd(cost.picos),
-    cost_source: cost.picos === null ? "" : correction.costPicos === null ? "book" : "reported",
+    cost_source: cost.source,
+    price_row: cost.pin,
+    base_cost_usd: cost.basePicos === null ? null : formatUsd(cost.basePicos),
     provider_cost_usd: null,
     book_cost_usd: null,
     charges: [],
@@ -183,23 +185,47 @@ function entryOf(correction: Correction, { prices, id }: AdjustParts, soFar: SoF
     response_bytes: 0,
   }
   for (const [member, name] of COUNT_NAMES) record[name] = delta[member]
-  const actual = { requests: 0n, tokens: BigInt(totalTokens(delta)), costNanos: nanosRoundedUp(cost.picos ?? 0n) }
+  const actual = { requests: 0n, tokens: BigInt(totalTokens(delta)), costNanos: nanosRoundedUp(cost.chargedPicos) }
   return { kind: "entry", record: { ...record, charges: chargesLike(original.charges, limits, actual) } }
 }
 
-type Cost = { readonly kind: "cost"; readonly picos: bigint | null } | Extract<Entry, { kind: "refused" }>
+type Cost =
+  | {
+      readonly kind: "cost"
+      /** Null while nobody knows. */
+      readonly picos: bigint | null
+      /** Before markup and discount; null where neither applies. */
+      readonly basePicos: bigint | null
+      /** What limits are charged, be it by a ceiling. */
+      readonly chargedPicos: bigint
+      readonly source: UsageRecord["cost_source"]
+      readonly pin: string
+    }
+  | Extract<Entry, { kind: "refused" }>
 
 function costOf({ original, costPicos }: Correction, prices: Prices, before: Usage, after: Usage): Cost {
-  if (costPicos !== null) return { kind: "cost", picos: costPicos }
+  const same = { kind: "cost", basePicos: null, pin: original.price_row } as const
+  if (costPicos !== null) return { ...same, picos: costPicos, chargedPicos: costPicos, source: "reported" }
   if (original.cost_source === "reported") {
     const message = "This record's cost was reported. Say in cost_usd how much it changes, `0` where it does not."
     return refused("cost_usd", message)
   }
-  if (original.price_state === "unpriced") return { kind: "cost", picos: null }
   const served = { model: original.model_served, tier: original.tier_served || original.tier_requested }
   const atMs = Date.parse(original.time)
-  const [was, is] = [before, after].map((usage) => priceServed(prices, original, served, usage, atMs))
-  if (was?.kind === "priced" && is?.kind === "priced") return { kind: "cost", picos: is.costPicos - was.costPicos }
+  const priced = (usage: Usage) => priceServed(prices, original, served, usage, atMs)
+  const [was, is] = [priced(before), priced(after)]
+  if (original.price_state === "unpriced") {
+    const isCharged = original.cost_source === "ceiling" && was.kind === "unpriced" && is.kind === "unpriced"
+    const chargedPicos = isCharged ? (is.ceiling?.costPicos ?? 0n) - (was.ceiling?.costPicos ?? 0n) : 0n
+    return { ...same, picos: null, chargedPicos, source: original.cost_source }
+  }
+  if (was.kind === "priced" && is.kind === "priced") {
+    const picos = is.costPicos - was.costPicos
+    const isUnderTerms = is.baseCostPicos !== null || was.baseCostPicos !== null
+    const basePicos = (is.baseCostPicos ?? is.costPicos) - (was.baseCostPicos ?? was.costPicos)
+    const { source, pin } = is
+    return { ...same, picos, basePicos: isUnderTerms ? basePicos : null, chargedPicos: picos, source, pin }
+  }
   return refused("cost_usd", "The price book has no price for this. Say in cost_usd how much the cost changes.")
 }
 

@@ -5,6 +5,7 @@
 import { z } from "zod"
 import { parseUsd } from "./money.ts"
 import { TOKEN_CLASSES } from "./price-row.ts"
+import { readMultiplier } from "./region.ts"
 
 const usd = z.string("a decimal number of dollars").transform((text, context) => {
   const money = parseUsd(text)
@@ -14,12 +15,6 @@ const usd = z.string("a decimal number of dollars").transform((text, context) =>
 })
 
 /** Of rates, in millionths of a millionth, as money is. */
-const factor = z.string("a factor such as 1.1").transform((text, context) => {
-  const parsed = parseUsd(text)
-  if (parsed.kind === "parsed" && parsed.picos > 0n) return parsed.picos
-  context.addIssue({ code: "custom", message: "a factor such as 1.1" })
-  return z.NEVER
-})
 
 /** `2026-03-13` (midnight UTC) or `2026-03-13T16:00:00Z`. */
 const instant = z.string("a date").transform((text, context) => {
@@ -64,23 +59,43 @@ const unitTable: z.ZodType<UnitTable> = z.lazy(() =>
 
 const fees = z.record(z.string().regex(/^[a-z_]+$/, "a tool's name such as web_search"), usd, "dollars per call")
 
-const period = z.strictObject({
-  from: instant.optional(),
+/** Token rates of a region as multiples of the model's: `us: 1.1`. */
+const regions = z.record(
+  z.string().regex(/^@?[\w.-]{1,64}$/, "a region's name, of an account, or behind @ of a call"),
+  z.string("a multiplier").transform((text, context) => {
+    const multiplier = readMultiplier(text)
+    if (multiplier !== null) return multiplier
+    context.addIssue({ code: "custom", message: "a multiplier such as 1.1, above 0 and of at most 4 places" })
+    return z.NEVER
+  }),
+  "multipliers by region",
+)
+
+const parts = {
   rates: rateTable.optional(),
   units: unitTable.optional(),
   fees: fees.optional(),
-})
+  regions: regions.optional(),
+}
+const period = z.strictObject({ from: instant.optional(), ...parts })
+
+const names = {
+  aliases: z.array(name, "a list of ids").default([]),
+  prefixes: z.array(name, "a list of id beginnings").default([]),
+}
+
+/** A price as it is set by API: how ids find it, and one period of it, in the words of a price file. */
+export const periodOfModel = z
+  .strictObject({ ...names, ...parts }, "a price: rates, units, fees, regions, aliases, prefixes")
+  .refine(isPriced, "rates or units")
+
+export type PeriodOfModel = z.output<typeof periodOfModel>
 
 const model = z
   .strictObject(
     {
       ...period.shape,
-      aliases: z.array(name, "a list of ids").default([]),
-      prefixes: z.array(name, "a list of id beginnings").default([]),
-      /** By how much tokens are dearer where the provider had to stay in a region: `us: 1.1`. */
-      regions: z
-        .record(z.string().regex(/^[a-z][a-z\d-]*$/, "a region in lower case"), factor, "factors by region")
-        .default({}),
+      ...names,
       /** Prices that changed: oldest first, in place of `from`, `rates` and `units` on the model itself. */
       periods: z.array(period, "a list of periods").min(1, "at least one period").optional(),
       source: z.string("where the figures come from").min(1, "where the figures come from"),
@@ -100,7 +115,7 @@ const model = z
     }
     for (const [index, part] of (entry.periods ?? [entry]).entries()) {
       const path = entry.periods === undefined ? [] : ["periods", index]
-      if (part.rates === undefined && part.units === undefined) {
+      if (!isPriced(part)) {
         context.addIssue({ code: "custom", path, message: "rates or units" })
       }
       const previous = entry.periods?.[index - 1]
@@ -110,14 +125,20 @@ const model = z
     }
   })
 
+function isPriced({ rates, units }: { readonly rates?: unknown; readonly units?: unknown }): boolean {
+  return rates !== undefined || units !== undefined
+}
+
 export const priceFile = z.strictObject(
   {
     provider: z.string("the provider's name").regex(/^[a-z][a-z\d-]*$/, "the provider's name in lower case"),
     /** Tool fees of every model that names none of its own. */
     fees: fees.default({}),
+    /** Multipliers of every model that names none of its own for the region. */
+    regions: regions.default({}),
     models: z.record(name, model, "prices by model id"),
   },
-  "a price file: provider, fees, models",
+  "a price file: provider, fees, regions, models",
 )
 
 export type PriceFile = z.output<typeof priceFile>

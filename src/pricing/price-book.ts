@@ -92,8 +92,7 @@ export class PriceBook {
     const period = inForce(match.model, atMs)
     if (period === undefined) return tooEarly(match.model)
     const name = tierName(tier)
-    // Where a model has no price of its own for a region, what it costs everywhere holds.
-    const row = period.rows.get(name) ?? period.rows.get(name.replace(/@.*/, ""))
+    const row = period.rows.get(name)
     if (row !== undefined) return { kind: "found", row }
     return { kind: "unpriced", reason: `${provider}/${match.model.id} has no price for tier ${name.slice(0, 100)}` }
   }

@@ -46,6 +46,8 @@ export type PriceRow = {
   readonly units: ReadonlyMap<string, bigint>
   /** Pico-dollars per call of a provider's tool, by `web_search`, `file_search` … */
   readonly fees: ReadonlyMap<string, bigint>
+  /** How many times these token rates are asked in a region, in ten-thousandths; elsewhere they hold as they are. */
+  readonly regions: ReadonlyMap<string, bigint>
   /** Every rate is an explicit zero: the provider asks nothing. */
   readonly isFree: boolean
   readonly source: string
@@ -98,16 +100,7 @@ export function sheetFor(row: PriceRow, inputTokens: number): RateSheet {
  * its own name (`scale`, `provisioned_throughput`) stays one, and is unpriced until somebody lists it.
  */
 export function tierName(tier: string): string {
-  const [capacity = "", ...region] = tier.toLowerCase().split("@")
-  return [capacityName(capacity), ...region].join("@")
-}
-
-/** What a tier is called that was served in a region with prices of its own: `standard@us`. */
-export function regionalTier(tier: string, region: string): string {
-  return region === "" ? tier : `${tierName(tier)}@${region}`
-}
-
-function capacityName(name: string): string {
+  const name = tier.toLowerCase()
   switch (name) {
     case "":
     case "default":

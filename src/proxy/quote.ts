@@ -1,7 +1,7 @@
 /** What a whole answer cost, for the header that says so, before the answer leaves. */
 import { priceServed } from "../ledger/priced-record.ts"
 import { formatUsd } from "../pricing/money.ts"
-import { regionalTier } from "../pricing/price-row.ts"
+import { regionalTier } from "../pricing/region.ts"
 import type { Reading } from "../providers/dialect.ts"
 import type { Admitted, Call } from "./call.ts"
 import type { DataPlane } from "./data-plane.ts"

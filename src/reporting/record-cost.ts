@@ -1,15 +1,16 @@
 /**
- * What one call's cost consists of: the token classes of its record, each priced by the very row that the record pins. The
- * lines add up to the record's cost; what the row does not explain, such as units or a provider's own price, is `not_split`.
+ * What one call's cost consists of: the token classes of its record, each priced by the very row that the record pins, and
+ * what the organization's markup and discount made of it. The lines add up to the record's cost; what the row does not
+ * explain, such as units or a provider's own price, is `not_split`.
  */
 import { formatUsd } from "../pricing/money.ts"
 import { type PriceRow, rateFor, TOKEN_CLASSES, type TokenClass } from "../pricing/price-row.ts"
 import { readSums } from "./measures.ts"
-import { type FindSheet, splitByClass } from "./token-classes.ts"
+import { type ClassCost, type FindSheet, OF_TERMS, picosOf, splitByClass } from "./token-classes.ts"
 import type { ShownRecord } from "./usage-records.ts"
 
 export type RecordCostLine = {
-  /** A token class, a fee such as `fee:web_search`, or `not_split`. */
+  /** A token class, a fee such as `fee:web_search`, `terms` or `not_split`. */
   readonly class: string
   /** Tokens as a decimal string; '0' for fees and what is not split. */
   readonly count: string
@@ -23,12 +24,20 @@ export type RecordCostLine = {
 export function recordCostLines(record: ShownRecord, findSheet: FindSheet): RecordCostLine[] {
   if (record.cost_usd === null) return []
   const row = findSheet(String(record.price_row))
-  return splitByClass(readSums(record, false), row).map(({ tokenClass, tokens, costUsd }) => ({
+  const base = typeof record.base_cost_usd === "string" ? record.base_cost_usd : null
+  const sums = readSums(record, false)
+  const split = splitByClass(base === null ? sums : { ...sums, cost_usd: base }, row)
+  const ofTerms = base === null ? [] : [termsLine(picosOf(sums.cost_usd) - picosOf(base))]
+  return [...split, ...ofTerms].map(({ tokenClass, tokens, costUsd }) => ({
     class: tokenClass,
     count: tokens,
     rate_usd: rateOf(row, tokenClass),
     cost_usd: costUsd,
   }))
+}
+
+function termsLine(picos: bigint): ClassCost {
+  return { tokenClass: OF_TERMS, tokens: "0", costUsd: formatUsd(picos) }
 }
 
 function rateOf(row: PriceRow | undefined, tokenClass: string): string | null {

@@ -220,27 +220,6 @@ describe("a model finds its row", () => {
     expect(rowId(prices, "big", "ON_DEMAND_FLEX")).toBe("acme/big@2025-07-04/flex")
   })
 
-  it("in the region that the call had to stay in, where the model has a price of its own there, and everywhere else not", () => {
-    const regional = book(ACME.replace("    prefixes: [big-]\n", "    prefixes: [big-]\n    regions: { us: 1.1 }\n"))
-    const rates = (model: string, tier: string) => {
-      const price = regional.find({ provider: "acme", model, tier, atMs: 0 })
-      return price.kind === "found" ? price.row.sheets.map(({ id, rates: { input } }) => [id, input]) : price.kind
-    }
-    expect(rates("big", "standard@us")).toEqual([
-      ["acme/big@2025-07-04/standard@us", 2_200_000_000_000n],
-      ["acme/big@2025-07-04/standard@us>1000", 4_400_000_000_000n],
-    ])
-    expect(rates("big", "FLEX@US")).toEqual([["acme/big@2025-07-04/flex@us", 1_100_000_000_000n]])
-    expect(rowId(regional, "big", "standard@eu")).toBe("acme/big@2025-07-04/standard")
-    expect(rowId(regional, "big-preview", "default@us")).toBe("acme/big-preview@2025-07-04/standard")
-    expect(rowId(regional, "big", "scale@us")).toBe("unpriced")
-    // What is held for a call covers every region that it might have to stay in.
-    const tiers = regional.tiers({ provider: "acme", model: "big", atMs: 0 })
-    expect(tiers.kind === "found" && tiers.rows.map(({ tier }) => tier)).toEqual([
-      ...["standard", "flex", "standard@us", "flex@us"],
-    ])
-  })
-
   it.each(["0", "-1", "much", "1,1"])("a factor of %s for a region is refused", (factor) => {
     const [problem] = problemsOf(ACME.replace("    prefixes: [big-]\n", `    regions: { us: "${factor}" }\n`))
     expect(problem).toMatchObject({ path: "models.big.regions.us", line: 5 })
