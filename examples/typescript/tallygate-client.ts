@@ -155,6 +155,7 @@ export class Call {
   #fields: UsageFields
   readonly #time = new Date().toISOString()
   readonly #started = performance.now()
+  #isEnded = false
 
   constructor(report: (record: UsageFields) => void, fields: UsageFields) {
     this.#report = report
@@ -171,8 +172,10 @@ export class Call {
     this.usage(readUsage(answer))
   }
 
-  /** Reports the call; `failure` is what it ended with. */
+  /** Reports the call, the first time; `failure` is what it ended with. */
   end(failure?: { readonly outcome: "error" | "aborted"; readonly error: string }): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
     const durationMs = Math.round(performance.now() - this.#started)
     this.#report({ time: this.#time, duration_ms: durationMs, ...failure, ...this.#fields })
   }
@@ -189,6 +192,7 @@ export class Tallygate {
   /** Ends the pause that the work is in. */
   #hurry: () => void = () => undefined
   #flushes = 0
+  readonly #atExit = () => void this.close()
   #totals: Totals & { readonly picos: bigint } = {
     ...{ records: 0, tokens: 0, costUsd: "0", picos: 0n, unpriced: 0, refused: 0, dropped: 0 },
     overLimit: new Map<string, OverLimit>(),
@@ -217,7 +221,7 @@ export class Tallygate {
     if (!(queueMax >= batchSize)) throw new RangeError("queueMax must be at least batchSize")
     if (!(timeoutMs > 0 && retryMs > 0)) throw new RangeError("timeoutMs and retryMs must be more than 0")
     // The program has nothing more to do: what waits is sent now. It does not come before `process.exit()`.
-    globalThis.process?.once?.("beforeExit", () => void this.close())
+    globalThis.process?.once?.("beforeExit", this.#atExit)
   }
 
   /**
@@ -301,8 +305,10 @@ export class Tallygate {
 
   /** Sends what waits, now. True where all of it has been answered within the time. */
   async flush(timeoutMs = 10_000): Promise<boolean> {
-    const { promise: late, resolve } = Promise.withResolvers<boolean>()
-    const timer = setTimeout(() => resolve(false), timeoutMs)
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), timeoutMs)
+    })
     this.#flushes += 1
     this.#hurry()
     try {
@@ -319,6 +325,7 @@ export class Tallygate {
     await this.flush(this.#options.closeMs)
     if (this.#isClosed) return
     this.#isClosed = true
+    globalThis.process?.off?.("beforeExit", this.#atExit)
     const unsent = this.#queue.length + this.#sending
     this.#queue.length = 0
     this.#hurry()
@@ -340,7 +347,12 @@ export class Tallygate {
       if (this.#queue.length < this.#options.batchSize && this.#flushes === 0) await this.#pause(this.#options.flushMs)
       const batch = this.#takeBatch()
       this.#sending = batch.length
-      if (batch.length > 0) await this.#send(batch)
+      try {
+        if (batch.length > 0) await this.#send(batch)
+      } catch (error) {
+        // What follows must be sent, whatever one answer holds.
+        this.#tell("internal", `the answer for ${batch.length} records cannot be read: ${error}`, batch.length)
+      }
       this.#sending = 0
     }
     this.#work = undefined
@@ -380,13 +392,15 @@ export class Tallygate {
 
   /** Waits, and no longer than until the next flush. */
   async #pause(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ms)
-    // A program that has ended otherwise is not kept running; in browsers there is nothing to be kept.
-    if (typeof timer === "object") timer.unref()
-    this.#hurry = resolve
-    await promise
-    clearTimeout(timer)
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      // A program that has ended otherwise is not kept running; in browsers there is nothing to be kept.
+      if (typeof timer === "object") timer.unref()
+      this.#hurry = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
     this.#hurry = () => undefined
   }
 
@@ -509,7 +523,9 @@ function member(thing: unknown, name: string): unknown {
  */
 export function readUsage(answer: unknown): UsageFields {
   // Responses and messages come whole, or within an event of their stream.
-  const whole = [member(answer, "response"), member(answer, "message"), answer].find((one) => typeof one === "object")
+  const whole = [member(answer, "response"), member(answer, "message"), answer].find(
+    (one) => typeof one === "object" && one !== null,
+  )
   const model = member(whole, "model")
   const usage = member(whole, "usage")
   const counts = typeof usage === "object" && usage !== null ? usageFields(usage) : {}
