@@ -47,6 +47,8 @@ tell() {
     printf '%s\n' "$budgets" | mail -s "$title" "$MAIL_TO" || told=1
   fi
   if [ -n "${WEBHOOK_URL:-}" ]; then
+    # The backticks are Markdown's.
+    # shellcheck disable=SC2016
     printf '{"text":"%s\\n```%s```"}' "$(json_text "$title")" "$(json_text "$budgets")" |
       curl -fsS -m 20 -o /dev/null -H 'Content-Type: application/json' --data-binary @- "$WEBHOOK_URL" || told=1
   fi
