@@ -1,5 +1,6 @@
 /** docs/api.md: it is what docs/api.ts makes, and each of its examples is answered as it says. */
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import path from "node:path"
@@ -142,13 +143,24 @@ async function sent({ name, command }: Shown): Promise<{ status: number; text: s
   for (const [placeholder, id] of ids) line = replaced(line, placeholder, id)
   line = replaced(line, "key_…", own?.keyId ?? "").replaceAll(BASE_URL, app.url)
   line = line.replaceAll(/2026-12-\d\dT00:00:00Z/g, soon).replaceAll('"api_key": "…"', '"api_key": "sk-x"')
-  // The answer, then its status; what goes on for ever is left.
-  const curl = `curl -s ${name.endsWith("/stream") ? "-m 0.5" : ""} -w '\\n%{http_code}'`
   const env = { PATH: process.env.PATH, ADMIN_KEY, KEY: own?.key ?? "", CSRF_TOKEN: csrfToken }
-  const ran = promisify(execFile)("sh", ["-c", line.replace(/^curl/, curl)], { cwd: folder, env, timeout: 25_000 })
-  const { stdout } = await ran.catch((failure: { stdout: string }) => failure)
+  if (name.endsWith("/stream")) return { status: await firstStatus(line, env), text: "" }
+  // The answer, then its status.
+  const script = line.replace(/^curl/, "curl -s -w '\\n%{http_code}'")
+  const { stdout } = await promisify(execFile)("sh", ["-c", script], { cwd: folder, env, timeout: 25_000 })
   const end = stdout.lastIndexOf("\n")
   return { status: Number(stdout.slice(end + 1)), text: stdout.slice(0, end) }
+}
+
+/** Of what goes on for ever, the head is enough. */
+async function firstStatus(line: string, env: NodeJS.ProcessEnv): Promise<number> {
+  const child = spawn("sh", ["-c", `exec ${line.replace(/^curl/, "curl -sN -D -")}`], {
+    env,
+    stdio: ["ignore", "pipe", "ignore"],
+  })
+  const [head] = (await once(child.stdout, "data")) as [Buffer]
+  child.kill()
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(head.toString())?.[1])
 }
 
 async function ownRecord(key: string): Promise<string> {

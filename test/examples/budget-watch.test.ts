@@ -92,5 +92,7 @@ test("0, 1, 2 and 3 each have their words, are told once, and to everyone", { ti
 
   const [raised] = (await app.admin("GET", "/admin/v1/limits")).body.data
   expect((await app.admin("PATCH", `/admin/v1/limits/${raised?.id}`, { cap: 5000 })).status).toBe(200)
-  expect(await watched()).toMatchObject({ code: 0, said: expect.stringContaining("all budgets are well again") })
+  const ping = { PING_URL: `${receiver.url}/ping` }
+  expect(await watched(ping)).toMatchObject({ code: 0, said: expect.stringContaining("all budgets are well again") })
+  expect(receiver.received.at(-1)?.path).toBe("/ping")
 })

@@ -191,9 +191,10 @@ describe("the client", () => {
 
     test("lost answers: the same records under the same keys, until they are answered", async () => {
       acts = ["lose", "unavailable", "lose"]
-      const tg = client({ baseUrl: `http://127.0.0.1:${(door.address() as AddressInfo).port}` })
+      const tg = client({ flushMs: 60_000, baseUrl: `http://127.0.0.1:${(door.address() as AddressInfo).port}` })
       for (let index = 0; index < 5; index += 1) tg.report({ ...CHAT, input_tokens: 10 })
-      await until(async () => (tg.totals.records === 5 ? true : undefined), 30_000)
+      expect(await tg.flush(30_000)).toBe(true)
+      expect(tg.totals.records).toBe(5)
       expect(bodies).toHaveLength(4)
       expect(new Set(bodies).size).toBe(1)
       await records(5)

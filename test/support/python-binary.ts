@@ -17,7 +17,8 @@ export interface PythonBinary {
 const MINOR_MIN = 9
 const PACKAGES = {
   name: "python3",
-  needed: /^(python3(\.\d+)?(-minimal)?|libpython3[\w.-]*|lib(bz2|crypt|db5|expat|ffi|lzma|ncurses|sqlite3|ssl|tinfo|uuid)[\w.-]*|zlib1g|media-types)$/,
+  needed:
+    /^(python3(\.\d+)?(-minimal)?|libpython3[\w.-]*|lib(bz2|crypt|db5|expat|ffi|lzma|ncurses|sqlite3|ssl|tinfo|uuid)[\w.-]*|zlib1g|media-types)$/,
 }
 
 /** The program found on PATH, else the unpacked one, made to be there. @throws when there is none and none can be brought. */
@@ -50,7 +51,9 @@ function unpackedBinary(root: string): PythonBinary | undefined {
 /** 11 of Python 3.11; 0 of what does not start. */
 function minorOf({ path, environment }: PythonBinary): number {
   const env = { ...process.env, ...environment }
-  return Number(/^Python 3\.(\d+)/.exec(spawnSync(path, ["--version"], { encoding: "utf8", env }).stdout ?? "")?.[1] ?? 0)
+  return Number(
+    /^Python 3\.(\d+)/.exec(spawnSync(path, ["--version"], { encoding: "utf8", env }).stdout ?? "")?.[1] ?? 0,
+  )
 }
 
 function announced(verb: string, binary: PythonBinary): PythonBinary {
