@@ -5,6 +5,7 @@ import path from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
+import { blocksRunBy } from "../support/page-blocks.ts"
 import { findPythonBinary } from "../support/python-binary.ts"
 import { PROJECT } from "../support/tallygate-process.ts"
 import { openAiConfig, startTestApp, type TestApp, until } from "../support/test-app.ts"
@@ -48,10 +49,20 @@ test("the client keeps its promises, whatever fails", { timeout: PYTHON_MS_MAX }
   expect(stderr).toMatch(new RegExp(`Ran ${written} tests in [\\d.]+s\\n\\nOK\\n`))
 })
 
+/** A reader's shell, in which examples/README.md is followed from its top. */
+function followed(key: string): Promise<{ stdout: string }> {
+  const blocks = blocksRunBy(import.meta.filename, "examples/README.md").map(({ text }) => text)
+  expect(blocks).toEqual([expect.stringMatching(/^export /), "python3 examples/python/report_calls.py\n"])
+  const line = blocks.join("").replace("http://127.0.0.1:8787", app.url).replace("tg_…", key)
+  const PATH = `${path.dirname(python.path)}${path.delimiter}${process.env.PATH}`
+  const env = { PATH, ...python.environment, PYTHONDONTWRITEBYTECODE: "1" }
+  return promisify(execFile)("sh", ["-c", line], { cwd: PROJECT, env, timeout: PYTHON_MS_MAX })
+}
+
 test("report_calls.py: each call is on record, the failure and the hold included", async () => {
   const limits = [{ kind: "usd", window: "month", cap: "5" }]
   const { id, key } = await app.createKey({ limits })
-  const { stdout } = await run([path.join(FOLDER, "report_calls.py")], { TALLYGATE_URL: app.url, TALLYGATE_KEY: key })
+  const { stdout } = await followed(key)
   const records = await recordsOf(id, 13)
   expect(stdout).toContain("document 5: an empty document\n")
   const [, count, tokens, usd] = /booked (\d+) records, (\d+) tokens, \$([\d.]+)\n/.exec(stdout) ?? []

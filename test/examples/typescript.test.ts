@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type Fault, Tallygate, type TallygateOptions } from "../../examples/typescript/tallygate-client.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import { type FakeProvider, startFakeProvider, threeApis } from "../support/fake-provider.ts"
+import { blocksRunBy } from "../support/page-blocks.ts"
 import { PROJECT } from "../support/tallygate-process.ts"
 import { startTestApp, type TestApp, until } from "../support/test-app.ts"
 
@@ -57,12 +58,23 @@ async function records(count: number): Promise<UsageRecord[]> {
 }
 
 describe("the programs", () => {
-  /** What it prints; it finds Tallygate in its environment, and knows nothing else. */
-  async function printedBy(program: string, ...args: string[]): Promise<string> {
-    const env = { PATH: process.env.PATH, TALLYGATE_URL: app.url, TALLYGATE_KEY: key.key }
-    const file = path.join(PROJECT, "examples/typescript", program)
-    return (await promisify(execFile)(process.execPath, [file, ...args], { cwd: folder, env, timeout: 25_000 })).stdout
+  const lines = blocksRunBy(import.meta.filename, "examples/README.md").flatMap(({ text }) => text.trim().split("\n"))
+  const run = new Set<string>()
+
+  /** What the README's line about it prints; it finds Tallygate in its environment, and knows nothing else. */
+  async function printedBy(about: string): Promise<string> {
+    const line = lines.find((one) => one.includes(about)) ?? `no line about ${about}`
+    run.add(line)
+    const PATH = `${path.dirname(process.execPath)}${path.delimiter}${process.env.PATH}`
+    const env = { PATH, TALLYGATE_URL: app.url, TALLYGATE_KEY: key.key }
+    const options = { cwd: PROJECT, env, timeout: 25_000 }
+    return (await promisify(execFile)("sh", ["-c", line.replace("/tmp/", `${folder}/`)], options)).stdout
   }
+
+  // What is asked last: that nothing was left out.
+  afterAll(() => {
+    expect([...run].toSorted()).toEqual(lines.toSorted())
+  })
 
   test("openai.ts: a whole answer and a stream, with what they are for", async () => {
     expect(await printedBy("openai.ts")).toBe("Hello there.\nIt cost $0.000027.\nHello\n")
@@ -86,12 +98,13 @@ describe("the programs", () => {
 
   test("elevenlabs.ts: speech is a file, and its characters are on record", async () => {
     provider.enqueue({ body: Buffer.alloc(3000, 7), headers: { "content-type": "audio/mpeg" } })
-    const printed = await printedBy("elevenlabs.ts", "voice-1", "said.mp3")
-    expect((await stat(path.join(folder, "said.mp3"))).size).toBe(3000)
+    const printed = await printedBy("elevenlabs.ts")
+    const file = path.join(folder, "speech.mp3")
+    expect((await stat(file)).size).toBe(3000)
     const [record] = await records(1)
     expect(record).toMatchObject({ tool: "announcer", units: 46, unit_type: "characters", provider: "elevenlabs" })
-    expect(printed).toBe(`said.mp3, on record as ${record?.id}\n`)
-    expect(provider.requests[0]).toMatchObject({ path: "/v1/text-to-speech/voice-1" })
+    expect(printed).toBe(`${file}, on record as ${record?.id}\n`)
+    expect(provider.requests[0]).toMatchObject({ path: "/v1/text-to-speech/JBFqnCBsd6RMkjVDRZzb" })
   })
 
   test("agent.ts: each step is on record with its tool, and all of them with their conversation", async () => {
@@ -108,7 +121,7 @@ describe("the programs", () => {
     calls("translate", { text: "Leaves at 07:40.", language: "German" })
     says({ content: "Ab 07:40." })
     says({ content: "Dein Flug geht um 07:40." })
-    const printed = await printedBy("agent.ts", "trip-1")
+    const printed = await printedBy("agent.ts")
     expect(printed).toBe("Dein Flug geht um 07:40.\n3 steps; booked beside them: $0.004\n")
     const made = await records(5)
     expect(made.map(({ tool, operation, kind }) => [tool, operation, kind])).toEqual(
@@ -120,6 +133,10 @@ describe("the programs", () => {
     )
     expect(made.filter(({ tool }) => tool === "trip-planner")).toHaveLength(3)
     expect(new Set(made.map(({ conversation }) => conversation))).toEqual(new Set(["trip-1"]))
+    const sums = JSON.parse(await printedBy("conversation=trip-1")) as { data: { tool: string; records: string }[] }
+    expect(Object.fromEntries(sums.data.map(({ tool, records }) => [tool, records]))).toEqual({
+      ...{ "trip-planner": "3", search_flights: "1", translate: "1" },
+    })
     const asked = JSON.parse(provider.requests[1]?.body.toString() ?? "")
     expect(JSON.stringify(asked.messages)).toContain("119 EUR")
   })
