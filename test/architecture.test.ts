@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import path from "node:path"
 import { describe, expect, test } from "vitest"
+import { pageBlocks, pages } from "./support/page-blocks.ts"
 
 const ROOT = path.dirname(import.meta.dirname)
 const ROOMS = [
@@ -249,9 +250,25 @@ describe("the architecture", () => {
     expect(scripted).toEqual(["node_modules/node"])
   })
 
+  test("every block of the pages names the test that runs it, or says why it is shown only", () => {
+    const blocks = pages().flatMap(pageBlocks)
+    expect(blocks.length).toBeGreaterThan(100)
+    for (const { page, line, said } of blocks) {
+      expect(said.kind, `${page}:${line} has no mark above it (test/support/page-blocks.ts)`).not.toBe("nothing")
+      if (said.kind !== "runs") continue
+      // A test that has the page's blocks asks for those that are marked as its own, or for the page as a whole.
+      const test = readFileSync(path.join(ROOT, said.test), "utf8")
+      const asks = test.includes(page) || test.includes("pages()") || test.includes("committedPage()")
+      expect(asks, `${page}:${line} names ${said.test}, which does not read it`).toBe(true)
+    }
+  })
+
   test("no file names a machine's path or a registry", () => {
-    const files = [...sources, ...walk(path.join(ROOT, "test")), ...walk(path.join(ROOT, "docs"))]
-    for (const file of files.filter((name) => /\.(ts|md|yaml)$/.test(name) && !name.endsWith("architecture.test.ts"))) {
+    const folders = ["test", "docs", "examples"].flatMap((folder) => walk(path.join(ROOT, folder)))
+    const files = [...sources, ...folders]
+    for (const file of files.filter(
+      (name) => /\.(ts|md|yaml|py|sh)$/.test(name) && !name.endsWith("architecture.test.ts"),
+    )) {
       expect(readFileSync(file, "utf8"), file).not.toMatch(/\/work\/|\.\.\/shared|registry\.npmjs|deb\.debian/)
     }
   })

@@ -3,49 +3,21 @@
  * viewer from a package would add, trying calls from the page, the dashboard does.
  */
 import { html, raw } from "hono/html"
+import {
+  type ApiDescription,
+  note,
+  type Operation,
+  type Row,
+  routesBySection,
+  rowsOf,
+  typeOf,
+} from "./api-description.ts"
 
-type Schema = {
-  readonly $ref?: string
-  readonly type?: string | readonly string[]
-  readonly description?: string
-  readonly properties?: Readonly<Record<string, Schema>>
-  readonly required?: readonly string[]
-  readonly items?: Schema
-  readonly enum?: readonly unknown[]
-  readonly anyOf?: readonly Schema[]
-  readonly default?: unknown
-  readonly additionalProperties?: Schema | boolean
-}
-type Content = Readonly<Record<string, { readonly schema?: Schema }>>
-type Operation = {
-  readonly parameters?: readonly {
-    name: string
-    in: string
-    required?: boolean
-    description?: string
-    schema?: Schema
-  }[]
-  readonly requestBody?: { readonly content?: Content }
-  readonly responses?: Readonly<Record<string, { readonly description?: string; readonly content?: Content }>>
-}
-export type ApiDescription = {
-  readonly info: { readonly title: string; readonly version: string; readonly description?: string }
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
-  readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> }
-}
 type Html = ReturnType<typeof html>
-type Row = { readonly name: string; readonly type: string; readonly note: string; readonly depth: number }
-
-const DEPTH_MAX = 3
 
 /** The whole page; `styleNonce` is that of the content policy. */
 export function docsPage(api: ApiDescription, styleNonce: string): Html {
-  const routes = Object.entries(api.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
-  )
-  const sections = [...Map.groupBy(routes, ({ path }) => sectionOf(path))].sort(
-    ([one], [other]) => placeOf(one) - placeOf(other),
-  )
+  const sections = routesBySection(api)
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -100,76 +72,6 @@ ${rows.map(
   ({ name, type, note, depth }) =>
     html`<tr><td class="depth-${depth}"><code>${name}</code></td><td>${type}</td><td>${note}</td></tr>`,
 )}</tbody></table></details>`
-}
-
-/** The members of an object, those of objects within it below them. */
-function rowsOf(api: ApiDescription, given: Schema | undefined, depth: number): Row[] {
-  const schema = withMembers(api, given)
-  if (schema?.properties === undefined || depth > DEPTH_MAX) return []
-  const required = new Set(schema.required)
-  return Object.entries(schema.properties).flatMap(([name, member]) => [
-    {
-      name,
-      type: `${typeOf(api, member)}${required.has(name) ? "" : ", optional"}`,
-      note: note(resolved(api, member)),
-      depth,
-    },
-    ...rowsOf(api, member, depth + 1),
-  ])
-}
-
-/** The object that a schema is, or holds as an array's items or as one of several. */
-function withMembers(api: ApiDescription, given: Schema | undefined): Schema | undefined {
-  const schema = resolved(api, given)
-  if (schema === undefined || schema.properties !== undefined) return schema
-  if (schema.items !== undefined) return withMembers(api, schema.items)
-  return schema.anyOf?.map((one) => withMembers(api, one)).find((one) => one?.properties !== undefined)
-}
-
-function resolved(api: ApiDescription, schema: Schema | undefined): Schema | undefined {
-  const name = schema?.$ref?.split("/").at(-1)
-  return name === undefined ? schema : api.components?.schemas?.[name]
-}
-
-function typeOf(api: ApiDescription, given: Schema | undefined): string {
-  const schema = resolved(api, given)
-  if (schema === undefined) return "anything"
-  if (schema.enum !== undefined) return schema.enum.map((value) => JSON.stringify(value)).join(" | ")
-  if (schema.anyOf !== undefined) return schema.anyOf.map((one) => typeOf(api, one)).join(" | ")
-  if (schema.items !== undefined) return `array of ${typeOf(api, schema.items)}`
-  return schema.type === undefined ? "anything" : [schema.type].flat().join(" | ")
-}
-
-function note(schema: Schema | undefined, description = schema?.description): string {
-  const preset = schema?.default === undefined ? "" : ` Default: ${JSON.stringify(schema.default)}.`
-  return `${description ?? ""}${preset}`.trim()
-}
-
-/** Sections of the page in their order, and what the paths of each begin with. */
-const SECTIONS: readonly (readonly [title: string, path: RegExp])[] = [
-  ["Organizations", /^\/admin\/v1\/organizations/],
-  ["Projects", /^\/admin\/v1\/projects/],
-  ["Users", /^\/admin\/v1\/users/],
-  ["Service accounts", /^\/admin\/v1\/service-accounts/],
-  ["Virtual keys", /^\/admin\/v1\/keys/],
-  ["Limits", /^\/admin\/v1\/limits/],
-  ["Usage", /^\/admin\/v1\/usage/],
-  ["Providers", /^\/admin\/v1\/providers/],
-  ["Admin keys", /^\/admin\/v1\/admin-keys/],
-  ["Audit log", /^\/admin\/v1\/audit/],
-  ["Log-in", /^\/auth\//],
-  ["Key holders", /^\/v1\/(?:keys?|usage)/],
-  ["OpenAI's usage API", /^\/v1\/organization/],
-]
-const OTHER_SECTION = "Other"
-
-function sectionOf(path: string): string {
-  return SECTIONS.find(([, pattern]) => pattern.test(path))?.[0] ?? OTHER_SECTION
-}
-
-function placeOf(section: string): number {
-  const place = SECTIONS.findIndex(([title]) => title === section)
-  return place < 0 ? SECTIONS.length : place
 }
 
 /** An id that a link can name. */

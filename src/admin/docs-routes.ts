@@ -1,7 +1,8 @@
 /** The admin API as a page to browse, at `/docs`. */
 import { randomBytes } from "node:crypto"
 import type { AdminApp } from "./admin-app.ts"
-import { type ApiDescription, docsPage } from "./docs-page.ts"
+import type { ApiDescription } from "./api-description.ts"
+import { docsPage } from "./docs-page.ts"
 import { openApiDocument } from "./openapi.ts"
 
 export function docsRoutes(app: AdminApp, version: string): void {

@@ -42,6 +42,7 @@ export function ownKeyView(app: AdminApp, options: AdminOptions): void {
   const route = createRoute({
     method: "get",
     path: "/v1/key",
+    security: [{ virtualKey: [] }],
     responses: answers(200, "Your key, and where its limits stand.", keyOutput),
   })
   app.openapi(route, async (context) => {

@@ -11,6 +11,7 @@ export function ownUsageRoutes(app: AdminApp, options: AdminOptions): void {
   ownKeyView(app, options)
   usageRoutes(app, options, {
     base: "/v1/usage",
+    security: [{ virtualKey: [] }],
     middleware: [],
     scopeOf: async (context): Promise<Scope> => {
       const { holder } = await holderOf(options, context)

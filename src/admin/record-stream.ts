@@ -21,12 +21,13 @@ const STREAMS_MAX = 50
 export function recordStream(
   app: AdminApp,
   { sql, clock }: AdminOptions,
-  { base, middleware, scopeOf }: UsageDoor,
+  { base, security, middleware, scopeOf }: UsageDoor,
 ): void {
   let streams = 0
   const route = createRoute({
     method: "get",
     path: `${base}/stream`,
+    security,
     middleware,
     request: { query: recordsQuestion.omit({ limit: true, after: true, order: true }) },
     responses: {

@@ -8,6 +8,8 @@ import type { AdminEnv } from "./admin-app.ts"
 /** Where usage is asked for, and how much of it its caller may see. */
 export type UsageDoor = {
   readonly base: "/admin/v1/usage" | "/v1/usage"
+  /** The credential, by its name in the API's description. */
+  readonly security: Record<string, string[]>[]
   readonly middleware: MiddlewareHandler<AdminEnv>[]
   readonly scopeOf: (context: Context<AdminEnv>) => Scope | Promise<Scope>
 }

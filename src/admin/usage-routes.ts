@@ -20,6 +20,7 @@ import { answered, seriesOutput, shownSeries, shownSummary, summaryOutput } from
 
 const ADMINS: UsageDoor = {
   base: "/admin/v1/usage",
+  security: [{ adminKey: [] }],
   middleware: [permit("usage:read")],
   scopeOf: (context) => context.get("access").visible(),
 }
@@ -45,11 +46,12 @@ export function usageRoutes(app: AdminApp, options: AdminOptions, door: UsageDoo
   recordStream(app, options, door)
 }
 
-function sums(app: AdminApp, options: AdminOptions, { base, middleware, scopeOf }: UsageDoor): void {
+function sums(app: AdminApp, options: AdminOptions, { base, security, middleware, scopeOf }: UsageDoor): void {
   const { sql, clock } = options
   const summary = createRoute({
     method: "get",
     path: `${base}/summary`,
+    security,
     middleware,
     request: { query: usageQuestion.omit({ bucket: true }) },
     responses: answers(200, "Sums of what matches, by up to two dimensions.", summaryOutput),
@@ -63,6 +65,7 @@ function sums(app: AdminApp, options: AdminOptions, { base, middleware, scopeOf 
   const series = createRoute({
     method: "get",
     path: `${base}/series`,
+    security,
     middleware,
     request: { query: seriesQuestion },
     responses: answers(200, "The same over time, by the hour, day, week or month.", seriesOutput),
@@ -77,11 +80,12 @@ function sums(app: AdminApp, options: AdminOptions, { base, middleware, scopeOf 
 function records(
   app: AdminApp,
   { sql, clock, findSheet }: AdminOptions,
-  { base, middleware, scopeOf }: UsageDoor,
+  { base, security, middleware, scopeOf }: UsageDoor,
 ): void {
   const list = createRoute({
     method: "get",
     path: `${base}/records`,
+    security,
     middleware,
     request: { query: recordsQuery },
     responses: answers(200, "A page of single records, newest first unless told.", pageOf(recordOutput)),
@@ -100,6 +104,7 @@ function records(
   const one = createRoute({
     method: "get",
     path: `${base}/records/{id}`,
+    security,
     middleware,
     request: { params: idParams },
     responses: answers(200, "The record of one call, by the x-request-id of its answer.", recordOutput),
@@ -111,11 +116,12 @@ function records(
   })
 }
 
-function exports(app: AdminApp, options: AdminOptions, { base, middleware, scopeOf }: UsageDoor): void {
+function exports(app: AdminApp, options: AdminOptions, { base, security, middleware, scopeOf }: UsageDoor): void {
   const { sql, clock } = options
   const route = createRoute({
     method: "get",
     path: `${base}/export`,
+    security,
     middleware,
     request: { query: exportQuery },
     responses: {

@@ -1,15 +1,16 @@
 /**
- * Every command line of docs/cli.md, as it stands there, against a running Tallygate and an installation of its own. What
+ * Every command line of docs/cli.md, and of other pages that name this test, as it stands there, against a running Tallygate and an installation of its own. What
  * a reader puts in (ids, an address of a Postgres, a folder of recordings) is all that is put in here.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import path from "node:path"
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
 import { COMMANDS } from "../../src/cli/commands.ts"
 import { newEncryptionKey } from "../../src/platform/secret-box.ts"
+import { blocksRunBy } from "../support/page-blocks.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 import { PROJECT, run } from "../support/tallygate-process.ts"
 import { ADMIN_KEY, startTestApp, type TestApp } from "../support/test-app.ts"
@@ -18,10 +19,10 @@ import { tallygate } from "./run-command.ts"
 
 type Line = { readonly text: string; readonly words: readonly string[]; readonly exitCode: number }
 
-const page = readFileSync(path.join(PROJECT, "docs/cli.md"), "utf8")
-const lines = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = ""]) =>
-  block.trim().split("\n").map(readLine),
-)
+const blocks = ["docs/cli.md", "docs/admin.md"].flatMap((page) => blocksRunBy(import.meta.filename, page))
+const lines = blocks
+  .filter(({ language }) => language === "sh")
+  .flatMap(({ text }) => text.trim().split("\n").map(readLine))
 
 const presentKey = newEncryptionKey()
 let app: TestApp
@@ -36,6 +37,10 @@ beforeAll(async () => {
     path.join(PROJECT, "test/fixtures/prices/litellm.json"),
     path.join(folder, "model_prices_and_context_window.json"),
   )
+  // The page's own exchange is one that agrees.
+  for (const { language, text } of blocks) {
+    if (language === "json") writeFileSync(path.join(folder, "recorded", "of-the-page.json"), text)
+  }
   receiver = await startWebhookReceiver()
   app = await startTestApp(
     `{ sandbox: true, encryption_key: "${presentKey}", alerts: { allow_private_targets: true } }`,
@@ -96,7 +101,7 @@ describe("each line does what the page says", () => {
       PORT: "0",
     }
     const at = words.indexOf("tallygate")
-    for (const assignment of words.slice(0, at)) {
+    for (const assignment of words.slice(0, at).filter((word) => word.includes("="))) {
       const equals = assignment.indexOf("=")
       const [name, value] = [assignment.slice(0, equals), assignment.slice(equals + 1)]
       env[name] = name.endsWith("_PREVIOUS") ? presentKey : await filledIn(value)

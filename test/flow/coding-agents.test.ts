@@ -6,8 +6,11 @@ import path from "node:path"
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest"
 import { agentProgram } from "../support/agent-packages.ts"
 import { type FakeProvider, startFakeProvider, threeApis } from "../support/fake-provider.ts"
+import { blocksRunBy } from "../support/page-blocks.ts"
+import { PROJECT } from "../support/tallygate-process.ts"
 import { startTestApp, type TestApp, until } from "../support/test-app.ts"
 
+const PAGE = "docs/quick-starts.md"
 const AGENT_MS_MAX = 60_000
 const INSTALL_MS_MAX = 250_000
 
@@ -20,7 +23,7 @@ let page: string
 beforeAll(async () => {
   provider = await startFakeProvider()
   app = await startTestApp(threeApis(provider))
-  page = await readFile(path.join(import.meta.dirname, "../../docs/quick-starts.md"), "utf8")
+  page = await readFile(path.join(PROJECT, PAGE), "utf8")
 })
 beforeEach(async () => {
   provider.reset()
@@ -36,10 +39,10 @@ afterAll(async () => {
 
 /** The block of the page under an agent's heading, pointed at this proxy. */
 function blockOf(heading: string, language: string): string {
-  const section = page.split(`### ${heading}\n`)[1]?.split("\n### ")[0] ?? ""
-  const block = new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\n\`\`\``).exec(section)?.[1]
+  const of = blocksRunBy(import.meta.filename, PAGE).filter((one) => one.heading === heading)
+  const block = of.find((one) => one.language === language)
   if (block === undefined) throw new Error(`the page has no ${language} block under ${heading}`)
-  return block.replaceAll("http://127.0.0.1:8787", app.url).replaceAll("tg_…", key.key)
+  return block.text.replaceAll("http://127.0.0.1:8787", app.url).replaceAll("tg_…", key.key)
 }
 
 function versionOf(heading: string): string {

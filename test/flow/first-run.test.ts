@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import path from "node:path"
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest"
 import { freePort } from "../../src/app/free-port.ts"
+import { blocksRunBy, pageBlocks } from "../support/page-blocks.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 import { PROJECT, type Running, run, startTallygate } from "../support/tallygate-process.ts"
 import { until } from "../support/test-app.ts"
@@ -28,9 +29,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** The shell blocks of the README, in order. */
 function readmeBlocks(): string[] {
-  return [...readFileSync(path.join(PROJECT, "README.md"), "utf8").matchAll(/```sh\n([\s\S]*?)```/g)].map(
-    (match) => match[1] ?? "",
-  )
+  return pageBlocks("README.md").flatMap(({ language, text }) => (language === "sh" ? [text] : []))
 }
 
 function shell(line: string, env: Record<string, string> = {}) {
@@ -50,6 +49,7 @@ describe("the first run, by the README", () => {
 
   test("npm start listens, and prints base URL, both keys and a curl line once", async () => {
     expect(readmeBlocks()[0]).toBe("npm ci && npm start\n")
+    expect(blocksRunBy(import.meta.filename, "README.md").map(({ text }) => text)).toEqual(["npm ci && npm start\n"])
     running = await startTallygate(["npm", "start"], { cwd: clone })
     printed = await until(async () => (running.output().includes("OPENAI_API_KEY=") ? running.output() : undefined))
     virtualKey = /Virtual key +(tg_\S+)/.exec(printed)?.[1] ?? ""

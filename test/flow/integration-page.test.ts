@@ -4,13 +4,14 @@ import { readFileSync } from "node:fs"
 import path from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { blocksRunBy } from "../support/page-blocks.ts"
 import { PROJECT } from "../support/tallygate-process.ts"
 import { ADMIN_KEY, openAiConfig, startTestApp, type TestApp, until } from "../support/test-app.ts"
 
 type Answer = Record<string, unknown> & { id: string; hold_id: string; data: { id: string; error?: object }[] }
 
 const page = readFileSync(path.join(PROJECT, "docs/integration.md"), "utf8")
-const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text = ""]) => text)
+const blocks = blocksRunBy(import.meta.filename, "docs/integration.md").map(({ text }) => text)
 
 let app: TestApp
 let key: { id: string; key: string }

@@ -9,6 +9,7 @@ import { promisify } from "node:util"
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import { type FakeProvider, startFakeProvider, threeApis } from "../support/fake-provider.ts"
+import { blocksRunBy } from "../support/page-blocks.ts"
 import { PROJECT } from "../support/tallygate-process.ts"
 import { startTestApp, type TestApp, until } from "../support/test-app.ts"
 
@@ -17,11 +18,9 @@ const KEY = "tg_…"
 /** Below this heading, blocks are for programs that are not installed here. */
 const END = "\n## Coding agents\n"
 
-type Block = { readonly heading: string; readonly language: string; readonly text: string }
-
 const page = readFileSync(path.join(PROJECT, "docs/quick-starts.md"), "utf8")
 const executable = page.slice(0, page.indexOf(END))
-const blocks = blocksOf(executable)
+const blocks = blocksRunBy(import.meta.filename, "docs/quick-starts.md")
 
 let provider: FakeProvider
 let app: TestApp
@@ -44,17 +43,6 @@ afterAll(async () => {
   await app?.close()
   await provider?.stop()
 })
-
-function blocksOf(text: string): Block[] {
-  return text.split(/^## /m).flatMap((section) => {
-    const heading = section.slice(0, section.indexOf("\n"))
-    return [...section.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language = "", body = ""]) => ({
-      heading,
-      language,
-      text: body,
-    }))
-  })
-}
 
 /** The block of that language under a heading; there is one. */
 function blockOf(heading: string, language: string): string {
@@ -127,7 +115,7 @@ test("every block that the page says is executed is one of those below", () => {
   expect(page).toContain(END)
   expect(headings("js")).toEqual([...SCRIPTS.map(([heading]) => heading), ENVIRONMENT])
   expect(headings("sh").toSorted()).toEqual([...CURL_LINES, ENVIRONMENT].toSorted())
-  expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(["sh", "js", "python"]))
+  expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(["sh", "js"]))
   for (const { heading, language, text } of blocks) {
     // A program that finds both in the environment names neither.
     const isSilent = heading === ENVIRONMENT && language === "js"
@@ -176,7 +164,9 @@ describe("curl", () => {
   })
 })
 
-test("three SDKs find base URL and key in the environment", async () => {
+test("three SDKs find base URL and key in the environment, which the README sets as the page does", async () => {
+  const readme = blocksRunBy(import.meta.filename, "README.md").map(({ text }) => text)
+  expect(readme).toEqual([blockOf(ENVIRONMENT, "sh")])
   const [variables, program] = [blockOf(ENVIRONMENT, "sh"), blockOf(ENVIRONMENT, "js")]
   const line = `${filledIn(variables)}exec "$0" --input-type=module -e "$1"`
   const printed = await printedBy("sh", "-c", line, process.execPath, program)

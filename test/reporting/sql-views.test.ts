@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises"
 import path from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
+import { blocksRunBy } from "../support/page-blocks.ts"
 import { bring, openUsageDatabase, randomFrom, randomRecord } from "./usage-database.ts"
 
 const ORGANIZATIONS = [{ id: "org_a", timeZone: "Europe/Berlin" }]
@@ -37,7 +38,7 @@ afterAll(async () => {
   await sql?.end()
 })
 
-const blocks = () => [...page.matchAll(/```sql\n(.*?)```/gs)].map(([, block]) => block ?? "")
+const blocks = () => blocksRunBy(import.meta.filename, "docs/sql.md").map(({ text }) => text)
 
 test("every statement of the page runs for the role that it makes", async () => {
   expect(blocks().length).toBeGreaterThan(2)

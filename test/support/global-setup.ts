@@ -5,6 +5,7 @@
 import type { TestProject } from "vitest/node"
 import { findNginxBinary } from "./nginx-binary.ts"
 import { findPrometheusBinaries } from "./prometheus-binaries.ts"
+import { findPythonBinary } from "./python-binary.ts"
 import { startRealPostgres } from "./real-postgres.ts"
 import { findRedisBinary } from "./redis-binaries.ts"
 
@@ -20,6 +21,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   findRedisBinary()
   findPrometheusBinaries()
   findNginxBinary()
+  findPythonBinary()
   const server = await startRealPostgres()
   project.provide("postgresUrl", server.url)
   return () => server.stop()
