@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { bodyOf } from "../../src/cli/verify/recorded-exchange.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import { type FakeProvider, type FakeRequest, startFakeProvider } from "../support/fake-provider.ts"
+import { rawRequest } from "../support/http-client.ts"
 import {
   exchangesConfig,
   expectedRecord,
@@ -27,21 +28,15 @@ beforeAll(async () => {
   for (const exchange of exchanges) {
     const { status, headers } = exchange.response
     provider.enqueue({ status, headers, body: bodyOf(exchange) })
-    const { body, isForm } = requestOf(exchange)
-    const response = await fetch(`${app.url}/${exchange.provider}${exchange.path}`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${key}`, ...(isForm ? {} : { "content-type": "application/json" }) },
-      body,
+    const { body, contentType } = await requestOf(exchange)
+    const response = await rawRequest({
+      ...{ port: app.port, method: "POST", path: `/${exchange.provider}${exchange.path}`, body },
+      headers: ["authorization", `Bearer ${key}`, "content-type", contentType],
     })
-    const bytes = Buffer.from(await response.arrayBuffer().catch(() => new ArrayBuffer()))
     const received = provider.requests.at(-1)
-    if (received === undefined) throw new Error(`${exchange.name} reached no provider: ${bytes.toString()}`)
-    played.set(exchange.name, {
-      id: response.headers.get("x-request-id") ?? "",
-      status: response.status,
-      body: bytes,
-      received,
-    })
+    if (received === undefined) throw new Error(`${exchange.name} reached no provider: ${response.bodyBytes}`)
+    const id = response.rawHeaders[response.rawHeaders.indexOf("x-request-id") + 1] ?? ""
+    played.set(exchange.name, { id, status: response.status, body: response.bodyBytes, received })
     provider.reset()
   }
   records = new Map((await app.records(exchanges.length)).map((record) => [record.id, record]))
@@ -58,6 +53,15 @@ describe.each(exchanges.map((exchange) => [exchange.name, exchange] as const))("
     expect(received.path.replace(/%3A/gi, ":")).toBe(exchange.path.replace(/%3A/gi, ":"))
     expect(JSON.stringify(received.headers)).toContain(`canary-of-${exchange.provider}`)
     expect(recorded(records.get(id) ?? {})).toMatchObject(expectedRecord(exchange))
+  })
+  test("reaches the caller as it came", () => {
+    const { body, received } = played.get(name) as Played
+    const answer = bodyOf(exchange)
+    const options = received.json.stream_options as { include_usage?: boolean } | undefined
+    const asked = (exchange.request as { stream_options?: object } | null)?.stream_options !== undefined
+    // The usage event that was asked for on the caller's behalf is all that may be missing.
+    if (options === undefined || asked) expect(body.equals(answer)).toBe(true)
+    else expect(answer.toString()).toContain(body.toString().replace("data: [DONE]\n\n", ""))
   })
 })
 

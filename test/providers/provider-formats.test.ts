@@ -1,6 +1,7 @@
 /** Native dialects: any chunking gives the same usage, hostile bytes never throw, and requests are bounded and changed as said. */
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import { bodyOf } from "../../src/cli/verify/recorded-exchange.ts"
 import { inputTokens, totalTokens } from "../../src/metering/usage.ts"
 import {
   bedrockConverse,
@@ -20,7 +21,7 @@ import { matchSession } from "../../src/providers/session-endpoints.ts"
 import { vertexRaw, vertexRawStream } from "../../src/providers/vertex-raw.ts"
 import { AnswerReader } from "../../src/proxy/answer-reader.ts"
 import { bedrockChunk, bedrockEvent, eventMessage } from "../support/event-stream-bytes.ts"
-import { PROVIDER_FORMATS } from "../support/provider-formats.ts"
+import { playableExchanges } from "../support/recorded-exchanges.ts"
 
 const JSON_TYPE = "application/json"
 const AWS = "application/vnd.amazon.eventstream"
@@ -35,15 +36,15 @@ function read(dialect: Dialect, contentType: string, chunks: readonly Buffer[]):
   return reading
 }
 
-const NATIVE = PROVIDER_FORMATS.flatMap((format) => {
-  const path = format.upstreamPath
-  const match = (["cohere", "bedrock", "ollama", "elevenlabs"] as const)
-    .filter((api) => api === format.provider)
-    .map((api) => matchEndpoint(api, "POST", path)?.endpoint.dialect)
-  return match[0] === undefined ? [] : [[format.name, match[0], format] as const]
+const NATIVE = (await playableExchanges()).flatMap((exchange) => {
+  const path = exchange.path.replace(/\?.*/, "").replace("%3A", ":")
+  const api = (["cohere", "bedrock", "ollama", "elevenlabs"] as const).find((name) => name === exchange.provider)
+  const match = api === undefined ? null : matchEndpoint(api, "POST", path)
+  const contentType = exchange.response.headers["content-type"] ?? ""
+  return match === null ? [] : [[exchange.name, match.endpoint.dialect, bodyOf(exchange), contentType] as const]
 })
 
-describe.each(NATIVE)("%s", (_name, dialect, { answer, contentType }) => {
+describe.each(NATIVE)("%s", (_name, dialect, answer, contentType) => {
   test("is read alike in any pieces", () => {
     const whole = read(dialect, contentType, [answer])
     for (let at = 0; at <= answer.length; at += answer.length > 400 ? 13 : 1) {

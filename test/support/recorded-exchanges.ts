@@ -61,14 +61,21 @@ export async function playableExchanges(): Promise<(RecordedExchange & { readonl
 }
 
 /** What is asked of the proxy: a sound goes as a form, everything else as JSON. */
-export function requestOf({ path: to, request }: RecordedExchange): { body: FormData | string; isForm: boolean } {
-  if (!/\/audio\/(?:transcriptions|translations)$/.test(to)) return { body: JSON.stringify(request), isForm: false }
+export async function requestOf({
+  path: to,
+  request,
+}: RecordedExchange): Promise<{ body: Buffer; contentType: string }> {
+  if (!/\/audio\/(?:transcriptions|translations)$/.test(to)) {
+    return { body: Buffer.from(JSON.stringify(request)), contentType: "application/json" }
+  }
   const form = new FormData()
   for (const [name, value] of Object.entries(request as Record<string, string>)) {
     if (name === "file") form.append(name, new Blob([value]), "sound.mp3")
     else form.append(name, value)
   }
-  return { body: form, isForm: true }
+  const written = new Response(form)
+  const contentType = written.headers.get("content-type") ?? ""
+  return { body: Buffer.from(await written.arrayBuffer()), contentType }
 }
 
 const COLUMNS = {
