@@ -46,7 +46,7 @@ describe("texts made to hurt", () => {
   test("a character outside the basic plane is never cut in two", () => {
     for (const lead of ["", "a"]) {
       const text = lead + "🙂".repeat(1_000)
-      expect(tokenizer.countTokens(text, "o200k_base")).toBeLessThanOrEqual(exact(text) + 4)
+      expect(tokenizer.countTokens(text, "o200k_base")).toBe(exact(text))
     }
   })
 })

@@ -731,7 +731,7 @@ export const MUTANTS: readonly Mutant[] = [
     ["a region hides a model's family", '.replace(/^(?:[a-z]+\\.)+/, "")', '.replace(/^$/, "")'],
   ]),
   ...inFile("metering", "metering/tokenizer.ts", [
-    ["text is encoded in one piece", "const end = pieceEnd(text, at, encodedChars)", "const end = encodedChars"],
+    ["a character is cut in two", "return isInsidePair ? cut - 1 : cut", "return cut"],
     [
       "the rest of a long text counts nothing",
       "this.tokens += Math.ceil((text.length - encodedChars) / CHARS_PER_TOKEN)",
