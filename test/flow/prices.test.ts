@@ -335,7 +335,13 @@ describe("a public catalog", () => {
     const { cost, id } = await call({ key }, "new-model", { stream: false })
     expect((await app.record(id)).price_row).toMatch(/^openai\/new-model@prc_/)
     expect(cost).not.toBeNull()
+    const [set] = (body.data as Shown[]).filter(({ status }) => status === "added")
+    const { data } = (await admin("GET", `/admin/v1/audit?action=price.import&subject=${set?.id}`)).body
+    expect(data).toMatchObject([{ after: { price_ids: [set?.id] } }])
     const over = await send(fixture, "?overwrite=true")
     expect(over.body).toMatchObject({ added: 0, replaced: 1, kept: 0, unchanged: 2 })
+    // What a catalog does not say of a model's fees stays as it was.
+    const replaced = (over.body.data as Shown[]).find(({ status }) => status === "replaced")
+    expect((await admin("GET", `/admin/v1/prices/${replaced?.id}`)).body.fees).toMatchObject({ web_search: "0.01" })
   })
 })
