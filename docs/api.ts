@@ -30,7 +30,7 @@ const TEST = "test/admin/api-page.test.ts"
 
 const FILTERS = Object.keys(FILTER_SHAPE)
 const WIDTH_MAX = 110
-const SAMPLE_DEPTH_MAX = 4
+const SAMPLE_DEPTH_MAX = 8
 
 /** The whole page. */
 export function apiPage(): string {
