@@ -173,11 +173,13 @@ function parameters({ api, told }: Page, { operation, ...route }: ApiRoute): str
   const first = told.get("filters")
   if (hasFilters && first === undefined) told.set("filters", anchorOf(nameOf({ ...route, operation })))
   const isTold = hasFilters && first !== undefined
-  const rows = all
-    .filter(({ name }) => !isTold || !FILTERS.includes(name))
-    .map(({ name, required, description, schema }) =>
-      row(`\`${name}\``, `${typeOf(api, schema)}${required === true ? "" : ", optional"}`, note(schema, description)),
-    )
+  // What is alike is told once.
+  const alike = Map.groupBy(
+    all.filter(({ name }) => !isTold || !FILTERS.includes(name)),
+    ({ required, description, schema }) =>
+      row(`${typeOf(api, schema)}${required === true ? "" : ", optional"}`, note(schema, description)),
+  )
+  const rows = [...alike].map(([cells, named]) => `| ${named.map(({ name }) => `\`${name}\``).join(", ")} ${cells}`)
   const table = rows.length === 0 ? "" : `| in the query | type | meaning |\n|---|---|---|\n${rows.join("\n")}`
   const filters = isTold ? `The filters are [those of the summary](#${first}).` : ""
   return [table, filters].filter((part) => part !== "").join("\n\n")
