@@ -7,7 +7,7 @@ import { z } from "zod"
 import { BUCKETS } from "./buckets.ts"
 import { DIMENSION_NAMES, isOnRecordsOnly, LIST_FILTERS } from "./dimensions.ts"
 import { type Refused, refused } from "./refused.ts"
-import { COMPARISONS, RANGES } from "./time-range.ts"
+import { COMPARISONS, RANGE_DEFAULT, RANGES } from "./time-range.ts"
 
 /** Stands for "has none", such as calls that no user is named for; an empty text would mean no filter. */
 export const NONE = "(none)"
@@ -47,7 +47,7 @@ const timeZone = z.preprocess(
 
 /** Every name of the filter; all that are given must match, and of a list any value. */
 export const FILTER_SHAPE = {
-  range: choice(RANGES).describe("Alternatively from and until; this_month unless told."),
+  range: choice(RANGES).describe(`Alternatively from and until; ${RANGE_DEFAULT} unless told.`),
   from: moment.describe("A date, or an instant with its offset."),
   until: moment.describe("A date is meant as a whole; an instant is not part of the range."),
   time_zone: timeZone.describe("IANA zone of the days; the organization's own where there is one, else UTC."),
