@@ -159,6 +159,16 @@ export const SCHEMA_SAMPLES: Readonly<Record<string, unknown>> = {
   GrantScope: { project_id: "proj_…" },
   OrganizationScope: { organization_id: "org_…" },
   LimitScope: { project_id: "proj_…" },
+  Session: {
+    kind: "user",
+    name: "user_…",
+    display_name: "Ada Lovelace",
+    roles: [{ role: "admin", scope: { project_id: "proj_…" } }],
+    user_id: "user_…",
+    organization_id: "org_…",
+    csrf_token: "…",
+    expires_at: "2026-11-24T12:00:00.000Z",
+  },
   UsageSums: { records: "120", input_uncached_tokens: "84000", output_tokens: "21000", cost_usd: "0.0252" },
   UsageRecord: {
     id: RECORD_ID,

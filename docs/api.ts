@@ -28,9 +28,11 @@ export const BASE_URL = "http://127.0.0.1:8787"
 /** Runs every example of the page. */
 const TEST = "test/admin/api-page.test.ts"
 
+/** What every route may answer, explained once at the top. */
+const SHARED_ERRORS = new Set(["400", "401", "403", "404", "409"])
 const FILTERS = Object.keys(FILTER_SHAPE)
 const WIDTH_MAX = 110
-const SAMPLE_DEPTH_MAX = 4
+const SAMPLE_DEPTH_MAX = 8
 
 /** The whole page. */
 export function apiPage(): string {
@@ -88,6 +90,8 @@ Made by docs/api.ts of what the routes declare (\`npm run api\`); a running Tall
 - **Values**: money is a decimal string in dollars, instants are ISO 8601, ids are opaque. A field that is not known is refused.
 - **Lists** are pages: ask again with \`after\` set to \`next\` until it is null.
 - **Errors** have OpenAI's shape, \`{ "error": { "message", "type", "param", "code" } }\`. \`code\` is stable, the sentence may change.
+  400: a field is wrong or unknown; 401: no valid key or session; 403: the caller's role does not include this; 404: no such thing,
+  as far as the role reaches; 409: it would collide with what is there. A route names what it may answer beside these.
 
 Each example below is sent to a running Tallygate by \`${TEST}\`; what it answers has the members that are shown here.`
 
@@ -173,11 +177,13 @@ function parameters({ api, told }: Page, { operation, ...route }: ApiRoute): str
   const first = told.get("filters")
   if (hasFilters && first === undefined) told.set("filters", anchorOf(nameOf({ ...route, operation })))
   const isTold = hasFilters && first !== undefined
-  const rows = all
-    .filter(({ name }) => !isTold || !FILTERS.includes(name))
-    .map(({ name, required, description, schema }) =>
-      row(`\`${name}\``, `${typeOf(api, schema)}${required === true ? "" : ", optional"}`, note(schema, description)),
-    )
+  // What is alike is told once.
+  const alike = Map.groupBy(
+    all.filter(({ name }) => !isTold || !FILTERS.includes(name)),
+    ({ required, description, schema }) =>
+      row(`${typeOf(api, schema)}${required === true ? "" : ", optional"}`, note(schema, description)),
+  )
+  const rows = [...alike].map(([cells, named]) => `| ${named.map(({ name }) => `\`${name}\``).join(", ")} ${cells}`)
   const table = rows.length === 0 ? "" : `| in the query | type | meaning |\n|---|---|---|\n${rows.join("\n")}`
   const filters = isTold ? `The filters are [those of the summary](#${first}).` : ""
   return [table, filters].filter((part) => part !== "").join("\n\n")
@@ -207,8 +213,11 @@ function body({ api, told }: Page, route: ApiRoute): string {
 }
 
 function errors(operation: Operation): string {
-  const failures = Object.keys(operation.responses ?? {}).filter((status) => !status.startsWith("2"))
-  return failures.length === 0 ? "" : `**Errors**: ${failures.join(", ")}.`
+  const failures = Object.entries(operation.responses ?? {}).filter(([status]) => !status.startsWith("2"))
+  const told = failures.map(([status, { description = "" }]) =>
+    SHARED_ERRORS.has(status) ? status : `${status} (${description.replace(/\.$/, "")})`,
+  )
+  return told.length === 0 ? "" : `**Errors**: ${told.join(", ")}.`
 }
 
 /** The path with ids, and the query, as an example has them. */

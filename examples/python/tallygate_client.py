@@ -405,7 +405,8 @@ class Tallygate:
         attempt = 0
         while True:
             status, answer, wanted_seconds = self._try("/v1/usage", body)
-            if status == 200:
+            # Whoever else answers at that address has not said what became of each record.
+            if status == 200 and len(answer.get("data") or ()) == len(batch):
                 self._booked(batch, answer, is_repeated=attempt > 0)
                 return
             reason = _reason(status, answer)
@@ -452,7 +453,7 @@ class Tallygate:
         with self._changed:
             records, tokens, unpriced = self._totals.records, self._totals.tokens, self._totals.unpriced
             cost_usd, over_limit = self._totals.cost_usd, dict(self._totals.over_limit)
-            for waiting, told in zip(batch, answer.get("data", ())):
+            for waiting, told in zip(batch, answer["data"]):
                 if "error" in told:
                     refusals.append(_reason(400, told))
                     continue

@@ -374,7 +374,11 @@ export class Tallygate {
     for (let attempt = 0; ; attempt += 1) {
       const answer = await this.#post("/v1/usage", body)
       if (this.#isClosed) return
-      if (answer.status === 200) return this.#booked(batch, answer.body, attempt > 0)
+      const told = member(answer.body, "data")
+      // Whoever else answers at that address has not said what became of each record.
+      if (answer.status === 200 && Array.isArray(told) && told.length === batch.length) {
+        return this.#booked(batch, told, attempt > 0)
+      }
       const reason = reasonOf(answer.status, answer.body)
       if (!PASSING.has(answer.status)) {
         this.#count({ refused: batch.length })
@@ -419,11 +423,9 @@ export class Tallygate {
     }
   }
 
-  #booked(batch: readonly Waiting[], body: unknown, isRepeated: boolean): void {
-    const data = member(body, "data")
-    const answers: unknown[] = Array.isArray(data) ? data : []
+  #booked(batch: readonly Waiting[], answers: readonly Told[], isRepeated: boolean): void {
     batch.forEach(({ tokens }, index) => {
-      const told = (answers[index] ?? {}) as Told
+      const told = answers[index] ?? {}
       if (member(told, "error") !== undefined) {
         this.#count({ refused: 1 })
         this.#tell("refused", `a record is not booked: ${reasonOf(400, told)}`, 1)

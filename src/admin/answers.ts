@@ -90,6 +90,6 @@ export function nextAfter(rows: readonly { readonly id: string }[], max: number)
 
 /** Keyset paging: `after` is the last page's `next`. */
 export const pageQuery = z.strictObject({
-  after: z.string().max(200).default(""),
-  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100),
+  after: z.string().max(200).default("").describe("The last page's `next`."),
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(100).describe(`Rows of a page, at most ${PAGE_MAX}.`),
 })

@@ -89,7 +89,7 @@ export function typeOf(api: ApiDescription, given: Schema | undefined): string {
   if (schema === undefined) return "anything"
   if (schema.enum !== undefined) return schema.enum.map((value) => JSON.stringify(value)).join(" | ")
   const several = schema.anyOf ?? schema.oneOf
-  if (several !== undefined) return several.map((one) => typeOf(api, one)).join(" | ")
+  if (several !== undefined) return [...new Set(several.map((one) => typeOf(api, one)))].join(" | ")
   if (schema.items !== undefined) return `array of ${typeOf(api, schema.items)}`
   return schema.type === undefined ? "anything" : [schema.type].flat().join(" | ")
 }

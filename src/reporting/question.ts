@@ -7,7 +7,7 @@ import { z } from "zod"
 import { BUCKETS } from "./buckets.ts"
 import { DIMENSION_NAMES, isOnRecordsOnly, LIST_FILTERS } from "./dimensions.ts"
 import { type Refused, refused } from "./refused.ts"
-import { COMPARISONS, RANGES } from "./time-range.ts"
+import { COMPARISONS, RANGE_DEFAULT, RANGES } from "./time-range.ts"
 
 /** Stands for "has none", such as calls that no user is named for; an empty text would mean no filter. */
 export const NONE = "(none)"
@@ -28,6 +28,7 @@ const list = z
   .pipe(z.array(z.string().max(VALUE_LENGTH_MAX)).max(VALUES_MAX))
   .transform((values) => (values.length === 0 ? undefined : values))
   .optional()
+  .describe(`Values with commas between them, any of which may match; ${NONE}: those that have none.`)
 
 const truth = z
   .union([z.boolean(), z.enum(["true", "false", ""])])
@@ -46,22 +47,17 @@ const timeZone = z.preprocess(
 
 /** Every name of the filter; all that are given must match, and of a list any value. */
 export const FILTER_SHAPE = {
-  /** Alternatively `from` and `until`. */
-  range: choice(RANGES),
-  from: moment,
-  /** A date is meant as a whole; an instant is not part of the range. */
-  until: moment,
-  /** The organization's own where there is one, else UTC. */
-  time_zone: timeZone,
+  range: choice(RANGES).describe(`Alternatively from and until; ${RANGE_DEFAULT} unless told.`),
+  from: moment.describe("A date, or an instant with its offset."),
+  until: moment.describe("A date is meant as a whole; an instant is not part of the range."),
+  time_zone: timeZone.describe("IANA zone of the days; the organization's own where there is one, else UTC."),
   ...(Object.fromEntries(LIST_FILTERS.map((name) => [name, list])) as Record<
     (typeof LIST_FILTERS)[number],
     typeof list
   >),
-  stream: truth,
-  /** Whether tokens were counted here, since the provider said nothing. */
-  estimated: truth,
-  /** Whether no price was known. */
-  unpriced: truth,
+  stream: truth.describe("Whether the answer was a stream."),
+  estimated: truth.describe("Whether tokens were counted here, since the provider said nothing."),
+  unpriced: truth.describe("Whether no price was known."),
 }
 
 /** Dimensions, and `token_class`, by which money and tokens can be told apart but not calls. */
@@ -82,25 +78,33 @@ export const ORDERS = ["cost", "records", "tokens"] as const
 /** Sums: by up to two groups, over time, against an earlier range. */
 export const usageQuestion = z.strictObject({
   ...FILTER_SHAPE,
-  group_by: groups,
-  /** `auto` takes one that fits the range. */
-  bucket: choice(["auto", ...BUCKETS]),
-  /** So many groups, 100 by default and 10 over time; the rest are one, `other`. */
-  top: whole(1, TOP_MAX),
-  order_by: choice(ORDERS).transform((given) => given ?? "cost"),
-  compare: choice(COMPARISONS).transform((given) => given ?? "none"),
-  /** Percentiles of duration and of time to the first token. */
-  latency: truth.transform((given) => given ?? false),
+  group_by: groups.describe(`At most two with a comma: ${GROUP_NAMES.join(", ")}.`),
+  bucket: choice(["auto", ...BUCKETS]).describe("auto takes one that fits the range."),
+  top: whole(1, TOP_MAX).describe(
+    `So many groups, ${TOP_DEFAULT} by default and ${TOP_OVER_TIME_DEFAULT} over time; the rest are one, other.`,
+  ),
+  order_by: choice(ORDERS)
+    .transform((given) => given ?? "cost")
+    .describe("What the top groups have most of; cost unless told."),
+  compare: choice(COMPARISONS)
+    .transform((given) => given ?? "none")
+    .describe("With the range before, or with the same weekdays whole weeks earlier; none unless told."),
+  latency: truth
+    .transform((given) => given ?? false)
+    .describe("Whether to tell percentiles of duration and of time to the first token."),
 })
 export type UsageQuestion = z.output<typeof usageQuestion>
 
 /** Single records, a page at a time. */
 export const recordsQuestion = z.strictObject({
   ...FILTER_SHAPE,
-  order: choice(["newest", "oldest"]).transform((given) => given ?? "newest"),
-  limit: whole(1, PAGE_MAX).transform((given) => given ?? 100),
-  /** `next` of the page before. */
-  after: z.preprocess(emptyIsAbsent, z.string().max(200).optional()),
+  order: choice(["newest", "oldest"])
+    .transform((given) => given ?? "newest")
+    .describe("Which come first; newest unless told."),
+  limit: whole(1, PAGE_MAX)
+    .transform((given) => given ?? 100)
+    .describe(`Rows of a page, 100 unless told, at most ${PAGE_MAX}.`),
+  after: z.preprocess(emptyIsAbsent, z.string().max(200).optional()).describe("The last page's `next`."),
 })
 export type RecordsQuestion = z.output<typeof recordsQuestion>
 

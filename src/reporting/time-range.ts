@@ -42,7 +42,7 @@ const QUARTER_MS = 15 * 60_000
 const FIRST_YEAR_MS = Date.UTC(2020, 0, 1)
 const LAST_YEAR_MS = Date.UTC(2101, 0, 1)
 const DATE = /^\d{4}-\d{2}-\d{2}$/
-const RANGE_DEFAULT: RangeName = "30d"
+export const RANGE_DEFAULT: RangeName = "30d"
 
 /** The instant itself or the quarter of an hour before it. */
 export function quarterBefore(ms: number): number {

@@ -31,7 +31,7 @@ let app: TestApp
 let folder: string
 let counter = 0
 let csrfToken = ""
-/** Who holds the page's `$KEY`; somebody else after each example that may have ended it. */
+/** Who holds the page's `$KEY`; somebody else for an example that ends it. */
 let own: { readonly key: string; readonly keyId: string } | undefined
 
 beforeAll(async () => {
@@ -56,18 +56,20 @@ const replaced = (text: string, placeholder: string, id: string) =>
 
 const fresh = () => `n${counter++}`
 
-/** What examples that only read have together, by the page's placeholder. */
+/** Whether the example leaves its things in another state than others find useful. */
+const endsThings = (name: string) =>
+  name.startsWith("DELETE") || /\/(revoke|erase|rotate|password|raises)$|service-accounts|alert-deliveries/.test(name)
+/** What the other examples have together, by the page's placeholder. */
 const shared = new Map<string, string>()
 
-/** What a reader has in the place of the page's ids: things of their own, new ones where the example changes anything. */
+/** What a reader has in the place of the page's ids: things of their own. */
 async function ownIds(name: string, command: string): Promise<[placeholder: string, id: string][]> {
   const ids = new Map<string, string>()
   const of = (placeholder: string) => ids.get(placeholder) ?? ""
   const make = async (placeholder: string, maker: () => Promise<string>) => {
     if (!holds(command, placeholder)) return
-    const isReading = name.startsWith("GET") && !name.includes("service-accounts") && !name.includes("alert-deliveries")
-    const id = (isReading ? shared.get(placeholder) : undefined) ?? (await maker())
-    if (isReading) shared.set(placeholder, id)
+    const id = (endsThings(name) ? undefined : shared.get(placeholder)) ?? (await maker())
+    if (!endsThings(name)) shared.set(placeholder, id)
     ids.set(placeholder, id)
   }
   await make("org_…", () => made("organizations", { name: fresh() }))
@@ -136,7 +138,7 @@ async function holder(): Promise<{ key: string; keyId: string }> {
 async function sent({ name, command }: Shown): Promise<{ status: number; text: string }> {
   if (name.includes("/providers")) await setProvider(name)
   if (name === "POST /auth/login") await setPassword()
-  if (name.includes(" /v1/") && (own === undefined || !name.startsWith("GET"))) own = await holder()
+  if (name.includes(" /v1/") && (own === undefined || endsThings(name))) own = await holder()
   const ids = await ownIds(name, name.includes(" /v1/") ? command.replace(/(?<=\/)(key_…|019ab4c2-…)/, "") : command)
   let line = command
   if (name.includes(" /v1/usage/records/{id}")) line = line.replaceAll(RECORD_ID, await ownRecord(own?.key ?? ""))

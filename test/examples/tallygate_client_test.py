@@ -58,8 +58,8 @@ class Door:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 door.bodies.append(body)
                 act = door.acts.pop(0) if door.acts else "pass"
-                if act == "unavailable":
-                    self.send_response(503)
+                if act in ("unavailable", "stranger"):
+                    self.send_response(503 if act == "unavailable" else 200)
                     self.end_headers()
                     return
                 request = urllib.request.Request(URL + self.path, data=body, headers=dict(self.headers))
@@ -140,6 +140,13 @@ class Sending(Reporting):
         time.sleep(0.3)
         self.assertEqual(len(records(self.tool, 5)), 5)
         self.assertEqual(self.kinds(), {"unavailable": 1})
+
+    def test_somebody_else_at_the_address(self) -> None:
+        with Door("stranger") as door:
+            tg = self.client(door.url)
+            tg.report(**CHAT, input_tokens=10)
+            self.assertTrue(tg.flush(30))
+        self.assertEqual((tg.totals.records, tg.totals.refused, self.kinds()), (0, 1, {"refused": 1}))
 
     def test_the_same_report_twice(self) -> None:
         tg = self.client()
