@@ -124,6 +124,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     readiness: () => readiness(listeners, ledger, source, configState),
     providers: { configured: () => configuredProviders(current), box, unusable: () => source.stored.unusable },
     findSheet,
+    prices: () => routing.plane,
     login: loginOptions(config, organizationId),
     alerts,
     counters: ledger.counters,

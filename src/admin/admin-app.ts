@@ -10,6 +10,7 @@ import { bodyLimit } from "hono/body-limit"
 import type { AdminIdentified } from "../identity/admin-key.ts"
 import type { Actor } from "../identity/audit.ts"
 import type { Directory } from "../identity/directory.ts"
+import type { Prices } from "../ledger/priced-record.ts"
 import type { Clock } from "../platform/clock.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import type { Log } from "../platform/log.ts"
@@ -76,6 +77,8 @@ export type AdminOptions = {
   readonly providers: ProviderOptions
   /** Where the prices of records are looked up, for costs by token class. */
   readonly findSheet: FindSheet
+  /** The prices of the moment. */
+  readonly prices: () => Prices
   readonly login: LoginOptions
   readonly alerts: AlertOptions
   /** What limits count at the moment. */

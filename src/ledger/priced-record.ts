@@ -20,6 +20,26 @@ export type UsageOrigin = {
 
 export type Priced = ReturnType<typeof priceUsage> | { readonly kind: "unpriced"; readonly reason: string }
 
+/** What each member of a usage is called on a record. */
+const USAGE_COLUMNS = {
+  inputUncachedTokens: "input_uncached_tokens",
+  cacheReadTokens: "cache_read_tokens",
+  cacheWrite5mTokens: "cache_write_5m_tokens",
+  cacheWrite1hTokens: "cache_write_1h_tokens",
+  outputTokens: "output_tokens",
+  reasoningTokens: "reasoning_tokens",
+  audioInputTokens: "audio_input_tokens",
+  imageInputTokens: "image_input_tokens",
+  audioOutputTokens: "audio_output_tokens",
+  imageOutputTokens: "image_output_tokens",
+  webSearches: "web_searches",
+  units: "units",
+} as const satisfies Partial<Record<keyof Usage, keyof UsageRecord>>
+export const USAGE_COLUMN_NAMES = Object.entries(USAGE_COLUMNS) as [
+  keyof typeof USAGE_COLUMNS,
+  (typeof USAGE_COLUMNS)[keyof typeof USAGE_COLUMNS],
+][]
+
 /** The prices, and as whose prices a configured provider's are looked up. */
 export type Prices = { readonly router: Pick<Router, "providers">; readonly priceBook: PriceBook }
 
@@ -43,6 +63,12 @@ export function putUsage(record: UsageRecord, usage: Usage, origin: UsageOrigin)
   record.usage_mismatch = origin.isMismatch
 }
 
+/** The usage that stands on a record, its text, or a row of the ledger; what is not there is 0. */
+export function usageOf(record: Partial<UsageRecord>): Usage {
+  const counts = USAGE_COLUMN_NAMES.map(([member, name]) => [member, Number(record[name] ?? 0)] as const)
+  return { ...(Object.fromEntries(counts) as Omit<Usage, "unitType">), unitType: record.unit_type ?? "" }
+}
+
 /**
  * Prices the record's usage by the served model and tier, and returns the cost in nano-dollars, rounded up. What has
  * no price stays `unpriced` with a null cost; it is never 0. `known`: the price, where it was worked out before.
@@ -56,14 +82,26 @@ export function priceRecord(
 ): bigint {
   if (record.usage_source === "none") return free(record)
   if (record.usage_source === "unmetered") return unpriced(record)
-  const served = { model: record.model_served, tier: record.tier_served || record.tier_requested }
-  const priced = known ?? priceServed(prices, record, served, usage, atMs)
+  const priced = known ?? priceServed(prices, record, servedOf(record), usage, atMs)
   if (priced.kind === "unpriced") return unpriced(record)
   record.price_state = "priced"
   record.cost_usd = formatUsd(priced.costPicos)
   record.cost_source = "book"
   record.price_row = priced.priceRow
   return nanosRoundedUp(priced.costPicos)
+}
+
+/** What a usage costs at the present price of the record's served model and tier, as of the record's time. */
+export function priceAsRecorded(
+  prices: Prices,
+  record: Pick<UsageRecord, "provider" | "model_routed" | "model_served" | "tier_served" | "tier_requested" | "time">,
+  usage: Usage,
+): Priced {
+  return priceServed(prices, record, servedOf(record), usage, Date.parse(record.time))
+}
+
+function servedOf(record: Pick<UsageRecord, "model_served" | "tier_served" | "tier_requested">) {
+  return { model: record.model_served, tier: record.tier_served || record.tier_requested }
 }
 
 /** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */
