@@ -43,7 +43,7 @@ import { type Log, openLog } from "./platform/log.ts"
 import { openMetrics, registerStoresUp } from "./platform/metrics.ts"
 import { migrate } from "./platform/migrate.ts"
 import { openPostgres, type Sql } from "./platform/postgres.ts"
-import type { PriceBook } from "./pricing/price-book.ts"
+import type { PriceSources } from "./pricing/effective-price.ts"
 import type { Routing } from "./proxy/routing.ts"
 import { type FindSheet, sheetFinder } from "./reporting/token-classes.ts"
 
@@ -108,7 +108,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
   const reports = await openReports({ ...stores, ...ledger, routing, isStoreNew, log }, closing)
   let [current, configState] = [config, "current"]
   const organizationId = await defaultOrganization(stores.sql)
-  const findSheet = sheetsNow(() => routing.plane.priceBook)
+  const findSheet = sheetsNow(() => routing.plane)
   const process = { storesUp: ledger.storesUp, backlogRows: () => ledger.journal.backlogRows() }
   const alerts = openAlerts(config, { sql: stores.sql, clock, log, registry, box, findSheet, process }, closing)
   const admin = adminApp({
@@ -124,11 +124,11 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     readiness: () => readiness(listeners, ledger, source, configState),
     providers: { configured: () => configuredProviders(current), box, unusable: () => source.stored.unusable },
     findSheet,
-    prices: () => routing.plane,
     login: loginOptions(config, organizationId),
     alerts,
     counters: ledger.counters,
     reports,
+    prices: () => routing.plane,
   })
   const listeners = new Listeners({ config, routing, admin, registry, log, closing })
   watchPlane(routing, listeners)
@@ -306,13 +306,16 @@ function watchPlane({ plane }: Routing, listeners: Listeners): void {
   }))
 }
 
-/** Price rows by the book of the moment, which a reload may replace. */
-function sheetsNow(bookNow: () => PriceBook): FindSheet {
-  let book = bookNow()
-  let find = sheetFinder(book)
-  return (row) => {
-    const now = bookNow()
-    if (now !== book) [book, find] = [now, sheetFinder(now)]
-    return find(row)
+/** Price rows by the prices of the moment, which a reload or an admin may replace. */
+function sheetsNow(now: () => PriceSources): FindSheet {
+  let { priceBook, storedPrices } = now()
+  let find = sheetFinder(priceBook, storedPrices)
+  return (pin) => {
+    const next = now()
+    if (next.priceBook !== priceBook || next.storedPrices !== storedPrices) {
+      ;({ priceBook, storedPrices } = next)
+      find = sheetFinder(priceBook, storedPrices)
+    }
+    return find(pin)
   }
 }

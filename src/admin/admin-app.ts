@@ -10,7 +10,6 @@ import { bodyLimit } from "hono/body-limit"
 import type { AdminIdentified } from "../identity/admin-key.ts"
 import type { Actor } from "../identity/audit.ts"
 import type { Directory } from "../identity/directory.ts"
-import type { Prices } from "../ledger/priced-record.ts"
 import type { Clock } from "../platform/clock.ts"
 import { ApiError, type ErrorCode } from "../platform/error-table.ts"
 import type { Log } from "../platform/log.ts"
@@ -29,6 +28,7 @@ import { budgetRoutes } from "./budget-routes.ts"
 import { dashboardRoutes } from "./dashboard-routes.ts"
 import { digestRoutes } from "./digest-routes.ts"
 import { docsRoutes } from "./docs-routes.ts"
+import { effectivePriceRoutes } from "./effective-price-routes.ts"
 import { holdRoutes } from "./hold-routes.ts"
 import { importRoutes } from "./import-routes.ts"
 import { keyRoutes } from "./key-routes.ts"
@@ -46,6 +46,10 @@ import { ownKeyRoutes } from "./own-key-routes.ts"
 import { ownReportRoutes } from "./own-report-routes.ts"
 import { ownUsageRoutes } from "./own-usage-routes.ts"
 import { passwordRoutes } from "./password-routes.ts"
+import { priceImportRoutes } from "./price-import-routes.ts"
+import { priceRoutes } from "./price-routes.ts"
+import type { PricesNow } from "./price-shape.ts"
+import { priceTermsRoutes } from "./price-terms-routes.ts"
 import { projectRoutes } from "./project-routes.ts"
 import { projectionRoutes } from "./projection-routes.ts"
 import { providerRoutes } from "./provider-routes.ts"
@@ -77,13 +81,12 @@ export type AdminOptions = {
   readonly providers: ProviderOptions
   /** Where the prices of records are looked up, for costs by token class. */
   readonly findSheet: FindSheet
-  /** The prices of the moment. */
-  readonly prices: () => Prices
   readonly login: LoginOptions
   readonly alerts: AlertOptions
   /** What limits count at the moment. */
   readonly counters: Counters
   readonly reports: ReportOptions
+  readonly prices: PricesNow
 }
 
 /** What admin handlers find in their context: `principal` behind the log-in, `access` behind a route's `permit`. */
@@ -133,6 +136,10 @@ export function adminApp(options: AdminOptions): AdminApp {
   importRoutes(app, options)
   auditRoutes(app, options)
   providerRoutes(app, options)
+  priceImportRoutes(app, options)
+  effectivePriceRoutes(app, options)
+  priceRoutes(app, options)
+  priceTermsRoutes(app, options)
   alertRuleRoutes(app, options)
   alertChannelRoutes(app, options)
   alertDeliveryRoutes(app, options)

@@ -5,7 +5,7 @@ const line = z
   .object({
     class: z.string().openapi({
       description:
-        "A token class, unit:second, fee:web_search; reported or correction where a cost was named; not_split for what the price row does not account for.",
+        "A token class, unit:second, fee:web_search; terms for markup and discount; reported or correction where a cost was named; not_split for what the price row does not account for.",
     }),
     rated_as: z.string().nullable().openapi({ description: "The class whose rate was taken." }),
     count: z.string().nullable(),
@@ -16,7 +16,10 @@ const line = z
     context_over: z.number().nullable().openapi({
       description: "The rates are those of requests with more input tokens than this; 0: of all others.",
     }),
-    multiplier: z.string().nullable().openapi({ description: "What the rate was multiplied by; 1: nothing." }),
+    multiplier: z
+      .string()
+      .nullable()
+      .openapi({ description: "What the rate was multiplied by; on the line terms, what all lines above were." }),
     is_fee: z.boolean(),
     amount_usd: z.string(),
   })
@@ -37,6 +40,10 @@ export const explanationOutput = z
         is_in_book: z.boolean(),
         tier: z.string().nullable(),
         context_over: z.number().nullable(),
+        terms: z
+          .object({ id: z.string(), markup_percent: z.string().nullable(), discount_percent: z.string().nullable() })
+          .nullable()
+          .openapi({ description: "The organization's markup and discount, where they changed the cost." }),
         effective_from: z.string().nullable(),
         source: z.string().nullable(),
         checked: z.string().nullable(),

@@ -29,6 +29,7 @@ import { NewValues } from "../proxy/new-values.ts"
 import { ProxyMetrics } from "../proxy/proxy-metrics.ts"
 import { type Replaceable, Routing } from "../proxy/routing.ts"
 import { openPriceBook, preparePrices } from "./price-book.ts"
+import { PriceSource } from "./price-source.ts"
 import { ProviderSource } from "./provider-source.ts"
 
 /** Estimates that may wait for the counting thread, and how long one may take; beyond it bytes are counted. */
@@ -63,7 +64,8 @@ export type OpenPlane = {
 export async function openDataPlane(config: Config, parts: PlaneParts, closing: Closing): Promise<OpenPlane> {
   const { log, journal, admission, registry } = parts
   const source = openSource(parts, closing)
-  const directory = await openDirectory(config, source, parts, closing)
+  const prices = openPrices(parts, closing)
+  const directory = await openDirectory(config, { source, prices }, parts, closing)
   const estimator = new Estimator({ queueMax: ESTIMATES_MAX, timeoutMs: ESTIMATE_MS })
   closing.add("estimator", () => estimator.close())
   const objects = openObjects(parts, closing)
@@ -81,7 +83,7 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     mintId: uuidv7Mint(),
     log,
     directory,
-    ...replaceable(config, router(), parts.priceBook),
+    ...replaceable(config, router(), parts.priceBook, prices),
     admission,
     journal,
     upstreams,
@@ -100,10 +102,11 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     for (const { pricedAs } of next.providers.values()) routing.plane.priceBook.prepare(pricedAs)
     routing.use(next)
   })
+  prices.onChange(() => routing.replace({ storedPrices: prices.stored }))
   const reconfigure = async (next: Config) => {
     const [nextBasis, priceBook] = await Promise.all([basisOf(next), readPrices(next)])
     basis = nextBasis
-    routing.replace(replaceable(next, router(), priceBook))
+    routing.replace(replaceable(next, router(), priceBook, prices))
     const { drains, newValues, metrics } = routing.plane
     drains.max = next.admission.drains_max
     newValues.valuesMax = next.attribution.new_values_max
@@ -118,11 +121,12 @@ export function readPrices(config: Config): Promise<PriceBook> {
   return openPriceBook(root, config.prices.files)
 }
 
-function replaceable(config: Config, router: Router, priceBook: PriceBook): Replaceable {
+function replaceable(config: Config, router: Router, priceBook: PriceBook, { stored }: PriceSource): Replaceable {
   preparePrices(priceBook, router.providers.values())
   return {
     router,
     priceBook,
+    storedPrices: stored,
     objectPolicy: {
       sharedBy: config.provider_objects.shared_by,
       adoptsUnknown: config.provider_objects.adopt_unknown,
@@ -145,9 +149,18 @@ function openSource({ databaseUrl, log, box }: PlaneParts, closing: Closing): Pr
   return source
 }
 
+function openPrices({ databaseUrl, log }: PlaneParts, closing: Closing): PriceSource {
+  const source = new PriceSource({
+    openPostgres: () => openPostgres(databaseUrl, { max: 1, applicationName: "tallygate-prices" }),
+    log,
+  })
+  closing.add("price source", () => source.stop())
+  return source
+}
+
 async function openDirectory(
   config: Config,
-  source: ProviderSource,
+  { source, prices }: { readonly source: ProviderSource; readonly prices: PriceSource },
   { databaseUrl, log, seeding }: PlaneParts,
   closing: Closing,
 ): Promise<Directory> {
@@ -158,7 +171,7 @@ async function openDirectory(
     keysMax: config.key_cache_max,
     unconfirmedMsMax: config.key_cache_max_age_ms,
     onSeen: async (version) => {
-      await Promise.all([source.follow(version), seeding.follow(version)])
+      await Promise.all([source.follow(version), prices.follow(version), seeding.follow(version)])
     },
   })
   await directory.poll()

@@ -1,9 +1,9 @@
 /** `tallygate prices list`: the prices in force, model by model and tier by tier. */
 import type { Environment } from "../config/interpolate.ts"
 import { matchesGlob } from "../platform/glob.ts"
-import { formatUsd } from "../pricing/money.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow, RateSheet } from "../pricing/price-row.ts"
+import { shownFigures, shownRates, shownRow } from "../pricing/shown-price.ts"
 import { CommandError, type CommandOutput, runCommand, toJson } from "./command.ts"
 import { readInstant } from "./instant.ts"
 import { readConfig } from "./read-config.ts"
@@ -64,40 +64,23 @@ function nothing(book: PriceBook, provider: string | undefined): string {
 }
 
 function toCells(row: PriceRow): string[][] {
-  const extras = [...named(row.units, "unit"), ...named(row.fees, "fee")]
+  const extras = [...shownFigures(row.units, "unit"), ...shownFigures(row.fees, "fee")]
   return row.sheets.map((sheet, index) => [
     `${row.provider}/${row.model}`,
     tierOf(row, sheet),
-    [...rates(sheet), ...(index === 0 ? extras : [])].map(([name, usd]) => `${name} ${usd}`).join("  "),
+    [...shownRates(sheet), ...(index === 0 ? extras : [])].map(([name, usd]) => `${name} ${usd}`).join("  "),
   ])
 }
 
 function toData(row: PriceRow): object[] {
-  const { provider, model, tier, source, checked } = row
-  const from = row.effectiveFromMs === null ? null : new Date(row.effectiveFromMs).toISOString()
-  return row.sheets.map((sheet) => ({
-    id: sheet.id,
-    provider,
-    model,
-    tier,
-    context_over: sheet.contextOver,
-    effective_from: from,
-    usd_per_1m_tokens: Object.fromEntries(rates(sheet)),
-    usd_per_unit: Object.fromEntries(named(row.units)),
-    usd_per_call: Object.fromEntries(named(row.fees)),
-    source,
-    checked,
+  const { sheets, ...shown } = shownRow(row)
+  const { tier, model, effective_from, usd_per_unit, usd_per_call, source, checked } = shown
+  return sheets.map(({ price_row: id, context_over, usd_per_1m_tokens }) => ({
+    ...{ id, provider: row.provider, model, tier, context_over, effective_from },
+    ...{ usd_per_1m_tokens, usd_per_unit, usd_per_call, source, checked },
   }))
 }
 
 function tierOf({ tier }: PriceRow, { contextOver }: RateSheet): string {
   return contextOver === 0 ? tier : `${tier}, input over ${contextOver}`
-}
-
-function rates({ rates }: RateSheet): [string, string][] {
-  return Object.entries(rates).map(([name, picos]) => [name, formatUsd(picos)])
-}
-
-function named(prices: ReadonlyMap<string, bigint>, prefix?: string): [string, string][] {
-  return [...prices].map(([name, picos]) => [prefix === undefined ? name : `${prefix}:${name}`, formatUsd(picos)])
 }

@@ -9,6 +9,11 @@ export async function raiseDirectoryVersion(transaction: Transaction): Promise<v
   await transaction`UPDATE directory_version SET version = version + 1`
 }
 
+/** The same for a change to prices or terms, which hardly any change is: whoever keeps them need not read them for others. */
+export async function raisePricesVersion(transaction: Transaction): Promise<void> {
+  await transaction`UPDATE directory_version SET version = version + 1, prices_version = version + 1`
+}
+
 export async function readDirectoryVersion(sql: Sql): Promise<string> {
   const [row] = await sql<{ version: string }[]>`SELECT version::text AS version FROM directory_version`
   if (row === undefined) throw new Error("The table directory_version has no row: the installation is not whole.")

@@ -26,7 +26,7 @@ export type Target =
 
 const READER = [
   ...["organizations:read", "projects:read", "users:read", "keys:read", "limits:read"],
-  ...["usage:read", "providers:read", "alerts:read"],
+  ...["usage:read", "providers:read", "prices:read", "alerts:read"],
 ] as const
 const BILLING = [...READER, "limits:write", "alerts:write"] as const
 const ADMIN = [
@@ -35,6 +35,7 @@ const ADMIN = [
   ...[
     "usage:write",
     "providers:write",
+    "prices:write",
     "admin_keys:read",
     "admin_keys:write",
     "roles:read",

@@ -8,11 +8,12 @@ import { type Actor, writeAudit } from "../identity/audit.ts"
 import type { Limit } from "../identity/limit.ts"
 import { type Usage, usageFault } from "../metering/usage.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
-import { formatUsd } from "../pricing/money.ts"
+import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import {
   addedUsage,
   type ChargedEntry,
   chargedEntry,
+  chargedUsd,
   correctionSource,
   entryRecord,
   isByBook,
@@ -104,13 +105,16 @@ function again(
   return { kind: "adjusted", isDuplicate: true, record, body: isDone ? null : body, ...charged }
 }
 
-type SoFar = ReturnType<typeof sumOf> & { readonly hasBookPrice: boolean }
+type SoFar = ReturnType<typeof sumOf> & {
+  readonly entries: readonly Partial<UsageRecord>[]
+  readonly hasBookPrice: boolean
+}
 
 /** The record with all that was corrected of it before, be it in the ledger yet or not. */
 async function readSoFar(transaction: Transaction, original: UsageRecord): Promise<SoFar> {
   const before = (await readEntries(transaction, [original])).get(original.id) ?? []
   const entries = [original, ...before.map(({ record }) => record)]
-  return { ...sumOf(entries), hasBookPrice: entries.some(isByBook) }
+  return { ...sumOf(entries), entries, hasBookPrice: entries.some(isByBook) }
 }
 
 type Entry =
@@ -133,26 +137,52 @@ function entryOf(correction: Correction, { prices, id }: AdjustParts, soFar: SoF
     const left = formatUsd(soFar.costPicos ?? 0n)
     return refused("cost_usd", `Of this record's cost ${left} dollars are left; it cannot cost less than nothing.`)
   }
-  const source = cost.picos === null ? "" : correction.costPicos === null ? "book" : "reported"
-  const price = { costPicos: cost.picos, source, row: original.price_row } as const
-  const isPricedNow = original.price_state === "unpriced" && soFar.costPicos === null && cost.picos !== null
-  const metadata = { reason, ...(isPricedNow ? WAS_UNPRICED : {}) }
-  const content = { id, delta, price, metadata, key: key ?? "" }
-  return { kind: "entry", record: entryRecord(original, content, limits) }
+  const isFirstPrice = original.price_state === "unpriced" && soFar.costPicos === null && cost.picos !== null
+  const { picos: costPicos, basePicos, source, pin: row } = cost
+  const chargedNanos = nanosRoundedUp(cost.chargedPicos) - (isFirstPrice ? chargedUsd(soFar.entries, limits) : 0n)
+  const price = { costPicos, basePicos, chargedNanos, source, row }
+  const metadata = { reason, ...(isFirstPrice ? WAS_UNPRICED : {}) }
+  return {
+    kind: "entry",
+    record: entryRecord(original, { id, delta, price, metadata, key: key ?? "" }, limits),
+  }
 }
 
-type Cost = { readonly kind: "cost"; readonly picos: bigint | null } | Extract<Entry, { kind: "refused" }>
+type Cost =
+  | {
+      readonly kind: "cost"
+      /** Null while nobody knows. */
+      readonly picos: bigint | null
+      /** Before markup and discount; null where neither applies. */
+      readonly basePicos: bigint | null
+      /** What limits are charged, be it by a ceiling. */
+      readonly chargedPicos: bigint
+      readonly source: UsageRecord["cost_source"]
+      readonly pin: string
+    }
+  | Extract<Entry, { kind: "refused" }>
 
 function costOf({ original, costPicos }: Correction, prices: Prices, soFar: SoFar, after: Usage): Cost {
-  if (costPicos !== null) return { kind: "cost", picos: costPicos }
+  const same = { kind: "cost", basePicos: null, pin: original.price_row } as const
+  if (costPicos !== null) return { ...same, picos: costPicos, chargedPicos: costPicos, source: "reported" }
   if (original.cost_source === "reported") {
     const message = "This record's cost was reported. Say in cost_usd how much it changes, `0` where it does not."
     return refused("cost_usd", message)
   }
-  // Until somebody re-prices it, which prices its corrections with it.
-  if (original.price_state === "unpriced" && !soFar.hasBookPrice) return { kind: "cost", picos: null }
-  const [was, is] = [soFar.usage, after].map((usage) => priceAsRecorded(prices, original, usage))
-  if (was?.kind === "priced" && is?.kind === "priced") return { kind: "cost", picos: is.costPicos - was.costPicos }
+  const [was, is] = [priceAsRecorded(prices, original, soFar.usage), priceAsRecorded(prices, original, after)]
+  // Until somebody re-prices the record, which prices its corrections with it.
+  if (original.price_state === "unpriced" && !soFar.hasBookPrice) {
+    const isCharged = original.cost_source === "ceiling" && was.kind === "unpriced" && is.kind === "unpriced"
+    const chargedPicos = isCharged ? (is.ceiling?.costPicos ?? 0n) - (was.ceiling?.costPicos ?? 0n) : 0n
+    return { ...same, picos: null, chargedPicos, source: original.cost_source }
+  }
+  if (was.kind === "priced" && is.kind === "priced") {
+    const picos = is.costPicos - was.costPicos
+    const isUnderTerms = is.baseCostPicos !== null || was.baseCostPicos !== null
+    const basePicos = (is.baseCostPicos ?? is.costPicos) - (was.baseCostPicos ?? was.costPicos)
+    const { source, pin } = is
+    return { ...same, picos, basePicos: isUnderTerms ? basePicos : null, chargedPicos: picos, source, pin }
+  }
   return refused("cost_usd", "The price book has no price for this. Say in cost_usd how much the cost changes.")
 }
 

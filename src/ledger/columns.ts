@@ -78,6 +78,7 @@ export const RECORD_COLUMNS: { readonly [column in keyof UsageRecord]: RecordCol
   cost_usd: MONEY,
   cost_source: TEXT,
   price_row: TEXT,
+  base_cost_usd: MONEY,
   provider_cost_usd: MONEY,
   book_cost_usd: MONEY,
   charges: { read: "jsonb", absent: "'[]'" },

@@ -9,7 +9,7 @@ import type { Limit } from "../identity/limit.ts"
 import { readLimitsById } from "../identity/limit-registry.ts"
 import { totalTokens, type Usage } from "../metering/usage.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
-import { formatUsd, nanosRoundedUp, parseUsd } from "../pricing/money.ts"
+import { formatUsd, parseUsd } from "../pricing/money.ts"
 import { USAGE_COLUMN_NAMES, usageOf } from "./priced-record.ts"
 import type { UsageRecord } from "./usage-record.ts"
 
@@ -26,6 +26,10 @@ export type EntryContent = {
   readonly price: {
     /** Pico-dollars; null: not known. */
     readonly costPicos: bigint | null
+    /** Before markup and discount; null where neither applies. */
+    readonly basePicos: bigint | null
+    /** Nano-dollars that money limits are charged. */
+    readonly chargedNanos: bigint
     readonly source: UsageRecord["cost_source"]
     readonly row: string
   }
@@ -40,7 +44,7 @@ export const WAS_UNPRICED = { was: "unpriced" } as const
 /** The entry that corrects the record, with its charges on those of `limits` that the record was charged on. */
 export function entryRecord(original: UsageRecord, content: EntryContent, limits: readonly Limit[]): UsageRecord {
   const { id, delta, price, metadata, key } = content
-  const { costPicos } = price
+  const { costPicos, basePicos, chargedNanos } = price
   const record: UsageRecord = {
     ...original,
     id,
@@ -55,6 +59,7 @@ export function entryRecord(original: UsageRecord, content: EntryContent, limits
     cost_usd: costPicos === null ? null : formatUsd(costPicos),
     cost_source: price.source,
     price_row: price.row,
+    base_cost_usd: basePicos === null ? null : formatUsd(basePicos),
     provider_cost_usd: null,
     book_cost_usd: null,
     charges: [],
@@ -66,7 +71,7 @@ export function entryRecord(original: UsageRecord, content: EntryContent, limits
     response_bytes: 0,
   }
   for (const [member, name] of USAGE_COLUMN_NAMES) record[name] = delta[member]
-  const actual = { requests: 0n, tokens: BigInt(totalTokens(delta)), costNanos: nanosRoundedUp(costPicos ?? 0n) }
+  const actual = { requests: 0n, tokens: BigInt(totalTokens(delta)), costNanos: chargedNanos }
   return { ...record, charges: chargesLike(original.charges, limits, actual) }
 }
 
@@ -90,6 +95,15 @@ export async function limitsCharged(
     const limit = found.get(limit_id)
     return limit === undefined ? [] : [{ ...limit, subject }]
   })
+}
+
+/** What a record with its entries has charged money limits, in nano-dollars: each of them the same. */
+export function chargedUsd(entries: readonly Partial<UsageRecord>[], limits: readonly Limit[]): bigint {
+  const all = entries.flatMap(({ charges = [] }) => charges)
+  const isUsd = ({ limit_id }: DurableCharge) => limits.some(({ id, kind }) => id === limit_id && kind === "usd")
+  const first = all.find(isUsd)
+  const own = all.filter(({ limit_id, subject }) => limit_id === first?.limit_id && subject === first.subject)
+  return own.reduce((sum, { amount }) => sum + BigInt(amount), 0n)
 }
 
 /** The entry's charges that a limit store still counts, by whose counters they are. */
@@ -152,7 +166,7 @@ export async function readEntries(
   const ids = records.map(({ id }) => id)
   const rows = await sql<EntryRow[]>`
     SELECT r.id, r.adjusts_id, NULL AS key, NULL AS body,
-      jsonb_set(to_jsonb(r), '{cost_usd}', coalesce(to_jsonb(r.cost_usd::text), 'null')) AS record
+      to_jsonb(r) || jsonb_build_object('cost_usd', r.cost_usd::text, 'base_cost_usd', r.base_cost_usd::text) AS record
     FROM unnest(${ids}::text[], ${records.map(({ time }) => time)}::text[]) AS o (id, time)
     JOIN usage_records r ON r.organization_id = ${first.organization_id} AND r.time = o.time::timestamptz
       AND r.adjusts_id = o.id::uuid

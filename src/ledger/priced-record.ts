@@ -4,9 +4,14 @@
  */
 import type { Usage, UsageSource } from "../metering/usage.ts"
 import { bounded } from "../platform/bounded-text.ts"
-import { priceUsage } from "../pricing/cost.ts"
+import {
+  type CeilingCost,
+  type EffectiveCost,
+  effectiveCost,
+  effectivePrice,
+  type PriceSources,
+} from "../pricing/effective-price.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
-import type { PriceBook } from "../pricing/price-book.ts"
 import type { Router } from "../providers/router.ts"
 import type { UsageRecord } from "./usage-record.ts"
 
@@ -17,8 +22,6 @@ export type UsageOrigin = {
   readonly raw: unknown
   readonly isMismatch: boolean
 }
-
-export type Priced = ReturnType<typeof priceUsage> | { readonly kind: "unpriced"; readonly reason: string }
 
 /** What each member of a usage is called on a record. */
 const USAGE_COLUMNS = {
@@ -41,7 +44,7 @@ export const USAGE_COLUMN_NAMES = Object.entries(USAGE_COLUMNS) as [
 ][]
 
 /** The prices, and as whose prices a configured provider's are looked up. */
-export type Prices = { readonly router: Pick<Router, "providers">; readonly priceBook: PriceBook }
+export type Prices = PriceSources & { readonly router: Pick<Router, "providers"> }
 
 export function putUsage(record: UsageRecord, usage: Usage, origin: UsageOrigin): void {
   record.input_uncached_tokens = usage.inputUncachedTokens
@@ -70,33 +73,37 @@ export function usageOf(record: Partial<UsageRecord>): Usage {
 }
 
 /**
- * Prices the record's usage by the served model and tier, and returns the cost in nano-dollars, rounded up. What has
- * no price stays `unpriced` with a null cost; it is never 0. `known`: the price, where it was worked out before.
+ * Prices the record's usage by the served model and tier, and returns in nano-dollars, rounded up, what limits are charged.
+ * What has no price stays `unpriced` with a null cost; it is never 0, and charged by the organization's ceiling if it has
+ * one. `known`: the price, where it was worked out before.
  */
 export function priceRecord(
   prices: Prices,
   record: UsageRecord,
   usage: Usage,
   atMs: number,
-  known: Priced | null = null,
+  known: EffectiveCost | null = null,
 ): bigint {
   if (record.usage_source === "none") return free(record)
-  if (record.usage_source === "unmetered") return unpriced(record)
+  if (record.usage_source === "unmetered") return unpriced(record, null)
   const priced = known ?? priceServed(prices, record, servedOf(record), usage, atMs)
-  if (priced.kind === "unpriced") return unpriced(record)
+  if (priced.kind === "unpriced") return unpriced(record, priced.ceiling)
   record.price_state = "priced"
   record.cost_usd = formatUsd(priced.costPicos)
-  record.cost_source = "book"
-  record.price_row = priced.priceRow
+  record.cost_source = priced.source
+  record.price_row = priced.pin
+  record.base_cost_usd = priced.baseCostPicos === null ? null : formatUsd(priced.baseCostPicos)
   return nanosRoundedUp(priced.costPicos)
 }
 
+/** What of a record decides its price, beside its usage. */
+type PricedAs = Pick<
+  UsageRecord,
+  "organization_id" | "provider" | "model_routed" | "model_served" | "tier_served" | "tier_requested" | "time"
+>
+
 /** What a usage costs at the present price of the record's served model and tier, as of the record's time. */
-export function priceAsRecorded(
-  prices: Prices,
-  record: Pick<UsageRecord, "provider" | "model_routed" | "model_served" | "tier_served" | "tier_requested" | "time">,
-  usage: Usage,
-): Priced {
+export function priceAsRecorded(prices: Prices, record: PricedAs, usage: Usage): EffectiveCost {
   return priceServed(prices, record, servedOf(record), usage, Date.parse(record.time))
 }
 
@@ -106,27 +113,27 @@ function servedOf(record: Pick<UsageRecord, "model_served" | "tier_served" | "ti
 
 /** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */
 export function priceServed(
-  { router, priceBook }: Prices,
-  record: Pick<UsageRecord, "provider" | "model_routed">,
+  prices: Prices,
+  record: Pick<UsageRecord, "organization_id" | "provider" | "model_routed">,
   served: { readonly model: string; readonly tier: string },
   usage: Usage,
   atMs: number,
-): Priced {
-  const model = bounded(served.model)
-  const tier = bounded(served.tier)
-  const provider = router.providers.get(record.provider)?.pricedAs ?? record.provider
-  const found = priceBook.find({ provider, model, tier, atMs })
+): EffectiveCost {
+  const provider = prices.router.providers.get(record.provider)?.pricedAs ?? record.provider
+  const of = { organizationId: record.organization_id, provider, tier: bounded(served.tier), atMs }
+  const found = effectivePrice(prices, { ...of, model: bounded(served.model) })
   // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
-  const row = found.kind === "found" ? found : priceBook.find({ provider, model: record.model_routed, tier, atMs })
-  return row.kind === "found" ? priceUsage(row.row, usage) : row
+  const price = found.kind === "found" ? found : effectivePrice(prices, { ...of, model: record.model_routed })
+  return effectiveCost(price, usage)
 }
 
-function unpriced(record: UsageRecord): bigint {
+function unpriced(record: UsageRecord, ceiling: CeilingCost | null): bigint {
   record.price_state = "unpriced"
   record.cost_usd = null
-  record.cost_source = ""
-  record.price_row = ""
-  return 0n
+  record.cost_source = ceiling === null ? "" : "ceiling"
+  record.price_row = ceiling?.pin ?? ""
+  record.base_cost_usd = null
+  return ceiling === null ? 0n : nanosRoundedUp(ceiling.costPicos)
 }
 
 function free(record: UsageRecord): bigint {
@@ -134,5 +141,6 @@ function free(record: UsageRecord): bigint {
   record.cost_usd = "0"
   record.cost_source = ""
   record.price_row = ""
+  record.base_cost_usd = null
   return 0n
 }

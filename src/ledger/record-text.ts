@@ -161,6 +161,7 @@ function price(record: UsageRecord): string {
     text(',"cost_usd":', record.cost_usd ?? "") +
     text(',"cost_source":', record.cost_source) +
     text(',"price_row":', record.price_row) +
+    text(',"base_cost_usd":', record.base_cost_usd ?? "") +
     text(',"provider_cost_usd":', record.provider_cost_usd ?? "") +
     charges(record.charges) +
     text(',"bound":', record.bound) +

@@ -7,6 +7,7 @@ import type { CallActual } from "../admission/limits.ts"
 import type { Reporter } from "../identity/reporter.ts"
 import { totalTokens, type Usage } from "../metering/usage.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
+import { readPinned } from "../pricing/price-terms.ts"
 import { type Prices, priceRecord, priceServed, putUsage } from "./priced-record.ts"
 import type { EndState, Outcome, UsageRecord } from "./usage-record.ts"
 
@@ -80,15 +81,15 @@ export function reportRecord(
   return { kind: "record", record, actual: { requests: 1n, tokens: BigInt(totalTokens(said.usage)), costNanos } }
 }
 
-/** The reported cost, 0 included, with the book's beside it; returns nano-dollars, rounded up. */
+/** The reported cost, 0 included, with the price's beside it, before markup and discount; returns nano-dollars, rounded up. */
 function putCost(prices: Prices, record: UsageRecord, { usage }: ReportedUsage, costPicos: bigint): bigint {
   const served = { model: record.model_served, tier: record.tier_served }
   const priced = priceServed(prices, record, served, usage, Date.parse(record.time))
   record.price_state = "priced"
   record.cost_usd = formatUsd(costPicos)
   record.cost_source = "reported"
-  record.price_row = priced.kind === "priced" ? priced.priceRow : ""
-  record.book_cost_usd = priced.kind === "priced" ? formatUsd(priced.costPicos) : null
+  record.price_row = priced.kind === "priced" ? readPinned(priced.pin).priceRow : ""
+  record.book_cost_usd = priced.kind === "priced" ? formatUsd(priced.baseCostPicos ?? priced.costPicos) : null
   return nanosRoundedUp(costPicos)
 }
 
@@ -130,6 +131,7 @@ const UNKNOWN = {
   cost_usd: null,
   cost_source: "",
   price_row: "",
+  base_cost_usd: null,
   provider_cost_usd: null,
   book_cost_usd: null,
   ttft_ms: null,

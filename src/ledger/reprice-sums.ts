@@ -51,7 +51,7 @@ export class RepriceSums {
 
   changed(change: Change, entry: UsageRecord, limits: readonly Limit[]): void {
     const { organization_id: organizationId, provider, model_served: model } = change.original
-    const { priceRow } = change
+    const { pin: priceRow } = change
     this.#all = withChange(this.#all, change)
     put(this.#organizations, organizationId, { organizationId }, change)
     put(this.#models, `${provider}\n${model}\n${priceRow}`, { provider, model, priceRow }, change)

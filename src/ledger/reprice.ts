@@ -13,9 +13,10 @@ import type { Visibility } from "../identity/role.ts"
 import { visibleRows } from "../identity/visible-rows.ts"
 import { ZERO_USAGE } from "../metering/usage.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
-import { formatUsd } from "../pricing/money.ts"
+import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import {
   chargedEntry,
+  chargedUsd,
   correctionSource,
   entryRecord,
   type FormerEntry,
@@ -152,13 +153,25 @@ export class Repricer {
     }) as Promise<Claimed>
   }
 
-  #entryOf({ original, differencePicos, priceRow, isFirstPrice }: Change, limits: readonly Limit[]): UsageRecord {
+  #entryOf(change: Change, limits: readonly Limit[]): UsageRecord {
+    const { original, entries, differencePicos, baseDifferencePicos, source, pin, isFirstPrice } = change
     const { mintId, nowMs } = this.#options
-    const reason = `Priced again by ${priceRow}${original.price_row === "" ? "" : `, before by ${original.price_row}`}.`
-    const id = mintId(nowMs())
-    const price = { costPicos: differencePicos, source: "book", row: priceRow } as const
-    const metadata = { source: "reprice", reason, ...(isFirstPrice ? WAS_UNPRICED : {}) }
-    return entryRecord(original, { id, delta: ZERO_USAGE, price, metadata, key: "" }, limits)
+    const before = original.price_state === "unpriced" ? "" : `, before by ${original.price_row}`
+    // Limits were charged by a ceiling, maybe, while the record had no price.
+    const charged = isFirstPrice ? chargedUsd([original, ...entries], limits) : 0n
+    const price = {
+      costPicos: differencePicos,
+      basePicos: baseDifferencePicos,
+      chargedNanos: nanosRoundedUp(differencePicos) - charged,
+      source,
+      row: pin,
+    }
+    const metadata = {
+      source: "reprice",
+      reason: `Priced again by ${pin}${before}.`,
+      ...(isFirstPrice ? WAS_UNPRICED : {}),
+    }
+    return entryRecord(original, { id: mintId(nowMs()), delta: ZERO_USAGE, price, metadata, key: "" }, limits)
   }
 }
 
@@ -233,7 +246,8 @@ async function readPage(
           AND (r.time, r.id) > (${after.time}::text::timestamptz, ${after.id}::text::uuid)`
   const ofProjects = (ids: string[]) => sql`r.project_id = ANY (${ids}::text[])`
   const rows = await sql<{ record: UsageRecord }[]>`
-    SELECT to_jsonb(r) - 'journal_id' - 'journal_seq' - 'ingested_at' || jsonb_build_object('cost_usd', r.cost_usd::text,
+    SELECT to_jsonb(r) - 'journal_id' - 'journal_seq' - 'ingested_at' || jsonb_build_object(
+      'cost_usd', r.cost_usd::text, 'base_cost_usd', r.base_cost_usd::text,
       'time', to_char(r.time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS record
     FROM (
       SELECT * FROM usage_records r

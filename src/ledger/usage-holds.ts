@@ -52,7 +52,12 @@ export class UsageHolds {
     const { tool, model, endCustomer } = expected
     const said = { tool, model, endCustomer, endpoint: REPORT_ENDPOINT, tags: [...reporter.tags, ...expected.tags] }
     const limits = limitsOn(reporter.limits, said)
-    const lent = admission.toLend(mintId(atMs), reporter.keyId, limits, this.#estimate(expected, limits, atMs))
+    const lent = admission.toLend(
+      mintId(atMs),
+      reporter.keyId,
+      limits,
+      this.#estimate(reporter, expected, limits, atMs),
+    )
     const expiresAtMs = atMs + expiresInMs
     // The row first: what is held without one would be charged in full when its lease ends.
     await this.#run((sql) => insertHold(sql, reporter, lent, expiresAtMs))
@@ -111,14 +116,26 @@ export class UsageHolds {
   }
 
   /** A call of so much, known beforehand. A money limit needs to know what it costs. */
-  #estimate(expected: ReportedUsage, limits: readonly Limit[], atMs: number): CallEstimate {
+  #estimate(
+    { organizationId }: Reporter,
+    expected: ReportedUsage,
+    limits: readonly Limit[],
+    atMs: number,
+  ): CallEstimate {
     const { usage, provider, model, tier, costPicos } = expected
     const tokens = BigInt(totalTokens(usage))
-    const of = (costNanosBound: bigint) => ({ requests: 1n, tokensBound: tokens, tokensLikely: tokens, costNanosBound })
-    if (costPicos !== null) return of(nanosRoundedUp(costPicos))
-    const priced = priceServed(this.#options.prices(), { provider, model_routed: model }, { model, tier }, usage, atMs)
-    if (priced.kind === "priced") return of(nanosRoundedUp(priced.costPicos))
-    if (!limits.some(({ kind }) => kind === "usd")) return of(0n)
+    const holding = (costNanosBound: bigint) => ({
+      requests: 1n,
+      tokensBound: tokens,
+      tokensLikely: tokens,
+      costNanosBound,
+    })
+    if (costPicos !== null) return holding(nanosRoundedUp(costPicos))
+    const of = { organization_id: organizationId, provider, model_routed: model }
+    const priced = priceServed(this.#options.prices(), of, { model, tier }, usage, atMs)
+    if (priced.kind === "priced") return holding(nanosRoundedUp(priced.costPicos))
+    if (priced.ceiling !== null) return holding(nanosRoundedUp(priced.ceiling.costPicos))
+    if (!limits.some(({ kind }) => kind === "usd")) return holding(0n)
     const message =
       `A money budget applies here, and \`${model.slice(0, 100)}\` has no price (${priced.reason}), so its cost cannot be held. ` +
       "Say what it will cost at most in cost_usd."

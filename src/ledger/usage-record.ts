@@ -98,9 +98,12 @@ export type UsageRecord = {
   price_state: "priced" | "unpriced" | "free"
   /** Dollars with up to 12 decimals as a string; null while unpriced. */
   cost_usd: string | null
-  cost_source: "book" | "override" | "reported" | ""
-  /** Id of the price row that priced it. */
+  /** Price files, a price set by API, the reporter, or, while it is unpriced, the ceiling that limits were charged by. */
+  cost_source: "book" | "override" | "reported" | "ceiling" | ""
+  /** Id of the price row that priced it, and behind a plus that of the terms that changed its cost. */
   price_row: string
+  /** What it cost before the organization's markup and discount; null where neither applied. */
+  base_cost_usd: string | null
   /** What the provider itself says the call cost, where it says so. */
   provider_cost_usd: string | null
   /** What the price book says, where the cost is a reported one; null elsewhere. */

@@ -47,7 +47,7 @@ export function toBase62(value: number, length: number): string {
 
 /** An id such as `key_4Zr0aXk29QmB`: a prefix and 12 random base62 characters (71 bits). */
 export function namedId(
-  prefix: "org" | "proj" | "user" | "key" | "lim" | "adm" | "aud" | "rule" | "chan" | "dig",
+  prefix: "org" | "proj" | "user" | "key" | "lim" | "adm" | "aud" | "rule" | "chan" | "dig" | "prc" | "trm",
 ): string {
   return `${prefix}_${randomBase62(12)}`
 }

@@ -56,19 +56,26 @@ const unitTable: z.ZodType<UnitTable> = z.lazy(() =>
 
 const fees = z.record(z.string().regex(/^[a-z_]+$/, "a tool's name such as web_search"), usd, "dollars per call")
 
-const period = z.strictObject({
-  from: instant.optional(),
-  rates: rateTable.optional(),
-  units: unitTable.optional(),
-  fees: fees.optional(),
-})
+const parts = { rates: rateTable.optional(), units: unitTable.optional(), fees: fees.optional() }
+const period = z.strictObject({ from: instant.optional(), ...parts })
+
+const names = {
+  aliases: z.array(name, "a list of ids").default([]),
+  prefixes: z.array(name, "a list of id beginnings").default([]),
+}
+
+/** A price as it is set by API: how ids find it, and one period of it, in the words of a price file. */
+export const periodOfModel = z
+  .strictObject({ ...names, ...parts }, "a price: rates, units, fees, aliases, prefixes")
+  .refine(isPriced, "rates or units")
+
+export type PeriodOfModel = z.output<typeof periodOfModel>
 
 const model = z
   .strictObject(
     {
       ...period.shape,
-      aliases: z.array(name, "a list of ids").default([]),
-      prefixes: z.array(name, "a list of id beginnings").default([]),
+      ...names,
       /** Prices that changed: oldest first, in place of `from`, `rates` and `units` on the model itself. */
       periods: z.array(period, "a list of periods").min(1, "at least one period").optional(),
       source: z.string("where the figures come from").min(1, "where the figures come from"),
@@ -88,7 +95,7 @@ const model = z
     }
     for (const [index, part] of (entry.periods ?? [entry]).entries()) {
       const path = entry.periods === undefined ? [] : ["periods", index]
-      if (part.rates === undefined && part.units === undefined) {
+      if (!isPriced(part)) {
         context.addIssue({ code: "custom", path, message: "rates or units" })
       }
       const previous = entry.periods?.[index - 1]
@@ -97,6 +104,10 @@ const model = z
       }
     }
   })
+
+function isPriced({ rates, units }: { readonly rates?: unknown; readonly units?: unknown }): boolean {
+  return rates !== undefined || units !== undefined
+}
 
 export const priceFile = z.strictObject(
   {

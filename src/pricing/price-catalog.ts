@@ -4,7 +4,7 @@
  */
 import { type Document, isNode, LineCounter, parseDocument, visit } from "yaml"
 import type { z } from "zod"
-import { type PricedModel, type PriceFile, priceFile, type UnitTable } from "./price-book-schema.ts"
+import { type PeriodOfModel, type PricedModel, type PriceFile, priceFile, type UnitTable } from "./price-book-schema.ts"
 import type { PriceRow, RateSheet, Rates } from "./price-row.ts"
 
 export type PriceFileText = { readonly name: string; readonly text: string }
@@ -91,10 +91,10 @@ export function readCatalog({ name, text }: PriceFileText): Catalog {
   return { kind: "read", models }
 }
 
-type Leaf = { readonly path: readonly PropertyKey[]; readonly message: string }
+export type Leaf = { readonly path: readonly PropertyKey[]; readonly message: string }
 
 /** Issues at the deepest place they can be told: a key that does not belong, a record's bad key, a union's last branch. */
-function leafIssues(issues: readonly z.core.$ZodIssue[], above: readonly PropertyKey[] = []): Leaf[] {
+export function leafIssues(issues: readonly z.core.$ZodIssue[], above: readonly PropertyKey[] = []): Leaf[] {
   return issues.flatMap((issue): Leaf[] => {
     const path = [...above, ...issue.path]
     if (issue.code === "unrecognized_keys") {
@@ -137,32 +137,38 @@ function periodsOf(file: PriceFile, id: string, model: PricedModel): readonly Ca
   return periods.map((period, index) => {
     const until = periods[index + 1]?.from?.text
     const since = period.from?.text ?? (until === undefined ? model.checked.text : `before-${until}`)
-    const fees = new Map(Object.entries({ ...file.fees, ...model.fees, ...period.fees }))
-    const tiers = new Set(Object.keys(period.rates ?? {}).map((key) => key.split(">")[0] ?? key))
-    if (period.units !== undefined) tiers.add("standard")
-    const rows = [...tiers].map((tier): [string, PriceRow] => {
-      const rowId = `${file.provider}/${id}@${since}/${tier}`
-      const sheets = sheetsOf(rowId, tier, period.rates ?? {})
-      // Sources list unit prices for the standard tier alone; for another one they are not known.
-      const units = unitPrices(tier === "standard" ? period.units : undefined)
-      const prices = [...sheets.flatMap((sheet) => Object.values(sheet.rates)), ...units.values()]
-      const row: PriceRow = {
-        id: rowId,
-        provider: file.provider,
-        model: id,
-        tier,
-        effectiveFromMs: period.from?.atMs ?? null,
-        sheets,
-        units,
-        fees,
-        isFree: prices.every((price) => price === 0n),
-        source: model.source,
-        checked: model.checked.text,
-      }
-      return [tier, row]
-    })
-    return { fromMs: period.from?.atMs ?? null, rows: new Map(rows) }
+    const fromMs = period.from?.atMs ?? null
+    const fees = { ...file.fees, ...model.fees, ...period.fees }
+    const { source, checked } = model
+    const of = { provider: file.provider, model: id, since, fromMs, source, checked: checked.text }
+    return { fromMs, rows: rowsOfPeriod(of, { ...period, fees }) }
   })
+}
+
+/** What the rows of a period have in common. `since` names the period in their ids: a date, or the id of a stored price. */
+export type PeriodOf = Pick<PriceRow, "provider" | "model" | "source" | "checked"> & {
+  readonly since: string
+  readonly fromMs: number | null
+}
+
+/** One row for each tier that the period lists. */
+export function rowsOfPeriod(
+  { since, fromMs, ...of }: PeriodOf,
+  period: Pick<PeriodOfModel, "rates" | "units" | "fees">,
+): ReadonlyMap<string, PriceRow> {
+  const fees = new Map(Object.entries(period.fees ?? {}))
+  const tiers = new Set(Object.keys(period.rates ?? {}).map((key) => key.split(">")[0] ?? key))
+  if (period.units !== undefined) tiers.add("standard")
+  const rows = [...tiers].map((tier): [string, PriceRow] => {
+    const id = `${of.provider}/${of.model}@${since}/${tier}`
+    const sheets = sheetsOf(id, tier, period.rates ?? {})
+    // Sources list unit prices for the standard tier alone; for another one they are not known.
+    const units = unitPrices(tier === "standard" ? period.units : undefined)
+    const prices = [...sheets.flatMap((sheet) => Object.values(sheet.rates)), ...units.values()]
+    const isFree = prices.every((price) => price === 0n)
+    return [tier, { ...of, id, tier, effectiveFromMs: fromMs, sheets, units, fees, isFree }]
+  })
+  return new Map(rows)
 }
 
 function sheetsOf(

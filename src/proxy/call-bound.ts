@@ -1,7 +1,9 @@
 /** What a call can cost at most, from what is known before it is forwarded: what a money limit holds, and a cap of a call compares. */
 import type { Usage } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
+import { type EffectiveTiers, effectiveTiers, type TierPrice } from "../pricing/effective-price.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
+import { ceilingRow, chargedAtMost } from "../pricing/price-terms.ts"
 import { type CostBound, type WorstCase, worstCaseCost } from "../pricing/worst-case.ts"
 import { isMultipart } from "../providers/multipart-form.ts"
 import type { Route } from "../providers/router.ts"
@@ -22,37 +24,72 @@ export type CostQuestion = CostBound & {
   readonly tiers?: "any" | "standard" | "batch"
 }
 
-/** The dearest that this can come to at the routed model, in any of its tiers; unpriced where the book cannot say. */
+/**
+ * The dearest that this can come to at the routed model, in any of its tiers, for the organization that calls; unpriced
+ * where no price can say, nor a ceiling.
+ */
 export function worstCaseOf(
-  plane: Pick<DataPlane, "priceBook">,
-  call: Pick<Call, "arrivedMs">,
+  plane: Pick<DataPlane, "priceBook" | "storedPrices">,
+  call: Pick<Call, "arrivedMs" | "key">,
   route: Route,
   bound: CostQuestion,
 ): WorstCase {
-  const question = { provider: route.provider.pricedAs, model: route.model, atMs: call.arrivedMs }
-  const found = plane.priceBook.tiers(question)
-  if (found.kind !== "found") return found
+  const found = effectiveTiers(plane, {
+    organizationId: call.key?.organizationId ?? "",
+    provider: route.provider.pricedAs,
+    model: route.model,
+    atMs: call.arrivedMs,
+  })
+  if (found.kind !== "found") return worstByCeiling(found, bound)
   const { likely } = bound
-  const rows = rowsOf(found.rows, bound.tiers ?? "any")
-  const [row] = rows
+  const prices = pricesOf(found.prices, bound.tiers ?? "any")
+  const [price] = prices
   if (likely !== null && likely.units > 0) {
-    const byUnits = priceUsage(row, likely)
-    if (byUnits.kind === "priced") return { kind: "bounded", costPicos: byUnits.costPicos }
+    const byUnits = priceUsage(price.row, likely)
+    if (byUnits.kind === "priced") return { kind: "bounded", costPicos: atMost(byUnits.costPicos, price) }
   }
-  const byTokens = worstCaseCost(rows, withKnownFees(bound, row))
+  const byTokens = dearest(prices, withKnownFees(bound, price.row))
   // Sold by the second: only the answer says how many there were, and nothing can be held for it.
-  const isByUnitsAlone = byTokens.kind === "unpriced" && row.units.size > 0
+  const isByUnitsAlone = byTokens.kind === "unpriced" && price.row.units.size > 0
   return isByUnitsAlone ? { kind: "bounded", costPicos: 0n } : byTokens
 }
 
-type Rows = readonly [PriceRow, ...PriceRow[]]
+/** What nobody has priced, by the organization's ceiling for such. It is for tokens: units and tools may cost anything. */
+function worstByCeiling(
+  { terms, reason }: Extract<EffectiveTiers, { readonly kind: "unpriced" }>,
+  bound: CostQuestion,
+): WorstCase {
+  const isByUnits = bound.likely !== null && bound.likely.units > 0
+  if (terms === null || terms.ceiling === null || isByUnits) return { kind: "unpriced", reason }
+  const row = ceilingRow(terms, terms.ceiling)
+  return worstCaseCost([row], withKnownFees(bound, row))
+}
+
+/** The dearest of the tiers, each with its markup and discount. */
+function dearest(prices: Prices, bound: CostBound): WorstCase {
+  let costPicos = 0n
+  for (const price of prices) {
+    const worst = worstCaseCost([price.row], bound)
+    if (worst.kind === "unpriced") return worst
+    const most = atMost(worst.costPicos, price)
+    if (most > costPicos) costPicos = most
+  }
+  return { kind: "bounded", costPicos }
+}
+
+function atMost(costPicos: bigint, { terms }: TierPrice): bigint {
+  return terms === null ? costPicos : chargedAtMost(costPicos, terms)
+}
+
+type Prices = readonly [TierPrice, ...TierPrice[]]
 
 const DEARER_TIERS: ReadonlySet<string> = new Set(["priority", "fast"])
 
-function rowsOf(rows: Rows, tiers: NonNullable<CostQuestion["tiers"]>): Rows {
-  if (tiers === "any") return rows
-  const [first, ...rest] = rows.filter(({ tier }) => (tiers === "batch" ? tier === "batch" : !DEARER_TIERS.has(tier)))
-  return first === undefined ? rows : [first, ...rest]
+function pricesOf(prices: Prices, tiers: NonNullable<CostQuestion["tiers"]>): Prices {
+  if (tiers === "any") return prices
+  const isAsked = (tier: string) => (tiers === "batch" ? tier === "batch" : !DEARER_TIERS.has(tier))
+  const [first, ...rest] = prices.filter(({ row }) => isAsked(row.tier))
+  return first === undefined ? prices : [first, ...rest]
 }
 
 /** A fee that the book does not know is part of no cost that is settled, and so of none that is held. */

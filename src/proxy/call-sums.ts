@@ -148,7 +148,9 @@ function begin(models: Map<string, ModelSums>, label: string): ModelSums {
 function compareCost(provider: ProviderSums, record: UsageRecord, elsewhereUsd: number): void {
   const theirsUsd = Number(record.provider_cost_usd) + elsewhereUsd
   provider.theirsUsd += theirsUsd
-  if (record.price_state === "priced") provider.apartUsd += Math.abs(Number(record.cost_usd) - theirsUsd)
+  if (record.price_state !== "priced") return
+  // What the provider asks has nothing to do with our markup.
+  provider.apartUsd += Math.abs(Number(record.base_cost_usd ?? record.cost_usd) - theirsUsd)
 }
 
 /** Few ways to end differ within one organization's calls to one model. */

@@ -6,10 +6,10 @@ import type { CallEstimate } from "../admission/limits.ts"
 import type { LimitWarning } from "../admission/passed-limits.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
-import type { Priced } from "../ledger/priced-record.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { Usage } from "../metering/usage.ts"
 import type { ApiError } from "../platform/error-table.ts"
+import type { EffectiveCost } from "../pricing/effective-price.ts"
 import type { Reading, RequestFacts, RequestForm } from "../providers/dialect.ts"
 import { type Endpoint, unmetered } from "../providers/endpoint.ts"
 import type { ProviderAccount, Route } from "../providers/router.ts"
@@ -42,7 +42,7 @@ export type Call = {
   quote: Quote | null
 }
 
-export type Quote = { readonly usage: Usage; readonly priced: Priced }
+export type Quote = { readonly usage: Usage; readonly priced: EffectiveCost }
 
 /** What admission gave the call; from here on the exit must settle. */
 export type Admitted = {

@@ -84,7 +84,7 @@ const OPEN_OUTPUT_MAX = 16_384
 function uncostable(route: Route): Refused {
   const message =
     `This key caps the cost of a call (max_cost_usd), and the model \`${route.model.slice(0, 100)}\` has no price here, ` +
-    "so its cost cannot be bounded. Use a priced model, or ask an admin to add the price under `prices.files`."
+    "so its cost cannot be bounded. Use a priced model, or ask an admin to set a price or a ceiling for such models."
   return refused("model_not_priced", message)
 }
 

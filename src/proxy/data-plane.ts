@@ -10,6 +10,7 @@ import type { Estimator } from "../metering/estimator.ts"
 import type { Clock } from "../platform/clock.ts"
 import type { Log } from "../platform/log.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
+import type { StoredPrices } from "../pricing/stored-prices.ts"
 import type { Router } from "../providers/router.ts"
 import type { Upstreams } from "../providers/upstreams.ts"
 import type { DrainGate } from "./drain-gate.ts"
@@ -25,6 +26,8 @@ export type DataPlane = {
   readonly router: Router
   readonly doors: Doors
   readonly priceBook: PriceBook
+  /** What was set by API, and stands before the book. */
+  readonly storedPrices: StoredPrices
   readonly admission: Admission
   readonly journal: Journal
   readonly upstreams: Upstreams

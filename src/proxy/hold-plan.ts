@@ -242,6 +242,6 @@ function onLine(outputTokens: number, cap: bigint | null, least: bigint, whole: 
 export function unpriced(model: string, reason: string): Refused {
   const message =
     `A money budget applies to this key, and the model \`${model.slice(0, 100)}\` has no price here (${reason}), so its cost ` +
-    "cannot be held. Use a priced model, or ask an admin to add the price under `prices.files`."
+    "cannot be held. Use a priced model, or ask an admin to set a price (POST /admin/v1/prices) or a ceiling for such models."
   return { kind: "refused", error: new ApiError("model_not_priced", message, { param: "model" }), reason: "not priced" }
 }

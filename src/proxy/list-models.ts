@@ -1,6 +1,6 @@
 /**
  * The models that a key may use, each API in its own shape: `GET /v1/models`, the same with `anthropic-version`, and
- * `GET /v1beta/models`; with an id, that model alone. They come from the configuration and the price book.
+ * `GET /v1beta/models`; with an id, that model alone. They come from the configuration and the prices.
  */
 import { mayUseModel, type VirtualKey } from "../identity/virtual-key.ts"
 import { ApiError } from "../platform/error-table.ts"
@@ -43,7 +43,10 @@ function refuseListing(plane: DataPlane, call: Call, { error, reason }: Refused)
 
 /** The models, sorted by id; those of one provider alone, by their names there, where the path names it. */
 function modelsFor(plane: DataPlane, key: VirtualKey, provider: string | null): Named[] {
-  const models = plane.router.models((pricedAs) => plane.priceBook.models(pricedAs))
+  const nowMs = plane.clock.nowMs()
+  const models = plane.router.models((pricedAs) => [
+    ...new Set([...plane.priceBook.models(pricedAs), ...plane.storedPrices.models(pricedAs, nowMs)]),
+  ])
   const allowed = models.filter(({ id }) => mayUseModel(key, id))
   if (provider === null) return allowed
   const prefix = `${provider}/`

@@ -7,8 +7,8 @@ import type { Router } from "../providers/router.ts"
 import type { DataPlane } from "./data-plane.ts"
 import { Doors } from "./open-door.ts"
 
-/** What is decided by the configuration alone, and has no life of its own. */
-export type Replaceable = Pick<DataPlane, "router" | "priceBook" | "objectPolicy" | "bounds">
+/** What is decided by the configuration and by what is stored, and has no life of its own. */
+export type Replaceable = Pick<DataPlane, "router" | "priceBook" | "storedPrices" | "objectPolicy" | "bounds">
 
 export class Routing {
   #plane: DataPlane
@@ -53,6 +53,7 @@ function planeOf(parts: Omit<DataPlane, "doors">): DataPlane {
     router: parts.router,
     doors: new Doors(parts.router),
     priceBook: parts.priceBook,
+    storedPrices: parts.storedPrices,
     admission: parts.admission,
     journal: parts.journal,
     upstreams: parts.upstreams,

@@ -10,8 +10,9 @@ import type { Usage } from "../metering/usage.ts"
 import { type CostLine, priceUsage } from "../pricing/cost.ts"
 import { formatUsd } from "../pricing/money.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
+import { formatFactor, formatPercent, type PriceTerms, readPinned } from "../pricing/price-terms.ts"
 import { type ExplainedWords, explainInWords } from "./explain-words.ts"
-import { type FindSheet, NOT_SPLIT, picosOf } from "./token-classes.ts"
+import { type FindSheet, NOT_SPLIT, OF_TERMS, picosOf } from "./token-classes.ts"
 import type { ShownRecord } from "./usage-records.ts"
 
 /** `correction`: the record is an entry that corrects another one. */
@@ -19,7 +20,7 @@ export type ExplainedState = "priced" | "reported" | "unpriced" | "unmetered" | 
 
 /** All decimals are exact, as strings. */
 export type ExplainedLine = {
-  /** A token class, `unit:second`, `fee:web_search`; or `reported`, `correction`, `not_split`. */
+  /** A token class, `unit:second`, `fee:web_search`; or `terms`, `reported`, `correction`, `not_split`. */
   readonly class: string
   /** The class whose rate was taken; null where no rate stands behind the line. */
   readonly rated_as: string | null
@@ -32,7 +33,7 @@ export type ExplainedLine = {
   readonly tier: string | null
   /** The rates are those of requests with more input tokens than this; 0: of all others. */
   readonly context_over: number | null
-  /** What the rate was multiplied by, such as a discount; `1`: nothing changed it. */
+  /** What the rate was multiplied by; on the line `terms`, what all lines above it were. */
   readonly multiplier: string | null
   readonly is_fee: boolean
   readonly amount_usd: string
@@ -45,10 +46,19 @@ export type ExplainedPrice = {
   readonly is_in_book: boolean
   readonly tier: string | null
   readonly context_over: number | null
+  /** Of the organization's markup and discount, where they changed the cost. */
+  readonly terms: ExplainedTerms | null
   /** ISO 8601; null: since ever, or not known any more. */
   readonly effective_from: string | null
   readonly source: string | null
   readonly checked: string | null
+}
+
+export type ExplainedTerms = {
+  readonly id: string
+  /** Null: they are not known any more. */
+  readonly markup_percent: string | null
+  readonly discount_percent: string | null
 }
 
 export type ExplainedAdjustment = {
@@ -95,7 +105,9 @@ export function explainRecord(
   const state = stateOf(own)
   const usage = usageOf(own)
   const row = own.price_row === "" ? undefined : findSheet(own.price_row)
-  const lines = linesOf(own, state, usage, row)
+  const termsId = readPinned(own.price_row).termsId
+  const terms = termsId === "" ? undefined : prices.storedPrices.termsOf(termsId)
+  const lines = linesOf(own, state, usage, { row, terms })
   const present = state === "unpriced" ? priceAsRecorded(prices, own, usage) : null
   const costs = [own.cost_usd, ...adjustments.map(({ cost_usd: cost }) => cost as string | null)]
   const known = costs.filter((cost) => cost !== null)
@@ -107,7 +119,7 @@ export function explainRecord(
     model: own.model_served || own.model_routed || own.model_requested,
     state,
     is_estimated: own.usage_source === "estimated",
-    price: state === "reported" || state === "correction" || own.price_row === "" ? null : priceOf(own.price_row, row),
+    price: state === "priced" ? { ...priceOf(own.price_row, row), terms: termsShown(termsId, terms) } : null,
     lines,
     cost_usd: own.cost_usd,
     adjustments: adjustments.map(adjustmentOf),
@@ -123,15 +135,33 @@ function stateOf(record: UsageRecord): ExplainedState {
   return record.price_state
 }
 
-function linesOf(record: UsageRecord, state: ExplainedState, usage: Usage, row: PriceRow | undefined): ExplainedLine[] {
+type Pinned = { readonly row: PriceRow | undefined; readonly terms: PriceTerms | undefined }
+
+function linesOf(record: UsageRecord, state: ExplainedState, usage: Usage, { row, terms }: Pinned): ExplainedLine[] {
   if (record.cost_usd === null || state === "free") return []
   const costPicos = picosOf(record.cost_usd)
   if (state !== "priced") return [bareLine(state, costPicos)]
+  const basePicos = record.base_cost_usd === null ? costPicos : picosOf(record.base_cost_usd)
   const priced = row === undefined ? undefined : priceUsage(row, usage)
   const lines = priced?.kind === "priced" ? priced.lines : []
-  const rest = costPicos - lines.reduce((sum, { picos }) => sum + picos, 0n)
+  const rest = basePicos - lines.reduce((sum, { picos }) => sum + picos, 0n)
   const shown = row === undefined ? [] : lines.map((line) => ratedLine(line, row))
-  return rest === 0n ? shown : [...shown, bareLine(NOT_SPLIT, rest)]
+  if (rest !== 0n) shown.push(bareLine(NOT_SPLIT, rest))
+  if (record.base_cost_usd !== null) {
+    const multiplier = terms === undefined ? null : formatFactor(terms)
+    shown.push({ ...bareLine(OF_TERMS, costPicos - basePicos), multiplier })
+  }
+  return shown
+}
+
+function termsShown(id: string, terms: PriceTerms | undefined): ExplainedTerms | null {
+  if (id === "") return null
+  if (terms === undefined) return { id, markup_percent: null, discount_percent: null }
+  return {
+    id,
+    markup_percent: formatPercent(terms.markupPpm),
+    discount_percent: formatPercent(terms.discountPpm),
+  }
 }
 
 function ratedLine(line: CostLine, row: PriceRow): ExplainedLine {
@@ -160,7 +190,8 @@ function bareLine(name: string, picos: bigint): ExplainedLine {
   }
 }
 
-function priceOf(id: string, row: PriceRow | undefined): ExplainedPrice {
+function priceOf(pin: string, row: PriceRow | undefined): Omit<ExplainedPrice, "terms"> {
+  const id = readPinned(pin).priceRow
   const fromMs = row?.effectiveFromMs ?? null
   return {
     row: id,
@@ -188,7 +219,7 @@ function adjustmentOf(entry: ShownRecord): ExplainedAdjustment {
     booked_at: new Date(rest.ingested_at).toISOString(),
     reason: metadata.reason ?? "",
     source: metadata.source ?? "correction",
-    price_row: rest.cost_source === "book" ? rest.price_row : "",
+    price_row: rest.cost_source === "reported" ? "" : rest.price_row,
     counts: Object.fromEntries(counts.map(([name, value]) => [name, String(value)])),
     cost_usd: rest.cost_usd,
   }

@@ -1,9 +1,9 @@
 /** A record's cost in words: where it comes from, what is odd about it, and what to do where it is not known. */
-import type { Priced } from "../ledger/priced-record.ts"
 import type { UsageRecord } from "../ledger/usage-record.ts"
+import type { EffectiveCost } from "../pricing/effective-price.ts"
 import { formatUsd } from "../pricing/money.ts"
 import { tierName } from "../pricing/price-row.ts"
-import type { Explanation } from "./explain-record.ts"
+import type { ExplainedTerms, Explanation } from "./explain-record.ts"
 import { NOT_SPLIT } from "./token-classes.ts"
 
 export type ExplainedWords = {
@@ -19,7 +19,7 @@ const DAY_MS = 86_400_000
 export function explainInWords(
   record: UsageRecord,
   explained: Omit<Explanation, keyof ExplainedWords>,
-  present: Priced | null,
+  present: EffectiveCost | null,
 ): ExplainedWords {
   switch (explained.state) {
     case "correction":
@@ -58,28 +58,32 @@ function reportedWords({ kind, book_cost_usd: book }: UsageRecord): string[] {
 function unpricedWords(
   record: UsageRecord,
   { adjustments, provider, model }: Omit<Explanation, keyof ExplainedWords>,
-  present: Priced | null,
+  present: EffectiveCost | null,
 ): ExplainedWords {
-  const interrupted =
-    record.end_state === "interrupted"
+  const odd = [
+    ...(record.end_state === "interrupted"
       ? ["Tallygate was stopped while the call ran: what it used is not known, and limits keep what was held for it."]
-      : []
+      : []),
+    ...(record.cost_source === "ceiling"
+      ? ["Limits are charged for it by the organization's ceiling for models without a price, until it has one."]
+      : []),
+  ]
   if (adjustments.some(({ cost_usd: cost }) => cost !== null)) {
     return {
-      says: [...interrupted, "It had no price when it came; its cost was booked since, as an entry."],
+      says: [...odd, "It had no price when it came; its cost was booked since, as an entry."],
       next: null,
     }
   }
   if (present?.kind === "priced") {
-    const price = `${formatUsd(present.costPicos)} dollars by ${present.priceRow}`
+    const price = `${formatUsd(present.costPicos)} dollars by ${present.pin}`
     return {
-      says: [...interrupted, `No price was known when the call came. There is one by now: ${price}.`],
+      says: [...odd, `No price was known when the call came. There is one by now: ${price}.`],
       next: `Book it with \`tallygate prices reprice ${spanOf(record.time)}\`.`,
     }
   }
   const reason = present?.kind === "unpriced" ? present.reason : "the price book has no price for it"
   return {
-    says: [...interrupted, `It has no price, because ${reason}. It costs nothing in any sum until it has one.`],
+    says: [...odd, `It has no price, because ${reason}. It costs nothing in any sum until it has one.`],
     next: `Set a price for ${provider}/${model}, then run \`tallygate prices reprice ${spanOf(record.time)}\`.`,
   }
 }
@@ -113,7 +117,9 @@ function oddities(record: UsageRecord, { price, lines }: Omit<Explanation, keyof
   const asked = tierName(record.tier_requested)
   const served = tierName(record.tier_served)
   const stands = lines.filter((line) => line.rated_as !== null && line.rated_as !== line.class)
+  const terms = price?.terms ?? null
   return [
+    ...(terms === null ? [] : [termsWords(terms)]),
     ...(record.tier_requested !== "" && record.tier_served !== "" && asked !== served
       ? [`Tier ${asked} was asked for and ${served} was served: the served one is billed.`]
       : []),
@@ -123,6 +129,16 @@ function oddities(record: UsageRecord, { price, lines }: Omit<Explanation, keyof
     ...stands.map((line) => `No rate is quoted for ${line.class}: those tokens go at the rate of ${line.rated_as}.`),
     ...(record.usage_mismatch ? ["The token classes and the provider's own total do not agree."] : []),
   ]
+}
+
+function termsWords({ id, markup_percent: markup, discount_percent: discount }: ExplainedTerms): string {
+  if (markup === null || discount === null)
+    return `The organization's terms ${id} changed the cost; they are not known any more.`
+  const parts = [
+    ...(markup === "0" ? [] : [`a markup of ${markup} %`]),
+    ...(discount === "0" ? [] : [`a discount of ${discount} %`]),
+  ]
+  return `The organization has ${parts.join(" and ")}, by its terms ${id}: the line terms.`
 }
 
 function estimator({ estimator: name }: UsageRecord): string {

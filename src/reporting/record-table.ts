@@ -28,6 +28,7 @@ const KINDS: readonly (readonly [string, ColumnKind])[] = [
   ...NUMBER("provider_cost_usd", "duration_ms", "ttft_ms", "upstream_ms", "overhead_us", "request_bytes"),
   ...NUMBER("response_bytes", "book_cost_usd"),
   ...TEXT("bound"),
+  ...NUMBER("base_cost_usd"),
 ]
 
 /** When the ledger was read stands in every row, so that it is not lost when files are joined. */

@@ -8,7 +8,7 @@ import { groupsOverlap, recordsOnly, topOf } from "./question.ts"
 import { runSums, type Summed, type SummedGroup } from "./run-sums.ts"
 import type { Places } from "./sums-statement.ts"
 import { comparedRange, type TimeRange } from "./time-range.ts"
-import { addedClasses, type ClassCost, splitByClass } from "./token-classes.ts"
+import { addedClasses, type ClassCost, restOf, splitByClass } from "./token-classes.ts"
 import type { Asked, ClassGroup, ReportGroup, UsageReport } from "./usage-report.ts"
 
 type Earlier = {
@@ -130,7 +130,7 @@ function otherOf({ question, frame }: Asked, { other }: Summed, earlier: Earlier
 }
 
 function classesOf({ findSheet, frame }: Asked, grouped: Summed, earlier: Earlier | null): ClassGroup[] {
-  const split = (group: SummedGroup, sums: Sums) => splitByClass(sums, findSheet(group.key[0] ?? ""))
+  const split = ({ key: [pin = ""] }: SummedGroup, sums: Sums) => splitByClass(sums, findSheet(pin), restOf(pin))
   const added = (summed: Summed, sumsOfGroup: (group: SummedGroup) => Sums) =>
     addedClasses(summed.groups.map((group) => split(group, sumsOfGroup(group))))
   const before = earlier && byClass(added(earlier.grouped, ({ sums }) => sums))

@@ -1,17 +1,20 @@
 /**
  * What a cost consists of, by token class. Sums by price row are priced by the very function that priced the calls, with
  * the one sheet that the row names, so that the classes add up to the cost: exactly where rates are whole pico-dollars per
- * token, as in the shipped book. What no sheet explains is `not_split`: units, corrections, rows that the book lacks.
+ * token, as in the shipped book. What no sheet explains is `terms` where an organization's markup or discount changed the
+ * cost, else `not_split`: units, corrections, rows that the book lacks.
  */
 import { ZERO_USAGE } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
 import { formatUsd, parseUsd } from "../pricing/money.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
+import { readPinned } from "../pricing/price-terms.ts"
+import { NO_STORED_PRICES, type StoredPrices } from "../pricing/stored-prices.ts"
 import type { Sums } from "./measures.ts"
 
 export type ClassCost = {
-  /** A class of the price book, such as `cache_read`, a fee such as `fee:web_search`, or `not_split`. */
+  /** A class of the price book, such as `cache_read`, a fee such as `fee:web_search`, `terms` or `not_split`. */
   readonly tokenClass: string
   /** Whole, as a decimal string; '0' for fees and what is not split. */
   readonly tokens: string
@@ -20,34 +23,50 @@ export type ClassCost = {
 }
 
 export const NOT_SPLIT = "not_split"
+/** What markup and discount come to; below zero where the discount is the larger. */
+export const OF_TERMS = "terms"
 
-/** The price row of a sheet's id as records pin it, with that sheet alone; undefined where the book has no such row. */
-export type FindSheet = (priceRow: string) => PriceRow | undefined
+/** The price row of what records pin, with the one sheet that is named; undefined where there is no such row. */
+export type FindSheet = (pin: string) => PriceRow | undefined
 
-/** `openai/gpt-5.4@2026-03-06/standard>272000`; the price of the first period is of `before-` the second. */
+/**
+ * `openai/gpt-5.4@2026-03-06/standard>272000`; the price of the first period is of `before-` the second, and a price that
+ * was set by API of its own id: `openai/gpt-5.4@prc_4Zr0aXk29QmB/standard`.
+ */
 const SHEET_ID = /^([^/]+)\/(.+)@([^/@]+)\/([^/>]+)(?:>\d+)?$/
 
-/** Looks sheets up in a price book and remembers what it found. */
-export function sheetFinder(book: Pick<PriceBook, "find">): FindSheet {
+/** Looks sheets up in a price book and among stored prices, ended ones as well, and remembers what it found. */
+export function sheetFinder(book: Pick<PriceBook, "find">, stored: StoredPrices = NO_STORED_PRICES): FindSheet {
   const known = new Map<string, PriceRow | undefined>()
-  return (id) => {
-    if (!known.has(id)) known.set(id, findSheet(book, id))
-    return known.get(id)
+  return (pin) => {
+    if (!known.has(pin)) known.set(pin, findSheet(book, stored, readPinned(pin).priceRow))
+    return known.get(pin)
   }
 }
 
-function findSheet(book: Pick<PriceBook, "find">, id: string): PriceRow | undefined {
-  const [, provider, model, date, tier] = SHEET_ID.exec(id) ?? []
+function findSheet(book: Pick<PriceBook, "find">, stored: StoredPrices, id: string): PriceRow | undefined {
+  const [, provider, model, since = "", tier] = SHEET_ID.exec(id) ?? []
   if (provider === undefined || model === undefined || tier === undefined) return undefined
-  const sinceMs = Date.parse(date ?? "")
-  const found = book.find({ provider, model, tier, atMs: Number.isNaN(sinceMs) ? 0 : sinceMs })
-  if (found.kind !== "found") return undefined
-  const sheet = found.row.sheets.find((candidate) => candidate.id === id)
-  return sheet && { ...found.row, sheets: [{ ...sheet, contextOver: 0 }] }
+  const row = stored.row(since, tier) ?? rowSince(book, { provider, model, tier }, since)
+  const sheet = row?.sheets.find((candidate) => candidate.id === id)
+  return row && sheet && { ...row, sheets: [{ ...sheet, contextOver: 0 }] }
 }
 
-/** Splits sums that one price row priced. The costs add up to that of the sums. */
-export function splitByClass(sums: Sums, row: PriceRow | undefined): ClassCost[] {
+function rowSince(
+  book: Pick<PriceBook, "find">,
+  of: { readonly provider: string; readonly model: string; readonly tier: string },
+  since: string,
+): PriceRow | undefined {
+  const sinceMs = Date.parse(since)
+  const found = book.find({ ...of, atMs: Number.isNaN(sinceMs) ? 0 : sinceMs })
+  return found.kind === "found" ? found.row : undefined
+}
+
+/**
+ * Splits sums that one price row priced; `rest` names what of their cost it does not explain. The costs add up to that of
+ * the sums.
+ */
+export function splitByClass(sums: Sums, row: PriceRow | undefined, rest = NOT_SPLIT): ClassCost[] {
   const total = picosOf(sums.cost_usd)
   const usage = usageOf(sums)
   const isPriceable =
@@ -59,13 +78,18 @@ export function splitByClass(sums: Sums, row: PriceRow | undefined): ClassCost[]
     tokens: line.class.includes(":") ? 0n : BigInt(line.count),
     picos: line.picos,
   }))
-  const rest = total - split.reduce((sum, { picos }) => sum + picos, 0n)
-  if (rest !== 0n) split.push({ tokenClass: NOT_SPLIT, tokens: 0n, picos: rest })
+  const left = total - split.reduce((sum, { picos }) => sum + picos, 0n)
+  if (left !== 0n) split.push({ tokenClass: row === undefined ? NOT_SPLIT : rest, tokens: 0n, picos: left })
   return split.map(({ tokenClass, tokens, picos }) => ({
     tokenClass,
     tokens: tokens.toString(),
     costUsd: formatUsd(picos),
   }))
+}
+
+/** What a pinned row leaves unexplained: the terms' part where terms are pinned with it. */
+export function restOf(pin: string): string {
+  return readPinned(pin).termsId === "" ? NOT_SPLIT : OF_TERMS
 }
 
 /** Adds splits up class by class, the dearest first. */

@@ -176,7 +176,7 @@ export function placeOf(text: string): Place | "unreadable" {
 const SHOWN_PAGE = `SELECT to_jsonb(r) - 'journal_id' - 'journal_seq' || jsonb_build_object(
     'time', to_char(r.time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'cost_usd', trim_scale(r.cost_usd)::text, 'provider_cost_usd', trim_scale(r.provider_cost_usd)::text,
-    'book_cost_usd', trim_scale(r.book_cost_usd)::text,
+    'base_cost_usd', trim_scale(r.base_cost_usd)::text, 'book_cost_usd', trim_scale(r.book_cost_usd)::text,
     'organization', o.name, 'project', p.name, 'client', coalesce(p.client, ''),
     'cost_center', coalesce(p.cost_center, ''), 'user', u.name, 'key', k.name) AS record
   FROM page r

@@ -23,13 +23,13 @@ import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { newEncryptionKey, readEncryptionKey, SecretBox } from "../../src/platform/secret-box.ts"
 import { createDatabase } from "../support/real-postgres.ts"
-import { HeldJournal, reportParts } from "../support/report-parts.ts"
+import { HeldJournal, reportParts, shippedPrices } from "../support/report-parts.ts"
 
 /** What roles may do, as the documentation says it and not as the program does. */
-const READS = ["organizations", "projects", "users", "keys", "limits", "usage", "providers", "alerts"].map(
+const READS = ["organizations", "projects", "users", "keys", "limits", "usage", "providers", "prices", "alerts"].map(
   (it) => `${it}:read`,
 )
-const WRITES = ["organizations", "projects", "users", "keys", "providers", "admin_keys", "roles"].map(
+const WRITES = ["organizations", "projects", "users", "keys", "providers", "prices", "admin_keys", "roles"].map(
   (it) => `${it}:write`,
 )
 const ADMINS = [...WRITES, "usage:write", "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"]
@@ -53,6 +53,7 @@ type Things = {
   alertChannel: string
   alertDelivery: string
   digest: string
+  price: string
 }
 type Place = "own" | "sibling" | "foreign"
 const PLACES: readonly Place[] = ["own", "sibling", "foreign"]
@@ -75,6 +76,7 @@ const list: Case = { lies: "anywhere" }
 const named = (lies: Lies, body: Case["body"]): Case => ({ lies, body: body as NonNullable<Case["body"]> })
 const PROVIDER = "matrix"
 const newProvider = (name: string) => ({ name, dialect: "openai", base_url: "http://provider.example/v1" })
+const newPrice = { provider: "openai", model: "gpt-none", rates: { standard: { input: "1", output: "2" } } }
 let counter = 0
 const fresh = () => `n${counter++}`
 const ofOrganization = (things: Things) => `organization_id=${things.organization}`
@@ -184,6 +186,24 @@ const CASES: Record<string, Case> = {
     path: () => [PROVIDER, "a"],
   },
   "DELETE /admin/v1/providers/:name/accounts/:account": { lies: "installation", path: () => [PROVIDER, "a"] },
+  "GET /admin/v1/prices": list,
+  "POST /admin/v1/prices": named("installation", () => newPrice),
+  "GET /admin/v1/prices/:id": inPath("price", "organization"),
+  "POST /admin/v1/prices/:id/end": { ...named("installation", () => ({})), path: ({ price }) => [price] },
+  "GET /admin/v1/prices/effective": {
+    lies: "organization",
+    query: (things) => `${ofOrganization(things)}&provider=openai&model=gpt-4o`,
+  },
+  "POST /admin/v1/prices/import": named("installation", () => ({ "gpt-none": { litellm_provider: "openai" } })),
+  "GET /admin/v1/organizations/:id/price-terms": inPath("organization", "organization"),
+  "PUT /admin/v1/organizations/:id/price-terms": {
+    ...named("installation", () => ({ markup_percent: "1" })),
+    path: ({ organization }) => [organization],
+  },
+  "DELETE /admin/v1/organizations/:id/price-terms/:terms_id": {
+    lies: "installation",
+    path: ({ organization }) => [organization, "trm_ofRoutes"],
+  },
   "GET /admin/v1/audit": list,
   "GET /admin/v1/audit/export": list,
   "POST /admin/v1/alert-rules": named("project", ({ project }) => ({
@@ -291,6 +311,7 @@ beforeAll(async () => {
       baseUrl: null,
       allowsPrivate: false,
     },
+    prices: shippedPrices,
     counters: { readings: new MemoryLimitStore(systemClock.nowMs), isShared: false },
     login: {
       environmentKey: null,
@@ -340,7 +361,13 @@ async function makeThings(organizationId: string): Promise<Things> {
     INSERT INTO usage_records (id, time, organization_id, project_id, key_id)
     VALUES (${record}, now(), ${organizationId}, ${project}, ${key.row.id})`
   const alertDelivery = uuidv7Mint()(Date.now())
-  const alerts = { alertRule: namedId("rule"), alertChannel: namedId("chan"), alertDelivery, digest: namedId("dig") }
+  const alerts = {
+    alertRule: namedId("rule"),
+    alertChannel: namedId("chan"),
+    alertDelivery,
+    digest: namedId("dig"),
+    price: namedId("prc"),
+  }
   return { organization: organizationId, project, user, account, key: key.row.id, record, adminKey, ...alerts }
 }
 
@@ -381,6 +408,19 @@ async function makeAlertThings(of: Things): Promise<void> {
     ON CONFLICT DO NOTHING`
 }
 
+/** There before each call that is about one, and not ended: calls end them. */
+async function makePrices({ organization, price }: Things): Promise<void> {
+  const rates = JSON.stringify({ rates: newPrice.rates })
+  await sql`
+    INSERT INTO prices (id, organization_id, provider, model, price, source, effective_from, created_by)
+    VALUES (${price}, ${organization}, 'openai', 'gpt-none', ${rates}::text::jsonb, 's', now(), 'test')
+    ON CONFLICT (id) DO UPDATE SET ended_at = NULL`
+  await sql`
+    INSERT INTO price_terms (id, organization_id, effective_from, created_by)
+    VALUES ('trm_ofRoutes', ${organization}, now(), 'test')
+    ON CONFLICT (id) DO UPDATE SET ended_at = NULL, organization_id = EXCLUDED.organization_id`
+}
+
 /** Limits are used up by their deletion, and raises by their end, so each call gets one of its own. */
 async function limitOn(key: string, organizationId: string): Promise<string> {
   const subject = { organizationId, scope: "key", subject: key } as const
@@ -398,6 +438,7 @@ async function call(route: string, { path, body, query }: Case, of: Things, secr
   const url = pattern.replace(/:\w+/g, () => values.shift() ?? "") + (query === undefined ? "" : `?${query(of)}`)
   if (pattern.includes("/providers/:name")) await makeProvider()
   if (/\/(alert-|digests)/.test(pattern)) await makeAlertThings(of)
+  if (/\/price(s|-terms)\//.test(pattern)) await makePrices(of)
   const response = await ask(secret, method, url, body?.(of))
   // A stream does not end by itself.
   if (route.endsWith("/stream")) await response.body?.cancel()

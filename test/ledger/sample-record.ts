@@ -64,6 +64,7 @@ export function sampleRecord(changes: Partial<UsageRecord> = {}): UsageRecord {
     cost_usd: "0.000855000001",
     cost_source: "book",
     price_row: "openai/gpt-5-mini@2025-08-07",
+    base_cost_usd: null,
     provider_cost_usd: null,
     bound: "bounded",
     book_cost_usd: null,

@@ -11,6 +11,7 @@ import { BoundedPostgres } from "../../src/platform/bounded-postgres.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { loadPriceBook } from "../../src/pricing/price-book.ts"
+import { NO_STORED_PRICES } from "../../src/pricing/stored-prices.ts"
 
 /** Keeps rows until they are shipped, as a journal's file does: also those of a process that has died since. */
 export class HeldJournal {
@@ -53,7 +54,7 @@ function readShippedPrices(): Prices {
   const files = readdirSync(folder).filter((name) => name.endsWith(".yaml"))
   const loaded = loadPriceBook(files.map((name) => ({ name, text: readFileSync(path.join(folder, name), "utf8") })))
   if (loaded.kind === "invalid") throw new Error("the shipped prices cannot be read")
-  return { router: { providers: new Map() }, priceBook: loaded.book }
+  return { router: { providers: new Map() }, priceBook: loaded.book, storedPrices: NO_STORED_PRICES }
 }
 
 export function reportParts(databaseUrl: string, options: { store?: MemoryLimitStore; nowMs?: () => number } = {}) {

@@ -16,6 +16,7 @@ const CLASSES: Readonly<Record<string, string>> = {
   request: "Fee for each request",
   web_search: "Web searches",
   not_split: "Not split by class",
+  terms: "Markup and discount",
 }
 const OUTCOMES: Readonly<Record<string, string>> = { ok: "Completed", error: "Failed", aborted: "Caller left" }
 
