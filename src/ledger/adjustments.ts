@@ -16,12 +16,12 @@ import {
   chargedUsd,
   correctionSource,
   entryRecord,
+  firstPriceOf,
   isByBook,
   limitsCharged,
   readEntries,
   sumOf,
   takeTurns,
-  WAS_UNPRICED,
 } from "./correction-entry.ts"
 import { type Prices, priceAsRecorded, USAGE_COLUMN_NAMES } from "./priced-record.ts"
 import { recordText } from "./record-text.ts"
@@ -141,7 +141,7 @@ function entryOf(correction: Correction, { prices, id }: AdjustParts, soFar: SoF
   const { picos: costPicos, basePicos, source, pin: row } = cost
   const chargedNanos = nanosRoundedUp(cost.chargedPicos) - (isFirstPrice ? chargedUsd(soFar.entries, limits) : 0n)
   const price = { costPicos, basePicos, chargedNanos, source, row }
-  const metadata = { reason, ...(isFirstPrice ? WAS_UNPRICED : {}) }
+  const metadata = { reason, ...(isFirstPrice ? firstPriceOf(original) : {}) }
   return {
     kind: "entry",
     record: entryRecord(original, { id, delta, price, metadata, key: key ?? "" }, limits),

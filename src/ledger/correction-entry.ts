@@ -38,8 +38,13 @@ export type EntryContent = {
   readonly key: string
 }
 
-/** On an entry that gives a cost to a record without one: the rollup counts it as unpriced no more. */
-export const WAS_UNPRICED = { was: "unpriced" } as const
+/**
+ * Marks an entry that gives a cost to a record without one, by what that record pins: the rollup then counts the record
+ * as unpriced no more.
+ */
+export function firstPriceOf({ price_row: pin }: UsageRecord): { readonly was_unpriced_as: string } {
+  return { was_unpriced_as: pin }
+}
 
 /** The entry that corrects the record, with its charges on those of `limits` that the record was charged on. */
 export function entryRecord(original: UsageRecord, content: EntryContent, limits: readonly Limit[]): UsageRecord {

@@ -49,9 +49,10 @@ export async function readLines(sql: Sql | Transaction, question: LinesQuestion)
 /** Writes the lines down for good. */
 export async function freezeLines(transaction: Transaction, question: LinesQuestion): Promise<void> {
   const { organizationId, period } = question
+  const columns = transaction.unsafe(COLUMNS.join(", "))
   await transaction`
-    INSERT INTO period_lines (organization_id, period, ${transaction(COLUMNS)})
-    SELECT ${organizationId}, ${period}, ${transaction(COLUMNS)} FROM (${linesNow(transaction, question)}) l`
+    INSERT INTO period_lines (organization_id, period, ${columns})
+    SELECT ${organizationId}, ${period}, ${columns} FROM (${linesNow(transaction, question)}) l`
 }
 
 /** The lines as they were written down. */

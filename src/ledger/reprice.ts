@@ -20,10 +20,10 @@ import {
   correctionSource,
   entryRecord,
   type FormerEntry,
+  firstPriceOf,
   limitsCharged,
   readEntries,
   takeTurns,
-  WAS_UNPRICED,
 } from "./correction-entry.ts"
 import type { Prices } from "./priced-record.ts"
 import { recordText } from "./record-text.ts"
@@ -169,7 +169,7 @@ export class Repricer {
     const metadata = {
       source: "reprice",
       reason: `Priced again by ${pin}${before}.`,
-      ...(isFirstPrice ? WAS_UNPRICED : {}),
+      ...(isFirstPrice ? firstPriceOf(original) : {}),
     }
     return entryRecord(original, { id: mintId(nowMs()), delta: ZERO_USAGE, price, metadata, key: "" }, limits)
   }

@@ -122,13 +122,22 @@ export class StoredPrices {
     return read?.kind === "read" ? read.rows.get(tier) : undefined
   }
 
+  /** When prices of a model begin and end in one layer, epoch milliseconds. */
+  changes(organizationId: string, question: Pick<StoredQuestion, "provider" | "model">): readonly number[] {
+    const candidates = this.#candidates(organizationId, question)
+    return candidates.flatMap(({ fromMs, untilMs }) => (untilMs === null ? [fromMs] : [fromMs, untilMs]))
+  }
+
   /** Ids and aliases of the installation's prices at a provider that are in force. */
   models(provider: string, atMs: number): readonly string[] {
     const { byId } = this.#layers.get("")?.get(provider) ?? {}
     return [...(byId ?? [])].flatMap(([id, prices]) => (prices.some((one) => isInForce(one, atMs)) ? [id] : []))
   }
 
-  #candidates(organizationId: string, { provider, model }: StoredQuestion): readonly StoredPrice[] {
+  #candidates(
+    organizationId: string,
+    { provider, model }: Pick<StoredQuestion, "provider" | "model">,
+  ): readonly StoredPrice[] {
     const shelf = this.#layers.get(organizationId)?.get(provider)
     if (shelf === undefined) return NONE
     const known = shelf.remembered.get(model)

@@ -6,6 +6,7 @@ import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
 import { ingest, type LedgerRow } from "../../src/ledger/ingest.ts"
 import type { Prices } from "../../src/ledger/priced-record.ts"
 import { ReportBook, type ReportBookOptions } from "../../src/ledger/report-book.ts"
+import { Repricer } from "../../src/ledger/reprice.ts"
 import { UsageHolds } from "../../src/ledger/usage-holds.ts"
 import { BoundedPostgres } from "../../src/platform/bounded-postgres.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -73,6 +74,9 @@ export function reportParts(databaseUrl: string, options: { store?: MemoryLimitS
   /** A process of its own: its journal, the same ledger and counters. */
   const process = (journal: ReportBookOptions["journal"], onBooked: ReportBookOptions["onBooked"] = () => undefined) =>
     new ReportBook({ ...shared, journal, fold: (_owner, _kind, value) => value, onBooked })
+  const repricer = (sql: Sql, book: ReportBook, now = () => prices) => {
+    return new Repricer({ sql, book, prices: now, mintId: shared.mintId, nowMs })
+  }
   const holds = new UsageHolds({ ...shared, log: { warn: () => undefined } as never })
-  return { store, admission, prices, process, holds, close: () => postgres.close() }
+  return { store, admission, prices, process, repricer, holds, close: () => postgres.close() }
 }
