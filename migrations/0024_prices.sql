@@ -7,8 +7,8 @@ CREATE TABLE prices (
   organization_id text REFERENCES organizations,
   provider        text NOT NULL,
   model           text NOT NULL,
-  -- aliases, prefixes, rates, units and fees, in the words of a price file.
-  price           jsonb NOT NULL,
+  -- aliases, prefixes, rates, units and fees, in the words of a price file and in the order in which they were given.
+  price           json NOT NULL,
   source          text NOT NULL,
   note            text NOT NULL DEFAULT '',
   -- Calls that arrive in [effective_from, ended_at) are priced by it, unless a later one of the same tier has begun.

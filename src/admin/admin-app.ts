@@ -47,7 +47,7 @@ import { ownReportRoutes } from "./own-report-routes.ts"
 import { ownUsageRoutes } from "./own-usage-routes.ts"
 import { passwordRoutes } from "./password-routes.ts"
 import { periodRoutes } from "./period-routes.ts"
-import { priceImportRoutes } from "./price-import-routes.ts"
+import { CATALOG_BYTES_MAX, catalogTooLarge, PRICE_IMPORT_PATH, priceImportRoutes, priceImportRoutes } from "./price-import-routes.ts"
 import { priceRoutes } from "./price-routes.ts"
 import type { PricesNow } from "./price-shape.ts"
 import { priceTermsRoutes } from "./price-terms-routes.ts"
@@ -113,8 +113,12 @@ export function adminApp(options: AdminOptions): AdminApp {
   })
   app.use(onlyServed)
   app.use("/admin/*", requirePrincipal(options))
-  for (const path of ["/admin/*", "/auth/*"])
-    app.use(path, bodyLimit({ maxSize: BODY_BYTES_MAX, onError: bodyTooLarge }))
+  const limited = bodyLimit({ maxSize: BODY_BYTES_MAX, onError: bodyTooLarge })
+  const catalogLimited = bodyLimit({ maxSize: CATALOG_BYTES_MAX, onError: catalogTooLarge })
+  app.use("/auth/*", limited)
+  app.use("/admin/*", (context, next) =>
+    (context.req.path === PRICE_IMPORT_PATH ? catalogLimited : limited)(context, next),
+  )
   app.onError((error, context) => renderError(options.log, error, context))
   app.notFound((context) => renderError(options.log, unknownRoute(context), context))
   operationRoutes(app, options, requireAdminKey(options))

@@ -14,6 +14,15 @@ import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import { answers, idInput, missingThing } from "./answers.ts"
 import { instantInput, pricedProviders } from "./price-shape.ts"
 
+export const PRICE_IMPORT_PATH = "/admin/v1/prices/import"
+/** Public catalogs have a few megabytes. */
+export const CATALOG_BYTES_MAX = 16 * 1024 * 1024
+
+export function catalogTooLarge(): never {
+  const message = `A catalog has at most ${CATALOG_BYTES_MAX} bytes.`
+  throw new ApiError("request_too_large", message, { headers: [["connection", "close"]] })
+}
+
 const truth = z.enum(["true", "false"]).default("false")
 const query = z.strictObject({
   dry_run: truth.openapi({ description: "Answers what would become of each entry, and sets nothing." }),
@@ -55,7 +64,7 @@ export function priceImportRoutes(app: AdminApp, options: AdminOptions): void {
   const { sql, clock, directory, prices } = options
   const route = createRoute({
     method: "post",
-    path: "/admin/v1/prices/import",
+    path: PRICE_IMPORT_PATH,
     middleware: permit("prices:write"),
     request: {
       query,

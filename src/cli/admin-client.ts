@@ -15,6 +15,8 @@ const PAGE_ROWS = 1_000
 const errorAnswer = z.object({ error: z.object({ message: z.string() }) })
 const page = z.object({ data: z.array(z.unknown()), next: z.string().nullable() })
 
+type Method = "GET" | "POST" | "PATCH" | "DELETE"
+
 export class AdminClient {
   /** Without a slash at its end. */
   readonly url: string
@@ -34,11 +36,21 @@ export class AdminClient {
   }
 
   /** Asks a route and returns its answer. @throws CommandError with the refusal's own words, or for what is not answered */
-  async ask<Schema extends z.ZodType>(
+  ask<Schema extends z.ZodType>(
     schema: Schema,
-    method: "GET" | "POST" | "PATCH" | "DELETE",
+    method: Method,
     route: string,
     body?: object,
+  ): Promise<z.output<Schema>> {
+    return this.askText(schema, method, route, body === undefined ? undefined : JSON.stringify(body))
+  }
+
+  /** The same with a body that is JSON already. */
+  async askText<Schema extends z.ZodType>(
+    schema: Schema,
+    method: Method,
+    route: string,
+    body: string | undefined,
   ): Promise<z.output<Schema>> {
     const response = await this.#send(method, route, body)
     const answer = await readJson(response)
@@ -71,7 +83,7 @@ export class AdminClient {
     return rows
   }
 
-  async #send(method: string, route: string, body: object | undefined): Promise<Response> {
+  async #send(method: string, route: string, body: string | undefined): Promise<Response> {
     try {
       return await fetch(this.url + route, {
         method,
@@ -79,7 +91,7 @@ export class AdminClient {
         redirect: "error",
         signal: AbortSignal.timeout(ANSWER_MS_MAX),
         headers: { authorization: `Bearer ${this.#key}`, "content-type": "application/json" },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { body }),
       })
     } catch (cause) {
       const why = `nothing answers at ${this.url} (${connectionFault(cause)}).`

@@ -105,6 +105,11 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import("./prices-check.ts")).runPricesCheck,
   },
   {
+    name: "prices import",
+    summary: "set prices from a public catalog",
+    load: async () => (await import("./prices-import.ts")).runPricesImport,
+  },
+  {
     name: "verify",
     summary: "hold the meter against recorded answers of providers",
     load: async () => (await import("./verify.ts")).runVerify,

@@ -1,12 +1,15 @@
 /** `tallygate prices explain`: what a call of this much would cost, line by line, as the ledger would book it. */
 import type { Environment } from "../config/interpolate.ts"
 import { type Usage, ZERO_USAGE } from "../metering/usage.ts"
-import { type CostLine, priceUsage } from "../pricing/cost.ts"
+import type { CostLine } from "../pricing/cost.ts"
+import { type EffectiveCost, type EffectivePrice, effectiveCost } from "../pricing/effective-price.ts"
 import { formatUsd } from "../pricing/money.ts"
 import type { FoundPrice, PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
+import { formatPercent } from "../pricing/price-terms.ts"
 import { CommandError, type CommandOutput, type OptionValues, runCommand, toJson, WrongUsage } from "./command.ts"
 import { readInstant } from "./instant.ts"
+import { askLivePrice } from "./live-price.ts"
 import { readConfig } from "./read-config.ts"
 import { readPriceBook } from "./read-prices.ts"
 import { alignColumns } from "./text-table.ts"
@@ -17,7 +20,8 @@ const SHAPE = {
   name: "prices explain",
   about:
     "Prices a usage: each class by its own rate, in exact decimals. Classes are disjoint, as on a usage record: --input\n" +
-    "is the input that neither came from a cache nor was written to one.",
+    "is the input that neither came from a cache nor was written to one. By the price files, or with --live by the prices of\n" +
+    "a running Tallygate and what an organization pays beside them.",
   options: {
     input: count("uncached input tokens"),
     output: count("output tokens, reasoning included"),
@@ -34,6 +38,8 @@ const SHAPE = {
     tier: { type: "string", value: "T", text: "the tier that served it: batch, flex, priority (default: standard)" },
     at: { type: "string", value: "DATE", text: "the prices in force then (default: now)" },
     provider: { type: "string", value: "P", text: "the provider, where several list the model" },
+    live: { type: "boolean", text: "ask the Tallygate at TALLYGATE_URL, with the prices that were set there" },
+    organization: { type: "string", value: "ORG", text: "with --live: whose call it is" },
   },
   words: { text: "MODEL", min: 1, max: 1 },
   exits: "0 priced, 1 the price is not known",
@@ -51,18 +57,21 @@ export function runPricesExplain(
   return runCommand(SHAPE, args, out, async ({ values, words: [model = ""], isJson }) => {
     const atMs = values.at === undefined ? Date.now() : readInstant("at", values.at)
     const usage = readUsage(values)
-    const book = await readPriceBook(readConfig(env, cwd).config)
-    const row = findRow(book, { model, provider: values.provider, tier: values.tier ?? "", atMs })
-    const priced = priceUsage(row, usage)
+    const question = { model, provider: values.provider, tier: values.tier ?? "", atMs }
+    const price =
+      values.live === true
+        ? await liveOf(env, question, values.organization)
+        : await fromFiles(env, cwd, question, values)
+    const priced = effectiveCost(price, usage)
     if (priced.kind === "unpriced") throw new CommandError(`the call would be unpriced: ${priced.reason}.`)
-    if (isJson) out.stdout.write(toJson(toData(row, priced)))
-    else out.stdout.write(toText(row, priced))
+    if (isJson) out.stdout.write(toJson(toData(price, priced)))
+    else out.stdout.write(toText(price, priced))
     return 0
   })
 }
 
 function readUsage(values: Values): Usage {
-  const tokens = (name: Exclude<keyof Values, "units" | "tier" | "at" | "provider">) =>
+  const tokens = (name: Exclude<keyof Values, "units" | "tier" | "at" | "provider" | "live" | "organization">) =>
     readCount(name, values[name] ?? "0")
   const usage = {
     ...ZERO_USAGE,
@@ -103,6 +112,26 @@ function readUnits(text: string | undefined): Pick<Usage, "units" | "unitType"> 
 
 type Question = { readonly model: string; readonly provider: string | undefined; readonly tier: string; atMs: number }
 
+type Found = Extract<EffectivePrice, { readonly kind: "found" }>
+
+/** @throws CommandError where nobody answers, or no price applies */
+async function liveOf(env: Environment, question: Question, organizationId: string | undefined): Promise<Found> {
+  const slash = question.model.indexOf("/")
+  const isNamed = question.provider === undefined && slash > 0
+  const provider = isNamed ? question.model.slice(0, slash) : question.provider
+  if (provider === undefined)
+    throw new WrongUsage("--live needs --provider, or the provider in front of the model: openai/gpt-4o")
+  const model = isNamed ? question.model.slice(slash + 1) : question.model
+  const { tier, atMs } = question
+  return askLivePrice(env, { provider, model, tier, atMs, organizationId })
+}
+
+async function fromFiles(env: Environment, cwd: string, question: Question, { organization }: Values): Promise<Found> {
+  if (organization !== undefined) throw new WrongUsage("--organization needs --live: price files know no organizations")
+  const book = await readPriceBook(readConfig(env, cwd).config)
+  return { kind: "found", row: findRow(book, question), origin: "book", terms: null }
+}
+
 /** @throws CommandError where no provider lists the model, or several do */
 function findRow(book: PriceBook, { model, provider, tier, atMs }: Question): PriceRow {
   const ask = (provider: string, model: string): FoundPrice => book.find({ provider, model, tier, atMs })
@@ -131,9 +160,12 @@ function findRow(book: PriceBook, { model, provider, tier, atMs }: Question): Pr
   throw new CommandError(`the call would be unpriced: ${reasons.join("; ")}.`)
 }
 
-type Priced = Extract<ReturnType<typeof priceUsage>, { readonly kind: "priced" }>
+type Priced = Extract<EffectiveCost, { readonly kind: "priced" }>
 
-function toText(row: PriceRow, { priceRow, costPicos, lines }: Priced): string {
+function toText({ row, origin, terms }: Found, { pin, costPicos, baseCostPicos, lines }: Priced): string {
+  const markup = terms === null ? "" : `markup ${formatPercent(terms.markupPpm)} %, `
+  const discount = terms === null ? "" : `discount ${formatPercent(terms.discountPpm)} %`
+  const ofTerms = baseCostPicos === null ? [] : [[markup + discount, "", "", "", formatUsd(costPicos - baseCostPicos)]]
   const cells = [
     ["class", "count", "USD", "", "cost in USD"],
     ...lines.map((line) => [
@@ -143,14 +175,17 @@ function toText(row: PriceRow, { priceRow, costPicos, lines }: Priced): string {
       line.per === 1 ? "each" : "per 1000000 tokens",
       formatUsd(line.picos),
     ]),
+    ...ofTerms,
     ["total", "", "", "", formatUsd(costPicos)],
   ]
-  return `${priceRow}, checked ${row.checked}; source: ${row.source}\n${alignColumns(cells, [1, 2]).join("\n")}\n`
+  const whose = origin === "book" ? "" : `, the ${origin}'s own price`
+  return `${pin}${whose}, checked ${row.checked}; source: ${row.source}\n${alignColumns(cells, [1, 2]).join("\n")}\n`
 }
 
-function toData(row: PriceRow, { priceRow, costPicos, lines }: Priced): object {
+function toData({ row, origin, terms }: Found, { pin, costPicos, baseCostPicos, lines }: Priced): object {
   return {
-    price_row: priceRow,
+    price_row: pin,
+    origin,
     provider: row.provider,
     model: row.model,
     tier: row.tier,
@@ -164,6 +199,9 @@ function toData(row: PriceRow, { priceRow, costPicos, lines }: Priced): object {
       per: line.per,
       cost_usd: formatUsd(line.picos),
     })),
+    markup_percent: terms === null ? null : formatPercent(terms.markupPpm),
+    discount_percent: terms === null ? null : formatPercent(terms.discountPpm),
+    base_cost_usd: baseCostPicos === null ? null : formatUsd(baseCostPicos),
     cost_usd: formatUsd(costPicos),
   }
 }

@@ -4,8 +4,9 @@ import { matchesGlob } from "../platform/glob.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow, RateSheet } from "../pricing/price-row.ts"
 import { shownFigures, shownRates, shownRow } from "../pricing/shown-price.ts"
-import { CommandError, type CommandOutput, runCommand, toJson } from "./command.ts"
+import { CommandError, type CommandOutput, runCommand, toJson, WrongUsage } from "./command.ts"
 import { readInstant } from "./instant.ts"
+import { listSet } from "./prices-list-set.ts"
 import { readConfig } from "./read-config.ts"
 import { readPriceBook } from "./read-prices.ts"
 import { alignColumns } from "./text-table.ts"
@@ -19,6 +20,8 @@ const SHAPE = {
     provider: { type: "string", value: "P", text: "only this provider, as the price book names it" },
     model: { type: "string", value: "GLOB", text: "only models of this name; * is any run of characters" },
     at: { type: "string", value: "DATE", text: "the prices in force then (default: now)" },
+    live: { type: "boolean", text: "instead the prices that were set at the Tallygate at TALLYGATE_URL" },
+    organization: { type: "string", value: "ORG", text: "with --live: those of this organization" },
   },
   exits: "0 listed, 1 nothing is listed, or the price book is wrong",
 } as const
@@ -31,6 +34,8 @@ export function runPricesList(
   out: CommandOutput,
 ): Promise<number> {
   return runCommand(SHAPE, args, out, async ({ values, isJson }) => {
+    if (values.live === true) return listSet(env, values, isJson, out)
+    if (values.organization !== undefined) throw new WrongUsage("--organization needs --live")
     const atMs = values.at === undefined ? Date.now() : readInstant("at", values.at)
     const book = await readPriceBook(readConfig(env, cwd).config)
     const rows = rowsOf(book, values.provider, values.model ?? "*", atMs)

@@ -3,7 +3,7 @@ import { isObject, movedPoint } from "../platform/exact-json.ts"
 import type { ReadEntry } from "./catalog-entry.ts"
 import type { TokenClass } from "./price-row.ts"
 
-/** Their names for providers whose prices we know by another, and what stands in front of their models' ids. */
+/** Their names for providers whose prices we know by another. */
 const PROVIDERS: Readonly<Record<string, string>> = {
   bedrock_converse: "bedrock",
   cohere_chat: "cohere",
@@ -14,8 +14,6 @@ const PROVIDERS: Readonly<Record<string, string>> = {
   "text-completion-openai": "openai",
   together_ai: "together",
 }
-const ID_PREFIX =
-  /^(?:azure|bedrock|cerebras|cohere|deepseek|elevenlabs|fireworks_ai|gemini|groq|minimax|mistral|moonshot|openai|perplexity|together_ai|voyage|xai|zai)\//
 /** Their ids name a region in front of the model; our prices of these providers hold in all. */
 const REGIONAL = new Set(["azure", "bedrock"])
 
@@ -58,7 +56,8 @@ export function liteLlmEntry(name: string, value: unknown): ReadEntry {
   const provider = typeof value.litellm_provider === "string" ? value.litellm_provider : ""
   const mode = typeof value.mode === "string" ? value.mode : ""
   const ours = PROVIDERS[provider] ?? provider
-  const model = name.replace(ID_PREFIX, "")
+  const prefix = [`${provider}/`, `${ours}/`].find((text) => name.startsWith(text)) ?? ""
+  const model = name.slice(prefix.length)
   if (REGIONAL.has(ours) && model.includes("/")) return { kind: "skipped", reason: "it is the price of one region" }
   const parts = new Parts(mode)
   for (const [key, figure] of Object.entries(value)) {

@@ -57,11 +57,11 @@ export function setPrices(sql: Sql, actor: Actor, wanted: readonly NewPrice[]): 
 }
 
 async function insert(transaction: Transaction, actor: Actor, wanted: NewPrice): Promise<PriceRowStored> {
-  // As text: what is sent as jsonb the driver writes as JSON, which would make a JSON string of it.
+  // As text: what is sent as json the driver writes as JSON, which would make a JSON string of it.
   const [row] = await transaction<PriceRowStored[]>`
     INSERT INTO prices (id, organization_id, provider, model, price, source, note, effective_from, created_by, created_at)
     VALUES (${namedId("prc")}, ${wanted.organizationId}, ${wanted.provider}, ${wanted.model},
-            ${JSON.stringify(wanted.price)}::text::jsonb, ${wanted.source}, ${wanted.note}, ${wanted.effectiveFrom},
+            ${JSON.stringify(wanted.price)}::text::json, ${wanted.source}, ${wanted.note}, ${wanted.effectiveFrom},
             ${actor.name}, clock_timestamp())
     RETURNING *`
   if (row === undefined) throw new Error("An inserted price returned no row.")

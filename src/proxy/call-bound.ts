@@ -43,7 +43,8 @@ export function worstCaseOf(
   if (found.kind !== "found") return worstByCeiling(found, bound)
   const { likely } = bound
   const prices = pricesOf(found.prices, bound.tiers ?? "any")
-  const [price] = prices
+  // Sources list units for the standard tier alone.
+  const price = prices.find(({ row }) => row.tier === "standard") ?? prices[0]
   if (likely !== null && likely.units > 0) {
     const byUnits = priceUsage(price.row, likely)
     if (byUnits.kind === "priced") return { kind: "bounded", costPicos: atMost(byUnits.costPicos, price) }

@@ -444,7 +444,7 @@ async function makePrices({ organization, price }: Things): Promise<void> {
   const rates = JSON.stringify({ rates: newPrice.rates })
   await sql`
     INSERT INTO prices (id, organization_id, provider, model, price, source, effective_from, created_by)
-    VALUES (${price}, ${organization}, 'openai', 'gpt-none', ${rates}::text::jsonb, 's', now(), 'test')
+    VALUES (${price}, ${organization}, 'openai', 'gpt-none', ${rates}::text::json, 's', now(), 'test')
     ON CONFLICT (id) DO UPDATE SET ended_at = NULL`
   await sql`
     INSERT INTO price_terms (id, organization_id, effective_from, created_by)

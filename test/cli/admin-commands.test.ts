@@ -1,6 +1,9 @@
 /** `tallygate keys`, `users` and `usage` against a running Tallygate: what they do there, and what they say when they cannot. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import path from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { freePort } from "../../src/app/free-port.ts"
 import { openPostgres } from "../../src/platform/postgres.ts"
@@ -241,5 +244,70 @@ describe("tallygate usage", () => {
     const { exitCode, stderr } = await ask(["usage", "--by", "colour"])
     expect(exitCode).toBe(1)
     expect(stderr).toContain("model")
+  })
+})
+
+describe("prices of a running Tallygate", () => {
+  const catalog = path.join(import.meta.dirname, "../fixtures/prices/litellm.json")
+
+  test("a catalog that is none, or that is not there, is told with its place; nobody is asked", async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "tallygate-catalog-"))
+    const broken = path.join(folder, "broken.json")
+    writeFileSync(broken, '{\n  "m": {,}\n}')
+    for (const [file, reason] of [
+      ["nowhere.json", /the catalog .*nowhere\.json cannot be read/],
+      [broken, /broken\.json is no JSON: .*line 2.*Nothing was imported/],
+    ] as const) {
+      const { exitCode, stderr } = await ask(["prices", "import", file], { TALLYGATE_URL: "http://127.0.0.1:1" })
+      expect(exitCode).toBe(1)
+      expect(stderr).toMatch(reason)
+    }
+    rmSync(folder, { recursive: true })
+  })
+
+  test("import names what it takes and what not, and what it takes is listed and explained", async () => {
+    const organization = (await app.admin("POST", "/admin/v1/organizations", { name: "tenant" })).body.id
+    const none = await ask(["prices", "list", "--live", "--organization", organization])
+    expect([none.exitCode, none.stderr]).toEqual([1, expect.stringContaining("no such price is set there")])
+    const only = ["--organization", organization]
+    const dry = await ask(["prices", "import", catalog, "--dry-run", ...only])
+    expect(dry.exitCode).toBe(0)
+    expect(dry.stdout).toMatch(/^ {2}added +openai\/new-model +without file_search_cost_per_1k_calls$/m)
+    expect(dry.stdout).toMatch(/^ {2}kept +openai\/gpt-4o-mini +it has another price/m)
+    expect(dry.stdout).toMatch(/^ {2}skipped +replicate\/llama +nobody asks for prices of this provider here$/m)
+    expect(dry.stdout.trimEnd().split("\n").at(-1)).toBe(
+      "1 would be added, 0 would be replaced, 1 kept, 1 unchanged, 5 not taken",
+    )
+    expect(await askJson(["prices", "import", catalog, "--overwrite", ...only])).toMatchObject({
+      added: 1,
+      replaced: 1,
+    })
+    const { prices } = await askJson(["prices", "list", "--live", ...only])
+    expect(prices.map(({ model }: { model: string }) => model).sort()).toEqual(["gpt-4o-mini", "new-model"])
+    const table = await ask(["prices", "list", "--live", "--model", "new-*", ...only])
+    expect(table.stdout).toMatch(new RegExp(`^ {2}prc_\\w+ +${organization} +openai/new-model +from \\S+Z +standard +`))
+
+    const words = ["prices", "explain", "openai/new-model", "--input", "1000", "--output", "100", "--live", ...only]
+    const own = await ask(words)
+    expect(own.stdout).toMatch(/^openai\/new-model@prc_\w+\/standard, the organization's own price, checked /)
+    expect(await askJson(words)).toMatchObject({ cost_usd: "0.00415", base_cost_usd: null, origin: "organization" })
+  })
+
+  test("explain shows what markup and discount make of a price, to the last digit", async () => {
+    const organization = (await app.admin("POST", "/admin/v1/organizations", { name: "tenant" })).body.id
+    const terms = { markup_percent: "7.25", discount_percent: "0.5" }
+    await app.admin("PUT", `/admin/v1/organizations/${organization}/price-terms`, terms)
+    const words = ["prices", "explain", "gpt-4o", "--provider", "openai", "--input", "1000", "--live"]
+    const { stdout } = await ask([...words, "--organization", organization])
+    expect(stdout).toMatch(/^ {2}markup 7\.25 %, discount 0\.5 % .* 0\.0001678\d+$/m)
+    // 0.0025 × 1.0725 × 0.995
+    expect(stdout).toMatch(/^ {2}total +0\.00266784375$/m)
+    expect((await ask(["prices", "explain", "gpt-4o", "--input", "1", "--live"])).exitCode).toBe(2)
+    expect((await ask(["prices", "explain", "gpt-4o", "--input", "1", "--organization", "o"])).exitCode).toBe(2)
+    const unknown = await ask(["prices", "explain", "openai/mystery", "--input", "1", "--live"])
+    expect([unknown.exitCode, unknown.stderr]).toEqual([
+      1,
+      expect.stringContaining("would be unpriced: openai/mystery"),
+    ])
   })
 })

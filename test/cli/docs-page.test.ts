@@ -32,6 +32,10 @@ let ids: Record<string, string>
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), "tallygate-cli-page-"))
   cpSync(path.join(PROJECT, "test/fixtures/verify/agreeing"), path.join(folder, "recorded"), { recursive: true })
+  cpSync(
+    path.join(PROJECT, "test/fixtures/prices/litellm.json"),
+    path.join(folder, "model_prices_and_context_window.json"),
+  )
   receiver = await startWebhookReceiver()
   app = await startTestApp(
     `{ sandbox: true, encryption_key: "${presentKey}", alerts: { allow_private_targets: true } }`,
@@ -39,6 +43,7 @@ beforeAll(async () => {
   const project = (await app.admin("POST", "/admin/v1/projects", { name: "search" })).body.id
   ids = { "key_…": (await app.createKey()).id, "user_…": "", "proj_…": project }
   const channel = { scope: {}, kind: "webhook", name: "hook", url: receiver.url }
+  ids["org_…"] = (await app.admin("POST", "/admin/v1/organizations", { name: "tenant" })).body.id
   ids["chan_…"] = (await app.admin("POST", "/admin/v1/alert-channels", channel)).body.id
   ids["user_…"] = (await app.admin("POST", "/admin/v1/users", { name: "Ada" })).body.id
 })
