@@ -58,7 +58,10 @@ function readShippedPrices(): Prices {
   return { router: { providers: new Map() }, priceBook: loaded.book, storedPrices: NO_STORED_PRICES }
 }
 
-export function reportParts(databaseUrl: string, options: { store?: MemoryLimitStore; nowMs?: () => number } = {}) {
+export function reportParts(
+  databaseUrl: string,
+  options: { store?: MemoryLimitStore; nowMs?: () => number; prices?: Prices } = {},
+) {
   const nowMs = options.nowMs ?? Date.now
   const store = options.store ?? new MemoryLimitStore(nowMs)
   const admission = new Admission({
@@ -69,14 +72,12 @@ export function reportParts(databaseUrl: string, options: { store?: MemoryLimitS
     readCounters: (charges) => store.read(charges),
   })
   const postgres = new BoundedPostgres(() => openPostgres(databaseUrl, { max: 3, applicationName: "test" }))
-  const prices = shippedPrices()
+  const prices = options.prices ?? shippedPrices()
   const shared = { postgres, admission, prices: () => prices, mintId: uuidv7Mint(), nowMs }
   /** A process of its own: its journal, the same ledger and counters. */
   const process = (journal: ReportBookOptions["journal"], onBooked: ReportBookOptions["onBooked"] = () => undefined) =>
     new ReportBook({ ...shared, journal, fold: (_owner, _kind, value) => value, onBooked })
-  const repricer = (sql: Sql, book: ReportBook, now = () => prices) => {
-    return new Repricer({ sql, book, prices: now, mintId: shared.mintId, nowMs })
-  }
+  const repricer = (sql: Sql, book: ReportBook) => new Repricer({ ...shared, sql, book })
   const holds = new UsageHolds({ ...shared, log: { warn: () => undefined } as never })
   return { store, admission, prices, process, repricer, holds, close: () => postgres.close() }
 }
