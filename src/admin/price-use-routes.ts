@@ -1,5 +1,8 @@
 /** Prices as they are used: the models that were called with the price of each, and those that were called without one. */
 import { createRoute, z } from "@hono/zod-openapi"
+import type { Visibility } from "../identity/role.ts"
+import { visibleRows } from "../identity/visible-rows.ts"
+import type { Sql } from "../platform/postgres.ts"
 import { type ModelInUse, modelsInUse } from "../reporting/models-in-use.ts"
 import { namesOf } from "../reporting/names.ts"
 import { TOP_MAX, usageQuestion } from "../reporting/question.ts"
@@ -98,11 +101,22 @@ function models(app: AdminApp, options: AdminOptions): void {
     }
     const report = answered(await usageReport(options, question, context.get("access").visible(), nowMs))
     const { range, as_of, totals, other } = shownSummary(report, await namesOf(sql, report))
-    const [organizationId, ...others] = asked.organization ?? []
-    const ofOne = others.length === 0 ? (organizationId ?? null) : null
+    const ofOne = await onlyOrganization(sql, asked.organization, context.get("access").visible())
     const data = modelsInUse(report.groups, prices(), ofOne ?? "", nowMs).map(shownModel)
     return context.json({ range, as_of, totals, other, organization_id: ofOne, data }, 200)
   })
+}
+
+/** The one organization that the answer is about, so that its own prices are shown; null where there are several. */
+async function onlyOrganization(
+  sql: Sql,
+  asked: readonly string[] | undefined,
+  visibility: Visibility,
+): Promise<string | null> {
+  if (asked !== undefined) return asked.length === 1 ? (asked[0] ?? null) : null
+  const [first, second] = await sql<{ id: string }[]>`
+    SELECT id FROM organizations WHERE ${visibleRows(sql, visibility, sql`id`, null)} ORDER BY id LIMIT 2`
+  return second === undefined ? (first?.id ?? null) : null
 }
 
 function shownModel({ sums, tiers, coming, ...model }: ModelInUse) {

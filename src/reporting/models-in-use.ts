@@ -69,7 +69,9 @@ export function priceAt(
   if (found.kind === "unpriced") return { price: null, reason: found.reason, tiers: [] }
   const [first] = found.prices
   const { row, origin, terms } = found.prices.find(({ row: { tier } }) => tier === "standard") ?? first
-  const price = { ...shownRow(row), origin, terms_apply: terms !== null }
+  // Who asks for no organization is told of the installation's prices, the first layer that then is looked at.
+  const whose = question.organizationId === "" && origin === "organization" ? "installation" : origin
+  const price = { ...shownRow(row), origin: whose, terms_apply: terms !== null }
   return { price, reason: null, tiers: found.prices.map(({ row: { tier } }) => tier) }
 }
 
