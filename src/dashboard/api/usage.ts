@@ -118,11 +118,6 @@ export type Attempt = {
 export type Explanation = {
   readonly state: "priced" | "reported" | "unpriced" | "unmetered" | "free" | "correction"
   readonly is_estimated: boolean
-  readonly price: {
-    readonly row: string
-    readonly is_in_book: boolean
-    readonly effective_from: string | null
-  } | null
   readonly lines: readonly ExplainedLine[]
   readonly cost_usd: string | null
   readonly adjustments: readonly {
@@ -144,8 +139,6 @@ export type ExplainedLine = {
   /** For `per` of the unit; null where no rate stands behind the line. */
   readonly rate_usd: string | null
   readonly per: number | null
-  readonly tier: string | null
-  readonly context_over: number | null
   readonly multiplier: string | null
   readonly amount_usd: string
 }

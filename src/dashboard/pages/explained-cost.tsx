@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query"
 import type { Realm } from "../api/realm.ts"
 import { type ExplainedLine, type Explanation, explanationQuery } from "../api/usage.ts"
 import { cost, exact, fullCount, rate } from "../format/format.ts"
-import { dayAndTime, fullDay } from "../format/moment.ts"
+import { dayAndTime } from "../format/moment.ts"
 import { Failure, Skeleton } from "../ui/card.tsx"
 import { Missing, Pill } from "../ui/pill.tsx"
 import { className } from "../view/group-names.ts"
@@ -32,7 +32,7 @@ export function ExplainedCost({ realm, id, timeZone }: { realm: Realm; id: strin
         </>
       )}
       {data.adjustments.length > 0 && <Adjustments explanation={data} timeZone={timeZone} />}
-      <Words explanation={data} timeZone={timeZone} />
+      <Words explanation={data} />
     </div>
   )
 }
@@ -144,23 +144,9 @@ function Adjustments({ explanation, timeZone }: { explanation: Explanation; time
   )
 }
 
-function Words({
-  explanation: { says, next, price, lines },
-  timeZone,
-}: {
-  explanation: Explanation
-  timeZone: string
-}) {
-  const tier = lines.find((line) => line.tier !== null)?.tier ?? null
+function Words({ explanation: { says, next } }: { explanation: Explanation }) {
   return (
     <div className="mt-3 space-y-1.5 text-meta text-ink2 [overflow-wrap:anywhere]">
-      {price !== null && (
-        <p>
-          <code className="font-mono">{price.row}</code>
-          {tier !== null && tier !== "standard" && `, tier ${tier}`}
-          {price.effective_from !== null && `, in effect since ${fullDay(price.effective_from, timeZone)}`}
-        </p>
-      )}
       {says.map((sentence) => (
         <p key={sentence}>{sentence}</p>
       ))}

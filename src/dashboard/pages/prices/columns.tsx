@@ -24,10 +24,14 @@ export function modelColumns(timeZone: string): readonly Column<ModelInUse>[] {
     rateColumn("output", "Output", "sm"),
     {
       id: "since",
-      head: "In effect since",
-      cell: ({ price }) => (price === null ? <Missing why="No price" /> : sinceWords(price, timeZone)),
+      head: <span className="pl-4">In effect since</span>,
+      cell: ({ price }) => (
+        <span className="block pl-4">
+          {price === null ? <Missing why="No price" /> : <Since price={price} timeZone={timeZone} />}
+        </span>
+      ),
       from: "xl",
-      className: "whitespace-nowrap text-ink2",
+      className: "whitespace-nowrap",
     },
     {
       id: "requests",
@@ -85,9 +89,17 @@ function rateColumn(name: string, head: string, from: "sm" | "lg" | "xl"): Colum
   }
 }
 
-/** `13 Mar 2026`, or that nobody knows of an earlier price. */
-export function sinceWords({ effective_from: from }: PriceNow, timeZone: string): string {
-  return from === null ? "Ever since" : fullDay(from, timeZone)
+function Since({ price, timeZone }: { price: PriceNow; timeZone: string }) {
+  const { effective_from: from, origin, checked } = price
+  return (
+    <>
+      {from === null ? "Always" : fullDay(from, timeZone)}
+      <span className="block text-meta text-ink3">
+        {ORIGINS[origin]}
+        {origin === "book" && `, checked ${fullDay(checked, "UTC")}`}
+      </span>
+    </>
+  )
 }
 
 export const ORIGINS: Readonly<Record<PriceNow["origin"], string>> = {

@@ -7,7 +7,7 @@ import { Sheet } from "../../ui/sheet.tsx"
 import { className } from "../../view/group-names.ts"
 import { useView } from "../../view/use-view.ts"
 import { Fact, Facts } from "../key-sheet.tsx"
-import { ORIGINS, sinceWords } from "./columns.tsx"
+import { ORIGINS } from "./columns.tsx"
 
 export function ModelSheet({ model, timeZone, onClose }: { model: ModelInUse; timeZone: string; onClose: () => void }) {
   const { href } = useView()
@@ -91,7 +91,8 @@ function PriceTable({ title, price, timeZone }: { title: string; price: PriceNow
         </tbody>
       </table>
       <p className="mt-2 text-meta text-ink3 [overflow-wrap:anywhere]">
-        {ORIGINS[price.origin]}, tier {price.tier}, in effect since {sinceWords(price, timeZone).toLowerCase()}. Source:{" "}
+        {ORIGINS[price.origin]}, tier {price.tier}
+        {price.effective_from !== null && `, in effect since ${fullDay(price.effective_from, timeZone)}`}. Source:{" "}
         {price.source}, checked {price.checked}.{price.terms_apply && " The organization's markup and discount apply."}
       </p>
     </section>

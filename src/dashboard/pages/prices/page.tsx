@@ -30,6 +30,7 @@ export function PricesPage({ act, id }: { act: string | null; id: string | null 
   const row = search.get("row")
   const chosen = models.data?.data.find((model) => modelId(model) === row)
   const waiting = unpriced.data?.find((model) => modelId(model) === row)
+  const since = unpriced.data?.map(({ first_seen: first }) => first).sort()[0] ?? null
   const zone = models.data?.range.time_zone ?? "UTC"
   return (
     <>
@@ -73,7 +74,9 @@ export function PricesPage({ act, id }: { act: string | null; id: string | null 
       </div>
       {act === "model" && chosen !== undefined && <ModelSheet model={chosen} timeZone={zone} onClose={close} />}
       {act === "set" && waiting !== undefined && <SetPrice model={waiting} onClose={close} />}
-      {act === "reprice" && <RepriceSheet model={waiting ?? null} organization={organization} onClose={close} />}
+      {act === "reprice" && !unpriced.isPending && (
+        <RepriceSheet model={waiting ?? null} since={since} organization={organization} onClose={close} />
+      )}
       {act === "months" && id !== null && <StatementSheet period={id} organization={organization} onClose={close} />}
     </>
   )

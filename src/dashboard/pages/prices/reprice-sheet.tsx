@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query"
 import { type ReactNode, useState } from "react"
 import { type Repriced, type RepriceWanted, repriceQuery, type UnpricedModel, useReprice } from "../../api/prices.ts"
-import { count, exact } from "../../format/format.ts"
+import { count, counted, exact } from "../../format/format.ts"
 import { Button } from "../../ui/button.tsx"
 import { Failure, Skeleton } from "../../ui/card.tsx"
 import { TextField } from "../../ui/field.tsx"
@@ -13,18 +13,21 @@ const DAY_MS = 86_400_000
 
 export function RepriceSheet({
   model,
+  since,
   organization,
   onClose,
 }: {
   /** The model whose calls are meant; null: all. */
   model: UnpricedModel | null
+  /** When the first call came that waits for a price; null: none does. */
+  since: string | null
   organization: string | undefined
   onClose: () => void
 }) {
-  const today = new Date(Date.now() + DAY_MS).toISOString().slice(0, 10)
+  const tomorrow = new Date(Date.now() + DAY_MS).toISOString().slice(0, 10)
   const [days, setDays] = useState({
-    from: model?.first_seen.slice(0, 10) ?? `${today.slice(0, 8)}01`,
-    until: today,
+    from: (model?.first_seen ?? since ?? `${new Date().toISOString().slice(0, 8)}01`).slice(0, 10),
+    until: tomorrow,
   })
   const [isAsking, setAsking] = useState(false)
   // What was chosen stays chosen when the queue is read anew and the model is not in it any more.
@@ -54,7 +57,9 @@ export function RepriceSheet({
               disabled={found === undefined || found.records === 0 || preview.isFetching}
               onClick={() => setAsking(true)}
             >
-              Re-price{found === undefined || found.records === 0 ? "" : ` ${count(found.records)}`} requests
+              {found === undefined || found.records === 0
+                ? "Re-price requests"
+                : `Re-price ${counted(found.records, "request")}`}
             </Button>
           </>
         }
@@ -108,13 +113,13 @@ function Confirm({
   const act = () =>
     reprice.mutate(wanted, {
       onSuccess: ({ records }) => {
-        toast(`${count(records)} requests re-priced`)
+        toast(`${counted(records, "request")} re-priced`)
         onDone()
       },
     })
   return (
     <Question
-      title={`Re-price ${count(found.records)} requests?`}
+      title={`Re-price ${counted(found.records, "request")}?`}
       onClose={onClose}
       actions={
         <Button look="primary" onClick={act} disabled={reprice.isPending}>
@@ -142,10 +147,10 @@ function Preview({ found }: { found: Repriced }) {
         <b className="font-semibold">
           {found.records === 0
             ? "Nothing would change."
-            : `${count(found.records)} requests would be re-priced, ${exact(found.difference_usd)} in all.`}
+            : `${counted(found.records, "request")} would be re-priced, ${exact(found.difference_usd)} in all.`}
         </b>{" "}
         <span className="text-ink2">
-          {count(found.looked_at)} were looked at
+          {counted(found.looked_at, "request")} looked at
           {found.first_priced > 0 && `; ${count(found.first_priced)} had no price until now`}
           {found.still_unpriced > 0 && `; ${count(found.still_unpriced)} have none still`}.
         </span>
@@ -203,7 +208,7 @@ function Preview({ found }: { found: Repriced }) {
 type EffectRow = { readonly id: string; readonly name: ReactNode; readonly records: number; readonly usd: string }
 
 function Effect({ title, rows }: { title: string; rows: readonly EffectRow[] }) {
-  const head = "py-1 text-meta font-medium text-ink3"
+  const head = "py-1 text-meta font-medium whitespace-nowrap text-ink3"
   return (
     <table className="w-full border-collapse" aria-label={title}>
       <thead>

@@ -87,7 +87,15 @@ function Detail({ statement }: { statement: Statement }) {
           </Fact>
         )}
       </Facts>
-      {lines.length === 0 ? <Empty>Nothing was used in this month.</Empty> : <Lines statement={statement} />}
+      {lines.length === 0 ? (
+        <Empty>Nothing was used in this month.</Empty>
+      ) : (
+        // On phones nothing else in the sheet takes the focus, and keyboards scroll what has it.
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: for that reason
+        <section tabIndex={0} aria-label="Lines, scrolls">
+          <Lines statement={statement} />
+        </section>
+      )}
     </div>
   )
 }

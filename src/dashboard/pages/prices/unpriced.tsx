@@ -18,8 +18,6 @@ export function UnpricedQueue({
   state: UseQueryResult<readonly UnpricedModel[]>
   timeZone: string
 }) {
-  const session = useSession()
-  const { href } = useView()
   const { data, error, refetch } = state
   if (data === undefined) {
     if (error === null) return null
@@ -53,25 +51,29 @@ export function UnpricedQueue({
       cell: ({ tokens }) => <span title={fullCount(tokens)}>{compact(tokens)}</span>,
       from: "sm",
     },
-    { id: "first", head: "First seen", cell: ({ first_seen: at }) => dayAndTime(at, timeZone), from: "lg" },
-    { id: "last", head: "Last seen", cell: ({ last_seen: at }) => dayAndTime(at, timeZone), from: "md" },
+    {
+      id: "first",
+      head: <span className="pl-4">First seen</span>,
+      cell: ({ first_seen: at }) => <span className="pl-4">{dayAndTime(at, timeZone)}</span>,
+      from: "lg",
+    },
+    {
+      id: "last",
+      head: <span className="pl-4">Last seen</span>,
+      cell: ({ last_seen: at }) => <span className="pl-4">{dayAndTime(at, timeZone)}</span>,
+      from: "md",
+    },
     {
       id: "act",
       head: "What to do",
       cell: (model) => <WhatToDo model={model} />,
-      className: "w-0",
+      className: "sm:w-0",
     },
   ]
   return (
     <Card
       title="Called without a price"
       unit={`${data.length === 1 ? "1 model" : `${data.length} models`} in the last 90 days`}
-      actions={
-        mayChange(session, "usage") &&
-        data.some(({ next }) => next === "reprice") && (
-          <ButtonLink href={href("/prices/reprice", {}, "range")}>Re-price all</ButtonLink>
-        )
-      }
     >
       <p className="mb-3 max-w-prose text-table text-ink2">
         What these calls cost is unknown: they are in no sum, and no budget counts them, until there is a price.
