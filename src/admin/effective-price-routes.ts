@@ -27,6 +27,7 @@ const tierOutput = z.object({
   sheets: z.array(z.object({ price_row: z.string(), context_over: z.number(), usd_per_1m_tokens: figures })),
   usd_per_unit: figures,
   usd_per_call: figures,
+  regions: figures.openapi({ description: "Multipliers of the token rates by the region of the account." }),
   source: z.string(),
   checked: z.string(),
   terms_apply: z.boolean().openapi({ description: "Not on a price of the organization's own, which is final." }),
@@ -104,6 +105,7 @@ function shownTier({ row, origin, terms }: TierPrice): z.infer<typeof tierOutput
     sheets: copies,
     usd_per_unit: { ...shown.usd_per_unit },
     usd_per_call: { ...shown.usd_per_call },
+    regions: { ...shown.regions },
     terms_apply: terms !== null,
   }
 }

@@ -40,6 +40,7 @@ export const explanationOutput = z
         is_in_book: z.boolean(),
         tier: z.string().nullable(),
         context_over: z.number().nullable(),
+        region: z.string().nullable().openapi({ description: "Where the price has a multiplier for it." }),
         terms: z
           .object({ id: z.string(), markup_percent: z.string().nullable(), discount_percent: z.string().nullable() })
           .nullable()

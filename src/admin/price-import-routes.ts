@@ -7,7 +7,7 @@ import { readOrganization } from "../identity/organization-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
 import type { Skipped } from "../pricing/catalog-entry.ts"
 import { type Compared, compareCatalog } from "../pricing/compare-catalog.ts"
-import { type PriceRowStored, setPrices } from "../pricing/price-registry.ts"
+import { importPrices } from "../pricing/price-registry.ts"
 import { readPublicCatalog } from "../pricing/public-catalog.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
@@ -101,11 +101,12 @@ export function priceImportRoutes(app: AdminApp, options: AdminOptions): void {
     const isDryRun = asked.dry_run === "true"
     const source = asked.source ?? `imported from a catalog of ${catalog.format}`
     const wanted = taken.map(({ provider, model, price, entry }) => {
-      return { organizationId, provider, model, price, source, note: `entry ${entry}`, effectiveFrom }
+      return { provider, model, price, source, note: `entry ${entry}`, effectiveFrom }
     })
-    const rows = isDryRun || wanted.length === 0 ? [] : await setPrices(sql, actorOf(context), wanted)
-    if (rows.length > 0) await directory.changed()
-    const ids = new Map(taken.map((one, index) => [one, rows[index]]))
+    const isSet = !isDryRun && wanted.length > 0
+    const set = isSet ? await importPrices(sql, actorOf(context), organizationId, wanted) : []
+    if (isSet) await directory.changed()
+    const ids = new Map(taken.map((one, index) => [one, set[index]]))
     const about = { format: catalog.format, dry_run: isDryRun, effective_from: effectiveFrom.toISOString() }
     return context.json({ ...about, ...told(compared, catalog.skipped, ids) }, 200)
   })
@@ -121,14 +122,14 @@ type Told = Omit<z.infer<typeof importOutput>, "format" | "dry_run" | "effective
 function told(
   compared: readonly Compared[],
   skipped: readonly Skipped[],
-  ids: ReadonlyMap<Compared, PriceRowStored | undefined>,
+  ids: ReadonlyMap<Compared, string | undefined>,
 ): Told {
   const counts = { added: 0, replaced: 0, kept: 0, unchanged: 0, skipped: skipped.length }
   const data: Told["data"] = []
   for (const one of compared) {
     const status = one.status === "foreign" ? "skipped" : one.status
     counts[status]++
-    if (status !== "unchanged") data.push({ ...shownEntry(one), status, id: ids.get(one)?.id ?? null })
+    if (status !== "unchanged") data.push({ ...shownEntry(one), status, id: ids.get(one) ?? null })
   }
   const none = { provider: null, model: null, id: null, left_out: [], before: [], after: null }
   for (const { entry, reason } of skipped) data.push({ entry, status: "skipped", reason, ...none })

@@ -6,8 +6,8 @@ import { createRoute, z } from "@hono/zod-openapi"
 import { readOrganization } from "../identity/organization-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { effectivePrice } from "../pricing/effective-price.ts"
-import { endPrice, listPrices, type PriceRowStored, readPrice, setPrices } from "../pricing/price-registry.ts"
-import { shownFigures } from "../pricing/shown-price.ts"
+import { endPrice, listPrices, type PriceRowStored, readPrice, setPrice } from "../pricing/price-registry.ts"
+import { shownFigures, shownRegions } from "../pricing/shown-price.ts"
 import type { Access } from "./access.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
@@ -56,20 +56,19 @@ function setRoute(app: AdminApp, { sql, clock, directory, prices }: AdminOptions
     const atMs = effectiveFrom.getTime()
     const before = effectivePrice(prices(), {
       organizationId: organizationId ?? "",
-      ...{ provider, model, tier: "standard", atMs },
+      ...{ provider, model, tier: "standard", region: "", atMs },
     })
-    const fees = wanted.fees ?? (before.kind === "found" ? Object.fromEntries(shownFigures(before.row.fees)) : {})
-    const [row] = await setPrices(sql, actorOf(context), [
-      {
-        ...{ organizationId, provider, model, effectiveFrom },
-        price: priceTextOf({ ...wanted, fees }),
-        source: wanted.source ?? "set by an admin",
-        note: wanted.note ?? "",
-      },
-    ])
-    if (row === undefined) throw new Error("A price that was set returned no row.")
+    const row = before.kind === "found" ? before.row : null
+    const fees = wanted.fees ?? Object.fromEntries(shownFigures(row?.fees ?? new Map()))
+    const regions = wanted.regions ?? Object.fromEntries(shownRegions(row?.regions ?? new Map()))
+    const set = await setPrice(sql, actorOf(context), {
+      ...{ organizationId, provider, model, effectiveFrom },
+      price: priceTextOf({ ...wanted, fees, regions }),
+      source: wanted.source ?? "set by an admin",
+      note: wanted.note ?? "",
+    })
     await directory.changed()
-    return context.json(shownPrice(row), 201)
+    return context.json(shownPrice(set), 201)
   })
 }
 

@@ -40,6 +40,9 @@ const priceMembers = {
   fees: figures.optional().openapi({
     description: "Dollars per call of a provider's tool. Absent: those of the price that it takes the place of.",
   }),
+  regions: figures.optional().openapi({
+    description: "Multipliers of the token rates by the region of the account: `1.1`. Absent: as with fees.",
+  }),
 }
 
 const noteInput = z.string().max(2_000).optional()
@@ -69,8 +72,8 @@ export const newPrice = z
   .openapi("NewPrice")
 
 /** The price alone, as it is stored: JSON leaves out what is undefined. */
-export function priceTextOf({ aliases, prefixes, rates, units, fees }: PriceText): PriceText {
-  return { aliases, prefixes, rates, units, fees }
+export function priceTextOf({ aliases, prefixes, rates, units, fees, regions }: PriceText): PriceText {
+  return { aliases, prefixes, rates, units, fees, regions }
 }
 
 export const priceOutput = z
@@ -84,6 +87,7 @@ export const priceOutput = z
     rates: z.record(z.string(), z.record(z.string(), z.string())),
     units: z.record(z.string(), z.unknown()),
     fees: z.record(z.string(), z.string()),
+    regions: z.record(z.string(), z.string()),
     source: z.string(),
     note: z.string(),
     effective_from: z.string(),
@@ -94,7 +98,7 @@ export const priceOutput = z
   .openapi("Price")
 
 export function shownPrice(row: PriceRowStored): z.infer<typeof priceOutput> {
-  const { aliases = [], prefixes = [], rates = {}, units = {}, fees = {} } = row.price
+  const { aliases = [], prefixes = [], rates = {}, units = {}, fees = {}, regions = {} } = row.price
   return {
     id: row.id,
     organization_id: row.organization_id,
@@ -105,6 +109,7 @@ export function shownPrice(row: PriceRowStored): z.infer<typeof priceOutput> {
     rates: { ...rates } as Record<string, Record<string, string>>,
     units: { ...units },
     fees: { ...fees },
+    regions: { ...regions },
     source: row.source,
     note: row.note,
     effective_from: row.effective_from.toISOString(),

@@ -5,6 +5,7 @@ import type { EffectivePrice } from "../pricing/effective-price.ts"
 import { parseUsd } from "../pricing/money.ts"
 import { type PriceRow, type Rates, TOKEN_CLASSES } from "../pricing/price-row.ts"
 import { type PriceTerms, percentToPpm } from "../pricing/price-terms.ts"
+import { readMultiplier } from "../pricing/region.ts"
 import { AdminClient, withQuery } from "./admin-client.ts"
 import { CommandError } from "./command.ts"
 
@@ -20,6 +21,12 @@ const percent = z.string().transform((text, context) => {
   context.addIssue({ code: "custom", message: "a percentage" })
   return z.NEVER
 })
+const multiplier = z.string().transform((text, context) => {
+  const read = readMultiplier(text)
+  if (read !== null) return read
+  context.addIssue({ code: "custom", message: "a multiplier" })
+  return z.NEVER
+})
 const rates = z.partialRecord(z.enum(TOKEN_CLASSES), usd)
 const figures = z.record(z.string(), usd)
 const tier = z.looseObject({
@@ -30,6 +37,7 @@ const tier = z.looseObject({
   sheets: z.array(z.looseObject({ price_row: z.string(), context_over: z.number(), usd_per_1m_tokens: rates })).min(1),
   usd_per_unit: figures,
   usd_per_call: figures,
+  regions: z.record(z.string(), multiplier),
   source: z.string(),
   checked: z.string(),
   terms_apply: z.boolean(),
@@ -78,10 +86,11 @@ function rowFrom({ priced_as: provider }: Effective, found: Effective["tiers"][n
   if (first === undefined) throw new CommandError("the Tallygate answers a price without rates.")
   const units = new Map(Object.entries(found.usd_per_unit))
   const fees = new Map(Object.entries(found.usd_per_call))
+  const regions = new Map(Object.entries(found.regions))
   const effectiveFromMs = from === null ? null : Date.parse(from)
   const about = { id: first.id, provider, model, tier, effectiveFromMs, source, checked }
   const prices = [...sheets.flatMap((sheet) => Object.values(sheet.rates)), ...units.values()]
-  return { ...about, sheets: [first, ...rest], units, fees, isFree: prices.every((price) => price === 0n) }
+  return { ...about, sheets: [first, ...rest], units, fees, regions, isFree: prices.every((price) => price === 0n) }
 }
 
 function termsFrom(

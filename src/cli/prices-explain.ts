@@ -7,6 +7,7 @@ import { formatUsd } from "../pricing/money.ts"
 import type { FoundPrice, PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
 import { formatPercent } from "../pricing/price-terms.ts"
+import { inRegion } from "../pricing/region.ts"
 import { CommandError, type CommandOutput, type OptionValues, runCommand, toJson, WrongUsage } from "./command.ts"
 import { readInstant } from "./instant.ts"
 import { askLivePrice } from "./live-price.ts"
@@ -38,6 +39,11 @@ const SHAPE = {
     tier: { type: "string", value: "T", text: "the tier that served it: batch, flex, priority (default: standard)" },
     at: { type: "string", value: "DATE", text: "the prices in force then (default: now)" },
     provider: { type: "string", value: "P", text: "the provider, where several list the model" },
+    region: {
+      type: "string",
+      value: "R",
+      text: "the region of the account, where the price has multipliers by region",
+    },
     live: { type: "boolean", text: "ask the Tallygate at TALLYGATE_URL, with the prices that were set there" },
     organization: { type: "string", value: "ORG", text: "with --live: whose call it is" },
   },
@@ -58,10 +64,11 @@ export function runPricesExplain(
     const atMs = values.at === undefined ? Date.now() : readInstant("at", values.at)
     const usage = readUsage(values)
     const question = { model, provider: values.provider, tier: values.tier ?? "", atMs }
-    const price =
+    const found =
       values.live === true
         ? await liveOf(env, question, values.organization)
         : await fromFiles(env, cwd, question, values)
+    const price = { ...found, row: inRegion(found.row, values.region ?? "") }
     const priced = effectiveCost(price, usage)
     if (priced.kind === "unpriced") throw new CommandError(`the call would be unpriced: ${priced.reason}.`)
     if (isJson) out.stdout.write(toJson(toData(price, priced)))
@@ -71,8 +78,9 @@ export function runPricesExplain(
 }
 
 function readUsage(values: Values): Usage {
-  const tokens = (name: Exclude<keyof Values, "units" | "tier" | "at" | "provider" | "live" | "organization">) =>
-    readCount(name, values[name] ?? "0")
+  const tokens = (
+    name: Exclude<keyof Values, "units" | "tier" | "at" | "provider" | "region" | "live" | "organization">,
+  ) => readCount(name, values[name] ?? "0")
   const usage = {
     ...ZERO_USAGE,
     inputUncachedTokens: tokens("input"),

@@ -14,6 +14,7 @@ const price = z.looseObject({
   rates: z.record(z.string(), z.record(z.string(), z.string())),
   units: z.record(z.string(), z.unknown()),
   fees: z.record(z.string(), z.string()),
+  regions: z.record(z.string(), z.string()),
   effective_from: z.string(),
   ended_at: z.string().nullable(),
 })
@@ -43,12 +44,13 @@ export async function listSet(
 }
 
 function toCells(one: SetPrice): string[][] {
-  const { rates, units, fees } = one
+  const { rates, units, fees, regions } = one
   const extras = [
     ...Object.entries(units).map(
       ([name, figure]) => `unit:${name} ${typeof figure === "string" ? figure : toLine(figure)}`,
     ),
     ...Object.entries(fees).map(([name, usd]) => `fee:${name} ${usd}`),
+    ...Object.entries(regions).map(([region, multiplier]) => `region:${region} ×${multiplier}`),
   ]
   const tiers = Object.entries(rates).map(([tier, own]) => {
     return [tier, Object.entries(own).map(([name, usd]) => `${name} ${usd}`)] as const

@@ -3,7 +3,7 @@ import type { Environment } from "../config/interpolate.ts"
 import { matchesGlob } from "../platform/glob.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow, RateSheet } from "../pricing/price-row.ts"
-import { shownFigures, shownRates, shownRow } from "../pricing/shown-price.ts"
+import { shownFigures, shownRates, shownRegions, shownRow } from "../pricing/shown-price.ts"
 import { CommandError, type CommandOutput, runCommand, toJson, WrongUsage } from "./command.ts"
 import { readInstant } from "./instant.ts"
 import { listSet } from "./prices-list-set.ts"
@@ -69,7 +69,11 @@ function nothing(book: PriceBook, provider: string | undefined): string {
 }
 
 function toCells(row: PriceRow): string[][] {
-  const extras = [...shownFigures(row.units, "unit"), ...shownFigures(row.fees, "fee")]
+  const extras = [
+    ...shownFigures(row.units, "unit"),
+    ...shownFigures(row.fees, "fee"),
+    ...shownRegions(row.regions).map(([region, multiplier]) => [`region:${region}`, `×${multiplier}`]),
+  ]
   return row.sheets.map((sheet, index) => [
     `${row.provider}/${row.model}`,
     tierOf(row, sheet),
@@ -79,10 +83,10 @@ function toCells(row: PriceRow): string[][] {
 
 function toData(row: PriceRow): object[] {
   const { sheets, ...shown } = shownRow(row)
-  const { tier, model, effective_from, usd_per_unit, usd_per_call, source, checked } = shown
+  const { tier, model, effective_from, usd_per_unit, usd_per_call, regions, source, checked } = shown
   return sheets.map(({ price_row: id, context_over, usd_per_1m_tokens }) => ({
     ...{ id, provider: row.provider, model, tier, context_over, effective_from },
-    ...{ usd_per_1m_tokens, usd_per_unit, usd_per_call, source, checked },
+    ...{ usd_per_1m_tokens, usd_per_unit, usd_per_call, regions, source, checked },
   }))
 }
 

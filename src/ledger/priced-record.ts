@@ -99,7 +99,14 @@ export function priceRecord(
 /** What of a record decides its price, beside its usage. */
 type PricedAs = Pick<
   UsageRecord,
-  "organization_id" | "provider" | "model_routed" | "model_served" | "tier_served" | "tier_requested" | "time"
+  | "organization_id"
+  | "provider"
+  | "region"
+  | "model_routed"
+  | "model_served"
+  | "tier_served"
+  | "tier_requested"
+  | "time"
 >
 
 /** What a usage costs at the present price of the record's served model and tier, as of the record's time. */
@@ -114,13 +121,14 @@ function servedOf(record: Pick<UsageRecord, "model_served" | "tier_served" | "ti
 /** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */
 export function priceServed(
   prices: Prices,
-  record: Pick<UsageRecord, "organization_id" | "provider" | "model_routed">,
+  record: Pick<UsageRecord, "organization_id" | "provider" | "region" | "model_routed">,
   served: { readonly model: string; readonly tier: string },
   usage: Usage,
   atMs: number,
 ): EffectiveCost {
   const provider = prices.router.providers.get(record.provider)?.pricedAs ?? record.provider
-  const of = { organizationId: record.organization_id, provider, tier: bounded(served.tier), atMs }
+  const { organization_id: organizationId, region } = record
+  const of = { organizationId, provider, region, tier: bounded(served.tier), atMs }
   const found = effectivePrice(prices, { ...of, model: bounded(served.model) })
   // Providers may answer with a snapshot or a deployment name that no book lists; the name that was asked for then decides.
   const price = found.kind === "found" ? found : effectivePrice(prices, { ...of, model: record.model_routed })

@@ -131,7 +131,7 @@ export class UsageHolds {
       costNanosBound,
     })
     if (costPicos !== null) return holding(nanosRoundedUp(costPicos))
-    const of = { organization_id: organizationId, provider, model_routed: model }
+    const of = { organization_id: organizationId, provider, region: "", model_routed: model }
     const priced = priceServed(this.#options.prices(), of, { model, tier }, usage, atMs)
     if (priced.kind === "priced") return holding(nanosRoundedUp(priced.costPicos))
     if (priced.ceiling !== null) return holding(nanosRoundedUp(priced.ceiling.costPicos))

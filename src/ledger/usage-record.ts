@@ -75,7 +75,7 @@ export type UsageRecord = {
   cut_by: string
 
   usage_source: UsageSource
-  /** Version of the estimator where the usage is estimated, e.g. `o200k×1.2`; '' elsewhere. */
+  /** By what the usage was estimated, with its version, e.g. `v2 claude o200k_base×1.15+3`; '' elsewhere. */
   estimator: string
   input_uncached_tokens: number
   cache_read_tokens: number
@@ -100,7 +100,7 @@ export type UsageRecord = {
   cost_usd: string | null
   /** Price files, a price set by API, the reporter, or, while it is unpriced, the ceiling that limits were charged by. */
   cost_source: "book" | "override" | "reported" | "ceiling" | ""
-  /** Id of the price row that priced it, and behind a plus that of the terms that changed its cost. */
+  /** Id of the price row that priced it, behind a tilde the region that it was multiplied for, behind a plus the terms that changed its cost. */
   price_row: string
   /** What it cost before the organization's markup and discount; null where neither applied. */
   base_cost_usd: string | null

@@ -8,6 +8,7 @@ import { type CostLine, type PricedUsage, priceUsage } from "./cost.ts"
 import type { FoundRows, PriceBook, PriceQuestion } from "./price-book.ts"
 import type { PriceRow } from "./price-row.ts"
 import { type Ceiling, ceilingRow, changesCost, charged, type PriceTerms, pinned } from "./price-terms.ts"
+import { inRegion } from "./region.ts"
 import type { StoredPrices } from "./stored-prices.ts"
 
 export type PriceSources = { readonly priceBook: PriceBook; readonly storedPrices: StoredPrices }
@@ -15,8 +16,8 @@ export type PriceSources = { readonly priceBook: PriceBook; readonly storedPrice
 /** Who set a price: the organization's own, the installation's, or the price files'. */
 export type PriceOrigin = "organization" | "installation" | "book"
 
-/** The served model and tier decide, and when the call arrived. */
-export type EffectiveQuestion = PriceQuestion & { readonly organizationId: string }
+/** The served model and tier decide, when the call arrived, and the region of the account that it went to ('' for none). */
+export type EffectiveQuestion = PriceQuestion & { readonly organizationId: string; readonly region: string }
 
 export type EffectivePrice =
   | {
@@ -32,15 +33,18 @@ export type EffectivePrice =
 /** The price of a served model in a served tier, for an organization. */
 export function effectivePrice(sources: PriceSources, question: EffectiveQuestion): EffectivePrice {
   const { priceBook, storedPrices } = sources
-  const { organizationId, provider, atMs } = question
+  const { organizationId, provider, atMs, region } = question
   const own = storedPrices.find(organizationId, question)
-  if (own?.kind === "found") return { kind: "found", row: own.row, origin: "organization", terms: null }
+  if (own?.kind === "found")
+    return { kind: "found", row: inRegion(own.row, region), origin: "organization", terms: null }
   const terms = storedPrices.terms(organizationId, provider, atMs)
   const stored = own ?? storedPrices.find("", question)
-  if (stored?.kind === "found") return { kind: "found", row: stored.row, origin: "installation", terms }
+  if (stored?.kind === "found") {
+    return { kind: "found", row: inRegion(stored.row, region), origin: "installation", terms }
+  }
   const found = stored ?? priceBook.find(question)
   if (found.kind === "unpriced") return { kind: "unpriced", reason: found.reason, terms }
-  return { kind: "found", row: found.row, origin: "book", terms }
+  return { kind: "found", row: inRegion(found.row, region), origin: "book", terms }
 }
 
 export type TierPrice = { readonly row: PriceRow; readonly origin: PriceOrigin; readonly terms: PriceTerms | null }
@@ -49,8 +53,11 @@ export type EffectiveTiers =
   | { readonly kind: "found"; readonly prices: readonly [TierPrice, ...TierPrice[]] }
   | { readonly kind: "unpriced"; readonly reason: string; readonly terms: PriceTerms | null }
 
-/** The price of every tier that a model could be served in: what a hold is bounded by. */
-export function effectiveTiers(sources: PriceSources, question: Omit<EffectiveQuestion, "tier">): EffectiveTiers {
+/** The price of every tier that a model could be served in, of no region yet: what a hold is bounded by. */
+export function effectiveTiers(
+  sources: PriceSources,
+  question: Omit<EffectiveQuestion, "tier" | "region">,
+): EffectiveTiers {
   const { priceBook, storedPrices } = sources
   const { organizationId, provider, atMs } = question
   const terms = storedPrices.terms(organizationId, provider, atMs)

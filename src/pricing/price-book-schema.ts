@@ -5,6 +5,7 @@
 import { z } from "zod"
 import { parseUsd } from "./money.ts"
 import { TOKEN_CLASSES } from "./price-row.ts"
+import { readMultiplier } from "./region.ts"
 
 const usd = z.string("a decimal number of dollars").transform((text, context) => {
   const money = parseUsd(text)
@@ -56,7 +57,24 @@ const unitTable: z.ZodType<UnitTable> = z.lazy(() =>
 
 const fees = z.record(z.string().regex(/^[a-z_]+$/, "a tool's name such as web_search"), usd, "dollars per call")
 
-const parts = { rates: rateTable.optional(), units: unitTable.optional(), fees: fees.optional() }
+/** Token rates of a region as multiples of the model's: `us: 1.1`. */
+const regions = z.record(
+  z.string().regex(/^[\w.-]{1,64}$/, "a region's name"),
+  z.string("a multiplier").transform((text, context) => {
+    const multiplier = readMultiplier(text)
+    if (multiplier !== null) return multiplier
+    context.addIssue({ code: "custom", message: "a multiplier such as 1.1, above 0 and of at most 4 places" })
+    return z.NEVER
+  }),
+  "multipliers by region",
+)
+
+const parts = {
+  rates: rateTable.optional(),
+  units: unitTable.optional(),
+  fees: fees.optional(),
+  regions: regions.optional(),
+}
 const period = z.strictObject({ from: instant.optional(), ...parts })
 
 const names = {
@@ -66,7 +84,7 @@ const names = {
 
 /** A price as it is set by API: how ids find it, and one period of it, in the words of a price file. */
 export const periodOfModel = z
-  .strictObject({ ...names, ...parts }, "a price: rates, units, fees, aliases, prefixes")
+  .strictObject({ ...names, ...parts }, "a price: rates, units, fees, regions, aliases, prefixes")
   .refine(isPriced, "rates or units")
 
 export type PeriodOfModel = z.output<typeof periodOfModel>
@@ -114,9 +132,11 @@ export const priceFile = z.strictObject(
     provider: z.string("the provider's name").regex(/^[a-z][a-z\d-]*$/, "the provider's name in lower case"),
     /** Tool fees of every model that names none of its own. */
     fees: fees.default({}),
+    /** Multipliers of every model that names none of its own for the region. */
+    regions: regions.default({}),
     models: z.record(name, model, "prices by model id"),
   },
-  "a price file: provider, fees, models",
+  "a price file: provider, fees, regions, models",
 )
 
 export type PriceFile = z.output<typeof priceFile>

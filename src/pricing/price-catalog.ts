@@ -139,9 +139,10 @@ function periodsOf(file: PriceFile, id: string, model: PricedModel): readonly Ca
     const since = period.from?.text ?? (until === undefined ? model.checked.text : `before-${until}`)
     const fromMs = period.from?.atMs ?? null
     const fees = { ...file.fees, ...model.fees, ...period.fees }
+    const regions = { ...file.regions, ...model.regions, ...period.regions }
     const { source, checked } = model
     const of = { provider: file.provider, model: id, since, fromMs, source, checked: checked.text }
-    return { fromMs, rows: rowsOfPeriod(of, { ...period, fees }) }
+    return { fromMs, rows: rowsOfPeriod(of, { ...period, fees, regions }) }
   })
 }
 
@@ -154,9 +155,10 @@ export type PeriodOf = Pick<PriceRow, "provider" | "model" | "source" | "checked
 /** One row for each tier that the period lists. */
 export function rowsOfPeriod(
   { since, fromMs, ...of }: PeriodOf,
-  period: Pick<PeriodOfModel, "rates" | "units" | "fees">,
+  period: Pick<PeriodOfModel, "rates" | "units" | "fees" | "regions">,
 ): ReadonlyMap<string, PriceRow> {
   const fees = new Map(Object.entries(period.fees ?? {}))
+  const regions = new Map(Object.entries(period.regions ?? {}))
   const tiers = new Set(Object.keys(period.rates ?? {}).map((key) => key.split(">")[0] ?? key))
   if (period.units !== undefined) tiers.add("standard")
   const rows = [...tiers].map((tier): [string, PriceRow] => {
@@ -166,7 +168,7 @@ export function rowsOfPeriod(
     const units = unitPrices(tier === "standard" ? period.units : undefined)
     const prices = [...sheets.flatMap((sheet) => Object.values(sheet.rates)), ...units.values()]
     const isFree = prices.every((price) => price === 0n)
-    return [tier, { ...of, id, tier, effectiveFromMs: fromMs, sheets, units, fees, isFree }]
+    return [tier, { ...of, id, tier, effectiveFromMs: fromMs, sheets, units, fees, regions, isFree }]
   })
   return new Map(rows)
 }

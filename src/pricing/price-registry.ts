@@ -18,6 +18,7 @@ export type PriceText = {
   readonly rates?: object | undefined
   readonly units?: object | undefined
   readonly fees?: Readonly<Record<string, string>> | undefined
+  readonly regions?: Readonly<Record<string, string>> | undefined
 }
 
 export type PriceRowStored = {
@@ -46,27 +47,64 @@ export type NewPrice = {
   readonly effectiveFrom: Date
 }
 
-/** Sets prices, all of them or none, in the order in which they are given. */
-export function setPrices(sql: Sql, actor: Actor, wanted: readonly NewPrice[]): Promise<PriceRowStored[]> {
+export function setPrice(sql: Sql, actor: Actor, wanted: NewPrice): Promise<PriceRowStored> {
   return sql.begin(async (transaction) => {
     await raisePricesVersion(transaction)
-    const rows: PriceRowStored[] = []
-    for (const price of wanted) rows.push(await insert(transaction, actor, price))
-    return rows
-  }) as Promise<PriceRowStored[]>
+    const [row] = await insertAll(transaction, actor, [wanted])
+    if (row === undefined) throw new Error("An inserted price returned no row.")
+    await audit(transaction, actor, "price.set", null, row)
+    return row
+  })
 }
 
-async function insert(transaction: Transaction, actor: Actor, wanted: NewPrice): Promise<PriceRowStored> {
+/**
+ * Sets the prices of a catalog, all of them or none, and returns their ids in the order of `wanted`. One audit row tells
+ * of them: a catalog has thousands, and others wait while they are written. `organizationId`: whose all of them are.
+ */
+export function importPrices(
+  sql: Sql,
+  actor: Actor,
+  organizationId: string | null,
+  wanted: readonly Omit<NewPrice, "organizationId">[],
+): Promise<string[]> {
+  return sql.begin(async (transaction): Promise<string[]> => {
+    await raisePricesVersion(transaction)
+    const rows = await insertAll(
+      transaction,
+      actor,
+      wanted.map((price) => ({ ...price, organizationId })),
+    )
+    const ids = rows.map(({ id }) => id)
+    const [first] = rows
+    if (first === undefined) return ids
+    const after = { source: first.source, effective_from: first.effective_from, price_ids: ids }
+    await writeAudit(transaction, actor, {
+      organizationId: organizationId ?? "",
+      ...{ action: "price.import", subject: first.id, before: null, after },
+    })
+    return ids
+  }) as Promise<string[]>
+}
+
+/** In the order of `wanted`. */
+async function insertAll(
+  transaction: Transaction,
+  actor: Actor,
+  wanted: readonly NewPrice[],
+): Promise<PriceRowStored[]> {
+  const records = wanted.map(({ organizationId, effectiveFrom, ...price }) => {
+    return { id: namedId("prc"), organization_id: organizationId, effective_from: effectiveFrom, ...price }
+  })
   // As text: what is sent as json the driver writes as JSON, which would make a JSON string of it.
-  const [row] = await transaction<PriceRowStored[]>`
+  const rows = await transaction<PriceRowStored[]>`
     INSERT INTO prices (id, organization_id, provider, model, price, source, note, effective_from, created_by, created_at)
-    VALUES (${namedId("prc")}, ${wanted.organizationId}, ${wanted.provider}, ${wanted.model},
-            ${JSON.stringify(wanted.price)}::text::json, ${wanted.source}, ${wanted.note}, ${wanted.effectiveFrom},
-            ${actor.name}, clock_timestamp())
+    SELECT r.id, r.organization_id, r.provider, r.model, r.price, r.source, r.note, r.effective_from, ${actor.name},
+           clock_timestamp()
+    FROM json_to_recordset(${JSON.stringify(records)}::text::json)
+      AS r (id text, organization_id text, provider text, model text, price json, source text, note text, effective_from timestamptz)
     RETURNING *`
-  if (row === undefined) throw new Error("An inserted price returned no row.")
-  await audit(transaction, actor, "price.set", null, row)
-  return row
+  const byId = new Map(rows.map((row) => [row.id, row]))
+  return records.flatMap(({ id }) => byId.get(id) ?? [])
 }
 
 export type EndedPrice =

@@ -46,6 +46,8 @@ export type PriceRow = {
   readonly units: ReadonlyMap<string, bigint>
   /** Pico-dollars per call of a provider's tool, by `web_search`, `file_search` … */
   readonly fees: ReadonlyMap<string, bigint>
+  /** How many times these token rates are asked in a region, in ten-thousandths; elsewhere they hold as they are. */
+  readonly regions: ReadonlyMap<string, bigint>
   /** Every rate is an explicit zero: the provider asks nothing. */
   readonly isFree: boolean
   readonly source: string

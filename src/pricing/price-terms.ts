@@ -88,7 +88,8 @@ export function ceilingRow({ id, fromMs }: PriceTerms, { inputPicos, outputPicos
   const source = "the organization's ceiling for models without a price"
   return {
     ...{ id: row, provider: "", model: "", tier: "standard", effectiveFromMs: fromMs, source, checked: "" },
-    ...{ sheets: [{ id: row, contextOver: 0, rates }], units: new Map(), fees: new Map(), isFree: false },
+    ...{ sheets: [{ id: row, contextOver: 0, rates }], units: new Map(), fees: new Map() },
+    ...{ regions: new Map(), isFree: false },
   }
 }
 

@@ -1,6 +1,7 @@
 /** A price as people and programs are shown it: every figure a decimal string in dollars. */
 import { formatUsd } from "./money.ts"
 import type { PriceRow, RateSheet } from "./price-row.ts"
+import { formatMultiplier } from "./region.ts"
 
 export type ShownSheet = {
   /** What a record pins that is priced by it. */
@@ -18,12 +19,14 @@ export type ShownRow = {
   readonly sheets: readonly ShownSheet[]
   readonly usd_per_unit: Readonly<Record<string, string>>
   readonly usd_per_call: Readonly<Record<string, string>>
+  /** How many times the token rates are asked in a region. */
+  readonly regions: Readonly<Record<string, string>>
   readonly source: string
   readonly checked: string
 }
 
 export function shownRow(row: PriceRow): ShownRow {
-  const { tier, model, effectiveFromMs, sheets, units, fees, source, checked } = row
+  const { tier, model, effectiveFromMs, sheets, units, fees, regions, source, checked } = row
   return {
     tier,
     model,
@@ -35,6 +38,7 @@ export function shownRow(row: PriceRow): ShownRow {
     })),
     usd_per_unit: Object.fromEntries(shownFigures(units)),
     usd_per_call: Object.fromEntries(shownFigures(fees)),
+    regions: Object.fromEntries(shownRegions(regions)),
     source,
     checked,
   }
@@ -47,4 +51,8 @@ export function shownRates({ rates }: RateSheet): [name: string, usd: string][] 
 /** Of units or fees; `prefix` stands in front of each name. */
 export function shownFigures(prices: ReadonlyMap<string, bigint>, prefix?: string): [name: string, usd: string][] {
   return [...prices].map(([name, picos]) => [prefix === undefined ? name : `${prefix}:${name}`, formatUsd(picos)])
+}
+
+export function shownRegions(regions: PriceRow["regions"]): [region: string, multiplier: string][] {
+  return [...regions].map(([region, multiplier]) => [region, formatMultiplier(multiplier)])
 }

@@ -4,6 +4,7 @@ import { priceUsage } from "../pricing/cost.ts"
 import { type EffectiveTiers, effectiveTiers, type TierPrice } from "../pricing/effective-price.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
 import { ceilingRow, chargedAtMost } from "../pricing/price-terms.ts"
+import { inRegion } from "../pricing/region.ts"
 import { type CostBound, type WorstCase, worstCaseCost } from "../pricing/worst-case.ts"
 import { isMultipart } from "../providers/multipart-form.ts"
 import type { Route } from "../providers/router.ts"
@@ -49,7 +50,7 @@ export function worstCaseOf(
     const byUnits = priceUsage(price.row, likely)
     if (byUnits.kind === "priced") return { kind: "bounded", costPicos: atMost(byUnits.costPicos, price) }
   }
-  const byTokens = dearest(prices, withKnownFees(bound, price.row))
+  const byTokens = dearest(prices, regionsOf(route), withKnownFees(bound, price.row))
   // Sold by the second: only the answer says how many there were, and nothing can be held for it.
   const isByUnitsAlone = byTokens.kind === "unpriced" && price.row.units.size > 0
   return isByUnitsAlone ? { kind: "bounded", costPicos: 0n } : byTokens
@@ -66,16 +67,26 @@ function worstByCeiling(
   return worstCaseCost([row], withKnownFees(bound, row))
 }
 
-/** The dearest of the tiers, each with its markup and discount. */
-function dearest(prices: Prices, bound: CostBound): WorstCase {
+/** Which account a call goes to may not be known yet: any of the provider's. */
+function regionsOf({ provider: { accounts } }: Route): ReadonlySet<string> {
+  return new Set(accounts.map(({ region }) => region))
+}
+
+/** The dearest of the tiers in the dearest of the regions, each with its markup and discount. */
+function dearest(prices: Prices, regions: ReadonlySet<string>, bound: CostBound): WorstCase {
   let costPicos = 0n
   for (const price of prices) {
-    const worst = worstCaseCost([price.row], bound)
+    const worst = worstCaseCost(rowsIn(price.row, regions), bound)
     if (worst.kind === "unpriced") return worst
     const most = atMost(worst.costPicos, price)
     if (most > costPicos) costPicos = most
   }
   return { kind: "bounded", costPicos }
+}
+
+function rowsIn(row: PriceRow, regions: ReadonlySet<string>): readonly [PriceRow, ...PriceRow[]] {
+  const [first, ...rest] = row.regions.size === 0 ? [] : [...regions].map((region) => inRegion(row, region))
+  return first === undefined ? [row] : [first, ...rest]
 }
 
 function atMost(costPicos: bigint, { terms }: TierPrice): bigint {

@@ -9,8 +9,9 @@ import type { UsageRecord } from "../ledger/usage-record.ts"
 import type { Usage } from "../metering/usage.ts"
 import { type CostLine, priceUsage } from "../pricing/cost.ts"
 import { formatUsd } from "../pricing/money.ts"
-import type { PriceRow } from "../pricing/price-row.ts"
+import type { PriceRow, TokenClass } from "../pricing/price-row.ts"
 import { formatFactor, formatPercent, type PriceTerms, readPinned } from "../pricing/price-terms.ts"
+import { formatMultiplier } from "../pricing/region.ts"
 import { type ExplainedWords, explainInWords } from "./explain-words.ts"
 import { type FindSheet, NOT_SPLIT, OF_TERMS, picosOf } from "./token-classes.ts"
 import type { ShownRecord } from "./usage-records.ts"
@@ -46,6 +47,8 @@ export type ExplainedPrice = {
   readonly is_in_book: boolean
   readonly tier: string | null
   readonly context_over: number | null
+  /** The account's region, where the price has a multiplier for it. */
+  readonly region: string | null
   /** Of the organization's markup and discount, where they changed the cost. */
   readonly terms: ExplainedTerms | null
   /** ISO 8601; null: since ever, or not known any more. */
@@ -107,7 +110,7 @@ export function explainRecord(
   const row = own.price_row === "" ? undefined : findSheet(own.price_row)
   const termsId = readPinned(own.price_row).termsId
   const terms = termsId === "" ? undefined : prices.storedPrices.termsOf(termsId)
-  const lines = linesOf(own, state, usage, { row, terms })
+  const lines = linesOf(own, state, usage, { row, terms, regional: regionalOf(own.price_row, findSheet) })
   const present = state === "unpriced" ? priceAsRecorded(prices, own, usage) : null
   const costs = [own.cost_usd, ...adjustments.map(({ cost_usd: cost }) => cost as string | null)]
   const known = costs.filter((cost) => cost !== null)
@@ -135,9 +138,29 @@ function stateOf(record: UsageRecord): ExplainedState {
   return record.price_state
 }
 
-type Pinned = { readonly row: PriceRow | undefined; readonly terms: PriceTerms | undefined }
+/** The rates as they are listed, and what the account's region makes of them. */
+type Regional = { readonly listed: PriceRow; readonly multiplier: string }
 
-function linesOf(record: UsageRecord, state: ExplainedState, usage: Usage, { row, terms }: Pinned): ExplainedLine[] {
+type Pinned = {
+  readonly row: PriceRow | undefined
+  readonly terms: PriceTerms | undefined
+  readonly regional: Regional | null
+}
+
+/** Behind a tilde in what a record pins. */
+const REGION = /~([\w.-]+)$/
+
+function regionalOf(pin: string, findSheet: FindSheet): Regional | null {
+  const { priceRow } = readPinned(pin)
+  const [part, region] = REGION.exec(priceRow) ?? []
+  if (part === undefined || region === undefined) return null
+  const listed = findSheet(priceRow.slice(0, -part.length))
+  const multiplier = listed?.regions.get(region)
+  return listed === undefined || multiplier === undefined ? null : { listed, multiplier: formatMultiplier(multiplier) }
+}
+
+function linesOf(record: UsageRecord, state: ExplainedState, usage: Usage, pinned: Pinned): ExplainedLine[] {
+  const { row, terms, regional } = pinned
   if (record.cost_usd === null || state === "free") return []
   const costPicos = picosOf(record.cost_usd)
   if (state !== "priced") return [bareLine(state, costPicos)]
@@ -145,7 +168,7 @@ function linesOf(record: UsageRecord, state: ExplainedState, usage: Usage, { row
   const priced = row === undefined ? undefined : priceUsage(row, usage)
   const lines = priced?.kind === "priced" ? priced.lines : []
   const rest = basePicos - lines.reduce((sum, { picos }) => sum + picos, 0n)
-  const shown = row === undefined ? [] : lines.map((line) => ratedLine(line, row))
+  const shown = row === undefined ? [] : lines.map((line) => ratedLine(line, row, regional))
   if (rest !== 0n) shown.push(bareLine(NOT_SPLIT, rest))
   if (record.base_cost_usd !== null) {
     const multiplier = terms === undefined ? null : formatFactor(terms)
@@ -164,19 +187,21 @@ function termsShown(id: string, terms: PriceTerms | undefined): ExplainedTerms |
   }
 }
 
-function ratedLine(line: CostLine, row: PriceRow): ExplainedLine {
+function ratedLine(line: CostLine, row: PriceRow, regional: Regional | null): ExplainedLine {
   const [kind = "", name = ""] = line.class.split(":", 2)
   const isFee = kind === "fee"
+  // Units and fees are the same in every region.
+  const listed = regional?.listed.sheets[0].rates[line.ratedAs as TokenClass]
   return {
     class: line.class,
     rated_as: line.ratedAs,
     count: String(line.count),
     unit: isFee ? "call" : kind === "unit" ? name : "token",
-    rate_usd: formatUsd(line.ratePicos),
+    rate_usd: formatUsd(listed ?? line.ratePicos),
     per: line.per,
     tier: row.tier,
     context_over: contextOf(row.sheets[0].id),
-    multiplier: "1",
+    multiplier: listed === undefined ? "1" : (regional?.multiplier ?? "1"),
     is_fee: isFee,
     amount_usd: formatUsd(line.picos),
   }
@@ -198,6 +223,7 @@ function priceOf(pin: string, row: PriceRow | undefined): Omit<ExplainedPrice, "
     is_in_book: row !== undefined,
     tier: row?.tier ?? null,
     context_over: row === undefined ? null : contextOf(id),
+    region: REGION.exec(id)?.[1] ?? null,
     effective_from: fromMs === null ? null : new Date(fromMs).toISOString(),
     source: row?.source ?? null,
     checked: row?.checked ?? null,
@@ -206,7 +232,7 @@ function priceOf(pin: string, row: PriceRow | undefined): Omit<ExplainedPrice, "
 
 /** The threshold that stands in a sheet's id: a sheet that is looked up by its id is a row of its own, without one. */
 function contextOf(sheetId: string): number {
-  return Number(/>(\d+)$/.exec(sheetId)?.[1] ?? 0)
+  return Number(/>(\d+)(?:~|$)/.exec(sheetId)?.[1] ?? 0)
 }
 
 const COUNTED = /_tokens$|^web_searches$|^units$/

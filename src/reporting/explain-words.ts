@@ -119,6 +119,9 @@ function oddities(record: UsageRecord, { price, lines }: Omit<Explanation, keyof
   const stands = lines.filter((line) => line.rated_as !== null && line.rated_as !== line.class)
   const terms = price?.terms ?? null
   return [
+    ...(price?.region == null
+      ? []
+      : [`Token rates of the region ${price.region} are those that are listed, times a multiplier.`]),
     ...(terms === null ? [] : [termsWords(terms)]),
     ...(record.tier_requested !== "" && record.tier_served !== "" && asked !== served
       ? [`Tier ${asked} was asked for and ${served} was served: the served one is billed.`]

@@ -130,7 +130,7 @@ function otherOf({ question, frame }: Asked, { other }: Summed, earlier: Earlier
 }
 
 function classesOf({ findSheet, frame }: Asked, grouped: Summed, earlier: Earlier | null): ClassGroup[] {
-  const split = ({ key: [pin = ""] }: SummedGroup, sums: Sums) => splitByClass(sums, findSheet(pin), restOf(pin))
+  const split = ({ key: [pin = ""] }: SummedGroup, sums: Sums) => splitByClass(sums, findSheet(pin), restOf(pin, sums))
   const added = (summed: Summed, sumsOfGroup: (group: SummedGroup) => Sums) =>
     addedClasses(summed.groups.map((group) => split(group, sumsOfGroup(group))))
   const before = earlier && byClass(added(earlier.grouped, ({ sums }) => sums))

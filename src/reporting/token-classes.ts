@@ -2,7 +2,7 @@
  * What a cost consists of, by token class. Sums by price row are priced by the very function that priced the calls, with
  * the one sheet that the row names, so that the classes add up to the cost: exactly where rates are whole pico-dollars per
  * token, as in the shipped book. What no sheet explains is `terms` where an organization's markup or discount changed the
- * cost, else `not_split`: units, corrections, rows that the book lacks.
+ * cost of tokens, else `not_split`: units, corrections, rows that the book lacks.
  */
 import { ZERO_USAGE } from "../metering/usage.ts"
 import { priceUsage } from "../pricing/cost.ts"
@@ -10,6 +10,7 @@ import { formatUsd, parseUsd } from "../pricing/money.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
 import type { PriceRow } from "../pricing/price-row.ts"
 import { readPinned } from "../pricing/price-terms.ts"
+import { inRegion } from "../pricing/region.ts"
 import { NO_STORED_PRICES, type StoredPrices } from "../pricing/stored-prices.ts"
 import type { Sums } from "./measures.ts"
 
@@ -31,9 +32,9 @@ export type FindSheet = (pin: string) => PriceRow | undefined
 
 /**
  * `openai/gpt-5.4@2026-03-06/standard>272000`; the price of the first period is of `before-` the second, and a price that
- * was set by API of its own id: `openai/gpt-5.4@prc_4Zr0aXk29QmB/standard`.
+ * was set by API of its own id: `openai/gpt-5.4@prc_4Zr0aXk29QmB/standard`. Behind a tilde stands the region.
  */
-const SHEET_ID = /^([^/]+)\/(.+)@([^/@]+)\/([^/>]+)(?:>\d+)?$/
+const SHEET_ID = /^([^/]+)\/(.+)@([^/@]+)\/([^/>~]+)(?:>\d+)?(?:~([\w.-]+))?$/
 
 /** Looks sheets up in a price book and among stored prices, ended ones as well, and remembers what it found. */
 export function sheetFinder(book: Pick<PriceBook, "find">, stored: StoredPrices = NO_STORED_PRICES): FindSheet {
@@ -45,9 +46,10 @@ export function sheetFinder(book: Pick<PriceBook, "find">, stored: StoredPrices 
 }
 
 function findSheet(book: Pick<PriceBook, "find">, stored: StoredPrices, id: string): PriceRow | undefined {
-  const [, provider, model, since = "", tier] = SHEET_ID.exec(id) ?? []
+  const [, provider, model, since = "", tier, region = ""] = SHEET_ID.exec(id) ?? []
   if (provider === undefined || model === undefined || tier === undefined) return undefined
-  const row = stored.row(since, tier) ?? rowSince(book, { provider, model, tier }, since)
+  const listed = stored.row(since, tier) ?? rowSince(book, { provider, model, tier }, since)
+  const row = listed && inRegion(listed, region)
   const sheet = row?.sheets.find((candidate) => candidate.id === id)
   return row && sheet && { ...row, sheets: [{ ...sheet, contextOver: 0 }] }
 }
@@ -87,9 +89,9 @@ export function splitByClass(sums: Sums, row: PriceRow | undefined, rest = NOT_S
   }))
 }
 
-/** What a pinned row leaves unexplained: the terms' part where terms are pinned with it. */
-export function restOf(pin: string): string {
-  return readPinned(pin).termsId === "" ? NOT_SPLIT : OF_TERMS
+/** What a pinned row leaves unexplained of these sums: the terms' part where terms are pinned with it and all else is split. */
+export function restOf(pin: string, { units }: Sums): string {
+  return readPinned(pin).termsId === "" || Number(units) !== 0 ? NOT_SPLIT : OF_TERMS
 }
 
 /** Adds splits up class by class, the dearest first. */

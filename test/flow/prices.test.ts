@@ -165,6 +165,31 @@ describe("a price that is set", () => {
   })
 })
 
+test("a price with regions holds and charges by that of the account, and says so on the record", async () => {
+  const regional = {
+    name: "regional",
+    dialect: "openai",
+    base_url: upstream.baseUrl,
+    region: "us",
+    priced_as: "openai",
+  }
+  expect((await admin("POST", "/admin/v1/providers", regional)).status).toBe(201)
+  const account = { name: "a", api_key: null }
+  expect((await admin("POST", "/admin/v1/providers/regional/accounts", account)).status).toBe(201)
+  const model = fresh()
+  await setPrice({ model, ...perMillion("0", "1000"), regions: { us: "1.1" } })
+  const caller = await tenant([{ kind: "usd", window: "month", cap: "0.02" }])
+  const { id, cost, status, error } = await call(caller, model, {}, `${app.url}/regional`)
+  expect(error).toBeUndefined()
+  // Twenty output tokens would be 0.022 there.
+  expect([status, JSON.parse(upstream.requests[0]?.body.toString() ?? "").max_tokens]).toEqual([200, 18])
+  const record = await app.record(id)
+  expect(record.price_row.endsWith("/standard~us")).toBe(true)
+  expect(record.cost_usd).toBe(cost)
+  const lines = (await admin("GET", `/admin/v1/usage/records/${id}`)).body.cost_lines as { rate_usd: string }[]
+  expect(lines.map(({ rate_usd: rate }) => rate)).toEqual(["0", "1100"])
+})
+
 describe("markup and discount", () => {
   test("stand on the record and in its lines, and the next terms leave it as it is", async () => {
     const { organizationId, key } = await tenant()
@@ -210,6 +235,44 @@ describe("markup and discount", () => {
     const { id, cost } = await call({ key }, model)
     expect(cost).toBe("0.0014")
     expect(await app.record(id)).toMatchObject({ base_cost_usd: null, cost_source: "override" })
+  })
+})
+
+describe("usage that is reported or corrected", () => {
+  const send = async ({ key }: { key: string }, route: string, body: object) => {
+    const headers = { "content-type": "application/json", authorization: `Bearer ${key}` }
+    const response = await fetch(app.url + route, { method: "POST", headers, body: JSON.stringify(body) })
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+  }
+  const chat = (model: string) => ({ provider: "openai", model, input_tokens: 100, output_tokens: 20 })
+
+  test("costs what a call costs, under the same terms, and is corrected under them", async () => {
+    const caller = await tenant()
+    const model = fresh()
+    await setPrice({ model, ...perMillion("10", "20") })
+    await terms(caller.organizationId, { markup_percent: "20" })
+    const { id } = await call(caller, model)
+    const reported = await send(caller, "/v1/usage", chat(model))
+    expect(reported).toMatchObject({ status: 201, body: { cost_usd: "0.00168", cost_source: "override" } })
+    const { price_row: row } = await app.record(id)
+    const route = `/admin/v1/usage/records/${id}/adjustments`
+    const corrected = await admin("POST", route, { reason: "ten too many", output_tokens: -10 })
+    expect(corrected).toMatchObject({ status: 201, body: { cost_usd: "-0.00024" } })
+    const entry = await until(async () => {
+      const { data } = (await app.admin("GET", `/admin/v1/usage/records?key=${caller.keyId}`)).body
+      return data.find(({ kind }) => kind === "adjustment")
+    })
+    expect(entry).toMatchObject({ base_cost_usd: "-0.0002", price_row: row, cost_source: "override" })
+  })
+
+  test("of a model without a price is held by the ceiling, and refused without one", async () => {
+    const caller = await tenant([{ kind: "usd", window: "month", cap: "0.2" }])
+    const hold = () => send(caller, "/v1/usage/hold", chat("mystery"))
+    expect((await hold()).status).toBe(403)
+    await terms(caller.organizationId, { ceiling: { input_usd_per_1m: "1000", output_usd_per_1m: "2000" } })
+    expect((await hold()).status).toBe(201)
+    // Of twenty cents fourteen are held.
+    expect((await hold()).status).toBe(429)
   })
 })
 
@@ -274,6 +337,9 @@ describe("a public catalog", () => {
     const { cost, id } = await call({ key }, "new-model", { stream: false })
     expect((await app.record(id)).price_row).toMatch(/^openai\/new-model@prc_/)
     expect(cost).not.toBeNull()
+    const [set] = (body.data as Shown[]).filter(({ status }) => status === "added")
+    const { data } = (await admin("GET", `/admin/v1/audit?action=price.import&subject=${set?.id}`)).body
+    expect(data).toMatchObject([{ after: { price_ids: [set?.id] } }])
     const over = await send(fixture, "?overwrite=true")
     expect(over.body).toMatchObject({ added: 0, replaced: 1, kept: 0, unchanged: 2 })
   })

@@ -44,9 +44,15 @@ function stored(prices: StoredPrice[], terms: PriceTerms[] = []): StoredPrices {
 }
 
 /** Dollars per million input tokens, or why there is no price. */
-function rate(storedPrices: StoredPrices, asked: { of?: string; model?: string; tier?: string; atMs?: number } = {}) {
-  const { of: organizationId = "org_a", model = "big", tier = "", atMs = 0 } = asked
-  const found = effectivePrice({ priceBook, storedPrices }, { organizationId, provider: "acme", model, tier, atMs })
+function rate(
+  storedPrices: StoredPrices,
+  asked: { of?: string; model?: string; tier?: string; region?: string; atMs?: number } = {},
+) {
+  const { of: organizationId = "org_a", model = "big", tier = "", region = "", atMs = 0 } = asked
+  const found = effectivePrice(
+    { priceBook, storedPrices },
+    { organizationId, provider: "acme", model, tier, region, atMs },
+  )
   return found.kind === "found" ? Number(found.row.sheets[0].rates.input ?? 0n) / 1e12 : found.reason
 }
 
@@ -104,6 +110,27 @@ describe("which price", () => {
   })
 })
 
+test("a region multiplies token rates alone, exactly, and what is pinned of it is found again", () => {
+  const asked = { rates: { standard: { input: "2.5", output: "1" } }, units: { second: "3" }, regions: { us: "1.1" } }
+  const one = price({ price: asked })
+  const prices = stored([one])
+  expect(["us", "eu", ""].map((region) => rate(prices, { region }))).toEqual([2.75, 2.5, 2.5])
+  const question = { organizationId: "", provider: "acme", model: "big", tier: "", region: "us", atMs: 0 }
+  const found = effectivePrice({ priceBook, storedPrices: prices }, question)
+  if (found.kind === "unpriced") throw new Error(found.reason)
+  expect(found.row.units.get("second")).toBe(3_000_000_000_000n)
+  const priced = effectiveCost(found, { ...ZERO_USAGE, inputUncachedTokens: 3 })
+  expect(priced).toMatchObject({ costPicos: 8_250_000n, pin: `acme/big@${one.id}/standard~us` })
+  expect(sheetFinder(priceBook, prices)(`acme/big@${one.id}/standard~us`)?.sheets[0].rates.input).toBe(
+    2_750_000_000_000n,
+  )
+  for (const wrong of ["0", "1.00001", "-1", "1e1", "100"]) {
+    expect(rate(stored([price({ price: { ...asked, regions: { us: wrong } } })]))).toMatch(
+      /cannot be read: regions\.us/,
+    )
+  }
+})
+
 test("one organization's prices and terms never touch another's cost", () => {
   const usd = fc.integer({ min: 0, max: 10 ** 6 }).map(String)
   const own = fc.record({ usd, fromMs: fc.nat(50), tier: fc.constantFrom("standard", "batch", "flex") })
@@ -116,7 +143,7 @@ test("one organization's prices and terms never touch another's cost", () => {
       const alone = stored(theirs.map(of("org_b")))
       for (const tier of ["standard", "batch", "flex"]) {
         const cost = (storedPrices: StoredPrices) => {
-          const question = { organizationId: "org_b", provider: "acme", model: "big", tier, atMs }
+          const question = { organizationId: "org_b", provider: "acme", model: "big", tier, region: "", atMs }
           const usage = { ...ZERO_USAGE, inputUncachedTokens: 1_000_000 }
           const found = effectiveCost(effectivePrice({ priceBook, storedPrices }, question), usage)
           return found.kind === "priced" ? found.costPicos : found
@@ -130,7 +157,7 @@ test("one organization's prices and terms never touch another's cost", () => {
 describe("terms", () => {
   const usage = { ...ZERO_USAGE, inputUncachedTokens: 1_000_000, webSearches: 2 }
   const costOf = (storedPrices: StoredPrices, model = "big", atMs = 0, used = { ...usage, webSearches: 0 }) => {
-    const question = { organizationId: "org_a", provider: "acme", model, tier: "", atMs }
+    const question = { organizationId: "org_a", provider: "acme", model, tier: "", region: "", atMs }
     return effectiveCost(effectivePrice({ priceBook, storedPrices }, question), used)
   }
 

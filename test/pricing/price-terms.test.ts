@@ -88,7 +88,7 @@ test("the lines of a call add up to its cost before the terms, and the charge fo
   fc.assert(
     fc.property(count, count, count, ppm, discount, (input, cached, output, markupPpm, discountPpm) => {
       const storedPrices = new StoredPrices([], [terms(markupPpm, discountPpm)])
-      const of = { organizationId: "org_a", provider: "acme", model: "fine", tier: "", atMs: 0 }
+      const of = { organizationId: "org_a", provider: "acme", model: "fine", tier: "", region: "", atMs: 0 }
       const usage: Usage = {
         ...ZERO_USAGE,
         inputUncachedTokens: input,

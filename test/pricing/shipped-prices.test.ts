@@ -1,4 +1,5 @@
 /** The price files that are shipped: they load, and well-known calls cost what they are known to cost. */
+import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { beforeAll, describe, expect, it } from "vitest"
 import { type Usage, ZERO_USAGE } from "../../src/metering/usage.ts"
@@ -131,6 +132,23 @@ it("at least 1,000 models of at least 15 providers are priced, the older ones am
   ] as const) {
     expect(cost(provider, model, { outputTokens: 1 })).not.toBe("unpriced")
   }
+})
+
+/** Models of the list that have no price here, and why. */
+const ABSENT: Readonly<Record<string, string>> = {
+  "cerebras/qwen-3-coder-480b": "the catalogs list it without a single rate; Cerebras does not serve it any more",
+}
+
+it("every model that public catalogs know is priced, or stands here with the reason why not", () => {
+  const lines = readFileSync(new URL("../fixtures/prices/known-models.txt", import.meta.url), "utf8").split("\n")
+  const known = lines.filter((line) => line !== "" && !line.startsWith("#"))
+  expect(known.length).toBeGreaterThan(1_200)
+  const absent = known.filter((line) => {
+    const slash = line.indexOf("/")
+    const tiers = book.tiers({ provider: line.slice(0, slash), model: line.slice(slash + 1), atMs: now })
+    return tiers.kind === "unpriced"
+  })
+  expect(absent).toEqual(Object.keys(ABSENT))
 })
 
 it("every shipped id finds a price, and every rate is whole picos per token", () => {

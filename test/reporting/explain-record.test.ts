@@ -7,6 +7,7 @@ import { type Prices, priceRecord, putUsage } from "../../src/ledger/priced-reco
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
 import { type Usage, ZERO_USAGE } from "../../src/metering/usage.ts"
 import { formatUsd } from "../../src/pricing/money.ts"
+import { loadPriceBook } from "../../src/pricing/price-book.ts"
 import type { PriceTerms } from "../../src/pricing/price-terms.ts"
 import { NO_STORED_PRICES, StoredPrices } from "../../src/pricing/stored-prices.ts"
 import { explainRecord } from "../../src/reporting/explain-record.ts"
@@ -38,10 +39,10 @@ function explain(record: UsageRecord, adjustments: readonly UsageRecord[] = [], 
 }
 
 /** A record as a call of this usage would be booked. */
-function booked(changes: Partial<UsageRecord>, usage: Partial<Usage>): UsageRecord {
+function booked(changes: Partial<UsageRecord>, usage: Partial<Usage>, using = prices): UsageRecord {
   const record = sampleRecord({ usage_raw: null, ...changes })
   putUsage(record, { ...ZERO_USAGE, ...usage }, { source: "provider", estimator: "", raw: null, isMismatch: false })
-  priceRecord(prices, record, { ...ZERO_USAGE, ...usage }, Date.parse(record.time))
+  priceRecord(using, record, { ...ZERO_USAGE, ...usage }, Date.parse(record.time))
   return record
 }
 
@@ -151,6 +152,20 @@ describe("the lines", () => {
     expect(forgotten.lines.at(-1)).toMatchObject({ class: "terms", multiplier: null })
     expect(sumOfLines(forgotten.lines)).toBe(picosOf(String(record.cost_usd)))
   })
+})
+
+test("a region's multiplier stands beside the listed rate", () => {
+  const text =
+    "provider: acme\nmodels:\n  m: { rates: { standard: { input: 2 } }, regions: { eu: 1.1 }, source: s, checked: 2026-01-01 }\n"
+  const loaded = loadPriceBook([{ name: "acme.yaml", text }])
+  if (loaded.kind === "invalid") throw new Error(JSON.stringify(loaded.problems))
+  const regional = { ...prices, priceBook: loaded.book }
+  const of = { provider: "acme", model_served: "m", model_routed: "m", tier_served: "", region: "eu" }
+  const record = booked(of, { inputUncachedTokens: 1_000 }, regional)
+  const { lines, price, says } = explain(record, [], regional)
+  expect(lines).toEqual([expect.objectContaining({ rate_usd: "2", multiplier: "1.1", amount_usd: "0.0022" })])
+  expect([record.cost_usd, price?.region]).toEqual(["0.0022", "eu"])
+  expect(says.join(" ")).toContain("Token rates of the region eu")
 })
 
 describe("in words", () => {

@@ -101,6 +101,7 @@ function Figures({ line: { count, rate_usd: rated, per, multiplier } }: { line: 
       {count !== null && <span className="whitespace-nowrap">{count.includes(".") ? count : fullCount(count)} ×</span>}{" "}
       <span className="whitespace-nowrap">
         {rate(rated)} {per === 1 ? "each" : "per 1 M"}
+        {multiplier !== null && multiplier !== "1" && ` × ${multiplier}`}
       </span>
     </>
   )
