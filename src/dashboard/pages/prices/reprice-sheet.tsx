@@ -65,22 +65,7 @@ export function RepriceSheet({
         }
       >
         <div className="flex flex-col gap-5">
-          <div className="grid gap-4 sm:grid-cols-2">
-            <TextField
-              label="From"
-              type="date"
-              value={days.from}
-              onChange={(event) => setDays({ ...days, from: event.target.value })}
-              hint="Midnight UTC"
-            />
-            <TextField
-              label="Until before"
-              type="date"
-              value={days.until}
-              onChange={(event) => setDays({ ...days, until: event.target.value })}
-              error={isSpan ? null : "Choose a day after the first one"}
-            />
-          </div>
+          <Span days={days} isSpan={isSpan} onChange={setDays} />
           {preview.isError ? (
             <Failure error={preview.error} what="The preview" retry={() => void preview.refetch()} />
           ) : found === undefined ? (
@@ -94,6 +79,29 @@ export function RepriceSheet({
         <Confirm wanted={wanted} found={found} onClose={() => setAsking(false)} onDone={onClose} />
       )}
     </>
+  )
+}
+
+type Days = { readonly from: string; readonly until: string }
+
+function Span({ days, isSpan, onChange }: { days: Days; isSpan: boolean; onChange: (days: Days) => void }) {
+  return (
+    <div className="grid gap-4 sm:grid-cols-2">
+      <TextField
+        label="From"
+        type="date"
+        value={days.from}
+        onChange={(event) => onChange({ ...days, from: event.target.value })}
+        hint="Midnight UTC"
+      />
+      <TextField
+        label="Until before"
+        type="date"
+        value={days.until}
+        onChange={(event) => onChange({ ...days, until: event.target.value })}
+        error={isSpan ? null : "Choose a day after the first one"}
+      />
+    </div>
   )
 }
 

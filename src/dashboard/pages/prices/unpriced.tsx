@@ -29,7 +29,27 @@ export function UnpricedQueue({
   }
   if (data.length === 0) return null
   const isOne = new Set(data.map(({ organization_id: id }) => id)).size === 1
-  const columns: readonly Column<UnpricedModel>[] = [
+  return (
+    <Card
+      title="Called without a price"
+      unit={`${data.length === 1 ? "1 model" : `${data.length} models`} in the last 90 days`}
+    >
+      <p className="mb-3 max-w-prose text-table text-ink2">
+        What these calls cost is unknown: they are in no sum, and no budget counts them, until there is a price.
+      </p>
+      <DataTable
+        label="Called without a price"
+        columns={columnsOf(timeZone, isOne)}
+        rows={data}
+        rowId={(model) => `${model.organization_id} ${modelId(model)}`}
+      />
+    </Card>
+  )
+}
+
+/** `isOne`: all are of one organization, whose name then says nothing. */
+function columnsOf(timeZone: string, isOne: boolean): readonly Column<UnpricedModel>[] {
+  return [
     {
       id: "model",
       head: "Model",
@@ -70,22 +90,6 @@ export function UnpricedQueue({
       className: "sm:w-0",
     },
   ]
-  return (
-    <Card
-      title="Called without a price"
-      unit={`${data.length === 1 ? "1 model" : `${data.length} models`} in the last 90 days`}
-    >
-      <p className="mb-3 max-w-prose text-table text-ink2">
-        What these calls cost is unknown: they are in no sum, and no budget counts them, until there is a price.
-      </p>
-      <DataTable
-        label="Called without a price"
-        columns={columns}
-        rows={data}
-        rowId={(model) => `${model.organization_id} ${modelId(model)}`}
-      />
-    </Card>
-  )
 }
 
 function WhatToDo({ model }: { model: UnpricedModel }) {
