@@ -12,7 +12,7 @@ import { readPublicCatalog } from "../pricing/public-catalog.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
 import { answers, idInput, missingThing } from "./answers.ts"
-import { instantInput, pricedProviders } from "./price-shape.ts"
+import { instantInput, pricedProviders, withBefore } from "./price-shape.ts"
 
 export const PRICE_IMPORT_PATH = "/admin/v1/prices/import"
 /** Public catalogs have a few megabytes. */
@@ -91,7 +91,8 @@ export function priceImportRoutes(app: AdminApp, options: AdminOptions): void {
     const catalog = readPublicCatalog(await context.req.text())
     if (catalog.kind === "invalid") throw invalidCatalog(catalog)
     const effectiveFrom = new Date(asked.effective_from ?? clock.nowMs())
-    const compared = compareCatalog(prices(), catalog.prices, {
+    const now = prices()
+    const compared = compareCatalog(now, catalog.prices, {
       organizationId: organizationId ?? "",
       atMs: effectiveFrom.getTime(),
       isOverwriting: asked.overwrite === "true",
@@ -101,7 +102,8 @@ export function priceImportRoutes(app: AdminApp, options: AdminOptions): void {
     const isDryRun = asked.dry_run === "true"
     const source = asked.source ?? `imported from a catalog of ${catalog.format}`
     const wanted = taken.map(({ provider, model, price, entry }) => {
-      return { provider, model, price, source, note: `entry ${entry}`, effectiveFrom }
+      const of = { provider, model, effectiveFrom }
+      return { ...of, price: withBefore(now, { ...of, organizationId }, price), source, note: `entry ${entry}` }
     })
     const isSet = !isDryRun && wanted.length > 0
     const set = isSet ? await importPrices(sql, actorOf(context), organizationId, wanted) : []

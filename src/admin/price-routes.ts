@@ -5,9 +5,7 @@
 import { createRoute, z } from "@hono/zod-openapi"
 import { readOrganization } from "../identity/organization-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
-import { effectivePrice } from "../pricing/effective-price.ts"
 import { endPrice, listPrices, type PriceRowStored, readPrice, setPrice } from "../pricing/price-registry.ts"
-import { shownFigures, shownRegions } from "../pricing/shown-price.ts"
 import type { Access } from "./access.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
@@ -20,6 +18,7 @@ import {
   readEnd,
   requireKnownProvider,
   shownPrice,
+  withBefore,
 } from "./price-shape.ts"
 
 const listQuery = pageQuery.extend({
@@ -53,17 +52,10 @@ function setRoute(app: AdminApp, { sql, clock, directory, prices }: AdminOptions
     if (organizationId !== null && (await readOrganization(sql, organizationId)) === null)
       missingThing("organization", organizationId, "organization_id")()
     const effectiveFrom = new Date(wanted.effective_from ?? clock.nowMs())
-    const atMs = effectiveFrom.getTime()
-    const before = effectivePrice(prices(), {
-      organizationId: organizationId ?? "",
-      ...{ provider, model, tier: "standard", region: "", atMs },
-    })
-    const row = before.kind === "found" ? before.row : null
-    const fees = wanted.fees ?? Object.fromEntries(shownFigures(row?.fees ?? new Map()))
-    const regions = wanted.regions ?? Object.fromEntries(shownRegions(row?.regions ?? new Map()))
+    const of = { organizationId, provider, model, effectiveFrom }
     const set = await setPrice(sql, actorOf(context), {
-      ...{ organizationId, provider, model, effectiveFrom },
-      price: priceTextOf({ ...wanted, fees, regions }),
+      ...of,
+      price: withBefore(prices(), of, priceTextOf(wanted)),
       source: wanted.source ?? "set by an admin",
       note: wanted.note ?? "",
     })

@@ -4,11 +4,12 @@
  */
 import { z } from "@hono/zod-openapi"
 import { ApiError } from "../platform/error-table.ts"
-import type { PriceSources } from "../pricing/effective-price.ts"
+import { effectivePrice, type PriceSources } from "../pricing/effective-price.ts"
 import { parseUsd } from "../pricing/money.ts"
-import type { PriceRowStored, PriceText } from "../pricing/price-registry.ts"
+import type { NewPrice, PriceRowStored, PriceText } from "../pricing/price-registry.ts"
 import { formatPercent, type PriceTerms, percentToPpm } from "../pricing/price-terms.ts"
 import { readPeriod } from "../pricing/read-period.ts"
+import { shownFigures, shownRegions } from "../pricing/shown-price.ts"
 import type { TermsRow } from "../pricing/terms-registry.ts"
 import type { Router } from "../providers/router.ts"
 import { idInput, iso } from "./answers.ts"
@@ -74,6 +75,22 @@ export const newPrice = z
 /** The price alone, as it is stored: JSON leaves out what is undefined. */
 export function priceTextOf({ aliases, prefixes, rates, units, fees, regions }: PriceText): PriceText {
   return { aliases, prefixes, rates, units, fees, regions }
+}
+
+type NewPriceOf = Pick<NewPrice, "organizationId" | "provider" | "model" | "effectiveFrom">
+
+/** A price that does not say fees or regions has those of the price whose place it takes. */
+export function withBefore(sources: PriceSources, of: NewPriceOf, price: PriceText): PriceText {
+  const { organizationId, provider, model, effectiveFrom } = of
+  const asked = { provider, model, tier: "standard", region: "", atMs: effectiveFrom.getTime() }
+  const before = effectivePrice(sources, { ...asked, organizationId: organizationId ?? "" })
+  if (before.kind === "unpriced") return price
+  const { fees, regions } = before.row
+  return {
+    ...price,
+    fees: price.fees ?? Object.fromEntries(shownFigures(fees)),
+    regions: price.regions ?? Object.fromEntries(shownRegions(regions)),
+  }
 }
 
 export const priceOutput = z

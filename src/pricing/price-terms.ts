@@ -8,7 +8,7 @@ import type { PriceRow } from "./price-row.ts"
 
 /** Of a hundred percent. */
 const PPM = 1_000_000n
-const PPM_PER_PERCENT_DECIMALS = 4
+const PERCENT_DECIMALS = 4
 
 export type PriceTerms = {
   readonly id: string
@@ -31,13 +31,13 @@ export type Ceiling = { readonly inputPicos: bigint; readonly outputPicos: bigin
 /** `12.5` as 125,000 parts per million; null where it is no plain decimal of at most four places. */
 export function percentToPpm(text: string): bigint | null {
   const [, whole, fraction = ""] = /^(0|[1-9]\d{0,3})(?:\.(\d{1,4}))?$/.exec(text) ?? []
-  return whole === undefined ? null : BigInt(whole + fraction.padEnd(PPM_PER_PERCENT_DECIMALS, "0"))
+  return whole === undefined ? null : BigInt(whole + fraction.padEnd(PERCENT_DECIMALS, "0"))
 }
 
 /** The shortest decimal of a percentage: `12.5`. */
 export function formatPercent(ppm: bigint): string {
-  const digits = ppm.toString().padStart(PPM_PER_PERCENT_DECIMALS + 1, "0")
-  const point = digits.length - PPM_PER_PERCENT_DECIMALS
+  const digits = ppm.toString().padStart(PERCENT_DECIMALS + 1, "0")
+  const point = digits.length - PERCENT_DECIMALS
   const fraction = digits.slice(point).replace(/0+$/, "")
   return fraction === "" ? digits.slice(0, point) : `${digits.slice(0, point)}.${fraction}`
 }
@@ -68,7 +68,10 @@ function factorOf({ markupPpm, discountPpm }: Rebate): bigint {
   return (PPM + markupPpm) * (PPM - discountPpm)
 }
 
+/** Between a row and the terms in what a record pins. */
 const BEHIND_ROW = "+"
+/** In the place of a row, of what was charged by a ceiling. */
+const CEILING = "ceiling"
 
 /** What a record pins: the sheet that priced it, and the terms where they changed the cost. */
 export function pinned(priceRow: string, terms: PriceTerms | null): string {
@@ -92,6 +95,3 @@ export function ceilingRow({ id, fromMs }: PriceTerms, { inputPicos, outputPicos
     ...{ regions: new Map(), isFree: false },
   }
 }
-
-/** In the place of a sheet's id, of what was charged by a ceiling. */
-export const CEILING = "ceiling"

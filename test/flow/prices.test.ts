@@ -342,5 +342,8 @@ describe("a public catalog", () => {
     expect(data).toMatchObject([{ after: { price_ids: [set?.id] } }])
     const over = await send(fixture, "?overwrite=true")
     expect(over.body).toMatchObject({ added: 0, replaced: 1, kept: 0, unchanged: 2 })
+    // What a catalog does not say of a model's fees stays as it was.
+    const replaced = (over.body.data as Shown[]).find(({ status }) => status === "replaced")
+    expect((await admin("GET", `/admin/v1/prices/${replaced?.id}`)).body.fees).toMatchObject({ web_search: "0.01" })
   })
 })
