@@ -53,13 +53,17 @@ export type RepricerOptions = {
   readonly prices: () => Prices
   readonly mintId: (nowMs: number) => string
   readonly nowMs: () => number
+  readonly pageRows?: number
 }
 
-const PAGE_ROWS = 5_000
+/** A page is judged in one go, while calls of the process wait: some tens of milliseconds. */
+const PAGE_ROWS = 1_000
 /** Records that are locked and booked in one transaction: well within the time that it has. */
 const BOOKED_AT_ONCE = 500
 
 type Place = { readonly time: string; readonly id: string }
+/** `after`: null for the first page. */
+type PageQuestion = { readonly organizationId: string; readonly after: Place | null; readonly pageRows: number }
 
 export class Repricer {
   readonly #options: RepricerOptions
@@ -73,15 +77,15 @@ export class Repricer {
    * whose asker has left stops, and what it booked stays. @throws ApiError 503 where a store is away: run it again
    */
   async run(question: RepriceQuestion, actor: Actor, isWanted: () => boolean = () => true): Promise<Repriced> {
-    const { sql } = this.#options
+    const { sql, pageRows = PAGE_ROWS } = this.#options
     const sums = new RepriceSums()
     for (const organizationId of await organizationsOf(sql, question)) {
       let after: Place | null = null
       do {
         if (!isWanted()) return sums.result("stopped")
-        const page: UsageRecord[] = await readPage(sql, question, organizationId, after)
+        const page: UsageRecord[] = await readPage(sql, question, { organizationId, after, pageRows })
         await this.#takePage(page, question, actor, sums)
-        after = page.length < PAGE_ROWS ? null : (page.at(-1) ?? null)
+        after = page.length < pageRows ? null : (page.at(-1) ?? null)
       } while (after !== null)
     }
     return sums.result("finished")
@@ -236,8 +240,7 @@ async function organizationsOf(sql: Sql, { fromMs, toMs, organizationIds }: Repr
 async function readPage(
   sql: Sql,
   { fromMs, toMs, visibility, providers, models }: RepriceQuestion,
-  organizationId: string,
-  after: Place | null,
+  { organizationId, after, pageRows }: PageQuestion,
 ): Promise<UsageRecord[]> {
   const behind =
     after === null
@@ -256,7 +259,7 @@ async function readPage(
         AND r.cost_source <> 'reported' AND ${visibleRows(sql, visibility, sql`r.organization_id`, ofProjects)}
         ${providers.length === 0 ? sql`` : sql`AND r.provider = ANY(${[...providers]}::text[])`}
         ${models.length === 0 ? sql`` : sql`AND r.model_served = ANY(${[...models]}::text[])`}
-      ORDER BY r.time, r.id LIMIT ${PAGE_ROWS}) r
+      ORDER BY r.time, r.id LIMIT ${pageRows}) r
     ORDER BY r.time, r.id`
   return rows.map(({ record }) => record)
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import path from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { openPostgres } from "../../src/platform/postgres.ts"
 import { PROJECT } from "../support/tallygate-process.ts"
 import { ADMIN_KEY, openAiConfig, startTestApp, type TestApp, until } from "../support/test-app.ts"
 
@@ -169,6 +170,23 @@ describe("closing by API", () => {
     })
     expect((await ask("POST", "/admin/v1/periods/2026-13/close", {})).status).toBe(400)
     expect((await ask("GET", "/admin/v1/periods/2100-01")).status).toBe(404)
+  })
+
+  test("is refused while usage of the month is known to be on its way, unless it is forced", async () => {
+    const { id } = (await ask("POST", "/admin/v1/organizations", { name: "late" })).body
+    const sql = openPostgres(app.databaseUrl, { max: 1, applicationName: "test" })
+    await sql`
+      INSERT INTO usage_once (organization_id, source, key, record_id, record_time, fingerprint, body)
+      VALUES (${id}, 's', 'k', gen_random_uuid(), ${new Date(MONTH_MS)}, '', '{}')`
+    await sql.end()
+    const close = (force: boolean) =>
+      ask("POST", `/admin/v1/periods/${PERIOD}/close`, { organization_id: id, ...(force ? { force } : {}) })
+    expect(await close(false)).toMatchObject({
+      status: 409,
+      body: { error: { param: "force", message: expect.stringMatching(/^1 reports of usage .*send `force: true`/) } },
+    })
+    expect((await close(true)).status).toBe(201)
+    expect((await close(false)).status).toBe(200)
   })
 
   test("a key holder asks why a call of the own key cost what it cost, and not of another's", async () => {

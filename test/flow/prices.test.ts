@@ -186,8 +186,14 @@ test("a price with regions holds and charges by that of the account, and says so
   const record = await app.record(id)
   expect(record.price_row.endsWith("/standard~us")).toBe(true)
   expect(record.cost_usd).toBe(cost)
-  const lines = (await admin("GET", `/admin/v1/usage/records/${id}`)).body.cost_lines as { rate_usd: string }[]
-  expect(lines.map(({ rate_usd: rate }) => rate)).toEqual(["0", "1100"])
+  const { body } = await admin("GET", `/admin/v1/usage/records/${id}/explain`)
+  expect(body).toMatchObject({
+    price: { region: "us" },
+    lines: [
+      { rate_usd: "0", multiplier: "1.1" },
+      { rate_usd: "1000", multiplier: "1.1" },
+    ],
+  })
 })
 
 describe("markup and discount", () => {

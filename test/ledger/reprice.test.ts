@@ -1,6 +1,7 @@
 /** Calls are priced again by entries beside them: once, whatever is repeated, cut short or run at the same time. */
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest"
 import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
+import { readLimitsById } from "../../src/identity/limit-registry.ts"
 import { ingest } from "../../src/ledger/ingest.ts"
 import { readLimitUsage } from "../../src/ledger/limit-usage.ts"
 import { ensurePartitions } from "../../src/ledger/partitions.ts"
@@ -71,13 +72,20 @@ async function called(prices: Prices, changes: Partial<UsageRecord> = {}): Promi
   return record
 }
 
-function stage(prices: Prices, store = new MemoryLimitStore(() => NOW_MS)) {
+function stage(prices: Prices, store = new MemoryLimitStore(() => NOW_MS), pageRows?: number) {
   const parts = reportParts(url, { nowMs: () => NOW_MS, store, prices })
   const journal = new HeldJournal()
   const book = parts.process(journal)
-  const repricer = parts.repricer(sql, book)
+  const repricer = parts.repricer(sql, book, pageRows)
   const run = (changes: Partial<RepriceQuestion> = {}) => repricer.run({ ...question(), ...changes }, ACTOR)
-  return { run, book, journal, store, close: parts.close, ship: () => journal.ship(sql) }
+  return {
+    run,
+    book,
+    journal,
+    counters: parts.admission.counters.bind(parts.admission),
+    close: parts.close,
+    ship: () => journal.ship(sql),
+  }
 }
 
 function question(): RepriceQuestion {
@@ -136,6 +144,28 @@ describe("a run", () => {
     })
     const audit = await sql`SELECT after FROM audit_log WHERE organization_id = ${org} AND action = 'prices.reprice'`
     expect(audit).toEqual([{ after: expect.objectContaining({ records: 2, difference_usd: "0.004" }) }])
+    await close()
+  })
+
+  test("changes what is counted at the moment as well, so that the next call is decided by it", async () => {
+    await called(pricesOf({ m: "1" }))
+    const { run, counters, close } = stage(pricesOf({ m: "3" }))
+    await run()
+    const limit = (await readLimitsById(sql, [`lim_${org}`])).get(`lim_${org}`)
+    if (limit === undefined) throw new Error("the limit is gone")
+    const [counter] = (await counters([{ limit, window: "2026-11", resetsAtMs: null, amount: 0n }])) ?? []
+    expect(counter?.settled).toBe(2_000_000n)
+    await close()
+  })
+
+  test("goes through a span page by page, also where many calls came in the same millisecond", async () => {
+    const old = pricesOf({ m: "1" })
+    const at = new Date(NOW_MS - 3_600_000).toISOString()
+    for (let index = 0; index < 7; index++) await called(old, index < 5 ? { time: at } : {})
+    const { run, ship, close } = stage(pricesOf({ m: "2" }), undefined, 2)
+    expect(await run()).toMatchObject({ lookedAt: 7, records: 7, end: "finished" })
+    await ship()
+    expect(await ledger()).toMatchObject({ entries: 7, usd: "0.014" })
     await close()
   })
 
