@@ -173,10 +173,9 @@ function budgetRows(transaction: Transaction, filter: BudgetFilter, visibility: 
     ORDER BY id LIMIT ${LIMITS_READ_MAX}`
 }
 
-/** `<dimension> <id>` → present name, of subjects and of whom they count apart. */
 type CounterNames = Pick<CountedLimit["counter"], "scope" | "subject" | "each" | "counted">
 
-/** The present names of whom counters count, by `<kind> <id>`. */
+/** `<dimension> <id>` → present name, of subjects and of whom they count apart. */
 export async function namesOfCounters(
   transaction: Sql | Transaction,
   counters: readonly { readonly counter: CounterNames }[],
