@@ -46,16 +46,19 @@ import { ownKeyRoutes } from "./own-key-routes.ts"
 import { ownReportRoutes } from "./own-report-routes.ts"
 import { ownUsageRoutes } from "./own-usage-routes.ts"
 import { passwordRoutes } from "./password-routes.ts"
+import { periodRoutes } from "./period-routes.ts"
 import { CATALOG_BYTES_MAX, catalogTooLarge, PRICE_IMPORT_PATH, priceImportRoutes } from "./price-import-routes.ts"
 import { priceRoutes } from "./price-routes.ts"
 import type { PricesNow } from "./price-shape.ts"
 import { priceTermsRoutes } from "./price-terms-routes.ts"
+import { priceUseRoutes } from "./price-use-routes.ts"
 import { projectRoutes } from "./project-routes.ts"
 import { projectionRoutes } from "./projection-routes.ts"
 import { providerRoutes } from "./provider-routes.ts"
 import type { ProviderOptions } from "./provider-view.ts"
 import type { ReportOptions } from "./report-answers.ts"
 import { reportRoutes } from "./report-routes.ts"
+import { repriceRoutes } from "./reprice-routes.ts"
 import { roleRoutes } from "./role-routes.ts"
 import { onlyServed, type Serves } from "./serves.ts"
 import { sessionRoutes } from "./session-routes.ts"
@@ -142,6 +145,8 @@ export function adminApp(options: AdminOptions): AdminApp {
   providerRoutes(app, options)
   priceImportRoutes(app, options)
   effectivePriceRoutes(app, options)
+  priceUseRoutes(app, options)
+  repriceRoutes(app, options)
   priceRoutes(app, options)
   priceTermsRoutes(app, options)
   alertRuleRoutes(app, options)
@@ -150,6 +155,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   digestRoutes(app, options)
   usageRoutes(app, options)
   projectionRoutes(app, options)
+  periodRoutes(app, options)
   ownUsageRoutes(app, options)
   ownReportRoutes(app, options)
   reportRoutes(app, options)

@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi"
 import type { Context } from "hono"
 import type { Adjusted } from "../ledger/adjustments.ts"
 import type { Booked, OverLimit, Report, ReportBook } from "../ledger/report-book.ts"
+import type { Repricer } from "../ledger/reprice.ts"
 import type { UsageHolds } from "../ledger/usage-holds.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { invalidRequest } from "./admin-app.ts"
@@ -10,7 +11,13 @@ import { answers, errorAnswer } from "./answers.ts"
 import { shownCap } from "./limit-shape.ts"
 import type { ReportFault } from "./report-shape.ts"
 
-export type ReportOptions = { readonly book: ReportBook; readonly holds: UsageHolds }
+export type ReportOptions = {
+  readonly book: ReportBook
+  readonly holds: UsageHolds
+  readonly repricer: Repricer
+  /** When the oldest call ended that waits in this process's journal, epoch milliseconds; null where none does. */
+  readonly oldestUnshippedMs: () => number | null
+}
 
 const RECORDS_MAX = 1_000
 

@@ -4,16 +4,17 @@
  */
 import { Readable } from "node:stream"
 import { createRoute, z } from "@hono/zod-openapi"
+import { explainRecord } from "../reporting/explain-record.ts"
 import { exportRecords, exportReport, written } from "../reporting/export.ts"
 import { namesOf } from "../reporting/names.ts"
 import { FILTER_SHAPE, recordsQuestion, usageQuestion } from "../reporting/question.ts"
-import { recordCostLines } from "../reporting/record-cost.ts"
 import { CONTENT_TYPES, EXPORT_FORMATS } from "../reporting/table.ts"
-import { usageRecord, usageRecords } from "../reporting/usage-records.ts"
+import { adjustmentsOf, usageRecord, usageRecords } from "../reporting/usage-records.ts"
 import { usageReport } from "../reporting/usage-report.ts"
 import { permit } from "./access.ts"
 import type { AdminApp, AdminOptions } from "./admin-app.ts"
 import { answers, idParams, missingThing, pageOf } from "./answers.ts"
+import { explanationOutput } from "./explanation-shape.ts"
 import { recordStream } from "./record-stream.ts"
 import { readQuery, type UsageDoor } from "./usage-door.ts"
 import { answered, seriesOutput, shownSeries, shownSummary, summaryOutput } from "./usage-shape.ts"
@@ -79,7 +80,7 @@ function sums(app: AdminApp, options: AdminOptions, { base, security, middleware
 
 function records(
   app: AdminApp,
-  { sql, clock, findSheet }: AdminOptions,
+  { sql, clock, findSheet, prices }: AdminOptions,
   { base, security, middleware, scopeOf }: UsageDoor,
 ): void {
   const list = createRoute({
@@ -112,7 +113,21 @@ function records(
   app.openapi(one, async (context) => {
     const { id } = context.req.valid("param")
     const record = (await usageRecord(sql, id, await scopeOf(context))) ?? missingThing("record", id)()
-    return context.json({ ...record, cost_lines: recordCostLines(record, findSheet) }, 200)
+    return context.json(record, 200)
+  })
+
+  const explain = createRoute({
+    method: "get",
+    path: `${base}/records/{id}/explain`,
+    middleware,
+    request: { params: idParams },
+    responses: answers(200, "Why the call cost what it cost, line by line and in words.", explanationOutput),
+  })
+  app.openapi(explain, async (context) => {
+    const { id } = context.req.valid("param")
+    const record = (await usageRecord(sql, id, await scopeOf(context))) ?? missingThing("record", id)()
+    const adjustments = await adjustmentsOf(sql, record)
+    return context.json(explainRecord(record, adjustments, { findSheet, prices: prices() }), 200)
   })
 }
 

@@ -3,17 +3,19 @@ import type { ReportOptions } from "../admin/report-answers.ts"
 import type { Admission } from "../admission/admit.ts"
 import type { Journal } from "../ledger/journal.ts"
 import { ReportBook } from "../ledger/report-book.ts"
+import { Repricer } from "../ledger/reprice.ts"
 import { tidyClaims } from "../ledger/usage-claims.ts"
 import { UsageHolds } from "../ledger/usage-holds.ts"
 import { BoundedPostgres } from "../platform/bounded-postgres.ts"
 import { systemClock as clock } from "../platform/clock.ts"
 import type { Closing } from "../platform/closing.ts"
 import type { Log } from "../platform/log.ts"
-import { openPostgres } from "../platform/postgres.ts"
+import { openPostgres, type Sql } from "../platform/postgres.ts"
 import { RegularWork } from "../platform/regular-work.ts"
 import type { Routing } from "../proxy/routing.ts"
 
 export type ReportParts = {
+  readonly sql: Sql
   readonly databaseUrl: string
   readonly journal: Journal
   readonly admission: Admission
@@ -29,7 +31,7 @@ const TIDY_EVERY_MS = 600_000
 const TIDY_MS_MAX = 60_000
 
 export async function openReports(parts: ReportParts, closing: Closing): Promise<ReportOptions> {
-  const { databaseUrl, journal, admission, routing, isStoreNew, log } = parts
+  const { sql, databaseUrl, journal, admission, routing, isStoreNew, log } = parts
   const postgres = new BoundedPostgres(() =>
     openPostgres(databaseUrl, { max: CONNECTIONS_MAX, applicationName: "tallygate-reports" }),
   )
@@ -51,7 +53,12 @@ export async function openReports(parts: ReportParts, closing: Closing): Promise
   })
   if (isStoreNew) await holds.takeUp()
   keepTidy(holds, postgres, log, closing)
-  return { book, holds }
+  const repricer = new Repricer({ ...shared, sql, book })
+  return { book, holds, repricer, oldestUnshippedMs: () => oldestOf(journal) }
+}
+
+function oldestOf(journal: Journal): number | null {
+  return journal.backlogRows() === 0 ? null : clock.nowMs() - journal.stats().oldestAgeS * 1000
 }
 
 function keepTidy(holds: UsageHolds, postgres: BoundedPostgres, log: Log, closing: Closing): void {

@@ -21,9 +21,11 @@ export class AdminClient {
   /** Without a slash at its end. */
   readonly url: string
   readonly #key: string
+  readonly #answerMsMax: number
 
   /** @throws CommandError where the environment does not say where to ask, or with which key */
-  constructor(env: Environment) {
+  constructor(env: Environment, answerMsMax = ANSWER_MS_MAX) {
+    this.#answerMsMax = answerMsMax
     this.url = readUrl(env.TALLYGATE_URL || DEFAULT_URL)
     const key = env.TALLYGATE_ADMIN_KEY ?? ""
     if (key === "") {
@@ -53,13 +55,20 @@ export class AdminClient {
     body: string | undefined,
   ): Promise<z.output<Schema>> {
     const response = await this.#send(method, route, body)
-    const answer = await readJson(response)
-    if (response.ok) {
-      const parsed = schema.safeParse(answer)
-      if (parsed.success) return parsed.data
-      throw new CommandError(`${this.url} answers in another form than this version knows; is it a Tallygate?`)
-    }
-    const told = errorAnswer.safeParse(answer)
+    if (!response.ok) return this.#refused(response)
+    const parsed = schema.safeParse(await readJson(response))
+    if (parsed.success) return parsed.data
+    throw new CommandError(`${this.url} answers in another form than this version knows; is it a Tallygate?`)
+  }
+
+  /** The text of a file. @throws CommandError as `ask` does */
+  async askFile(route: string): Promise<string> {
+    const response = await this.#send("GET", route, undefined)
+    return response.ok ? response.text() : this.#refused(response)
+  }
+
+  async #refused(response: Response): Promise<never> {
+    const told = errorAnswer.safeParse(await readJson(response))
     if (!told.success) throw new CommandError(`${this.url} answers ${response.status}; is it a Tallygate?`)
     const { message } = told.data.error
     if (response.status === 401) throw new CommandError(`the key in TALLYGATE_ADMIN_KEY is refused: ${message}`)
@@ -89,7 +98,7 @@ export class AdminClient {
         method,
         // A redirect would take the admin key elsewhere.
         redirect: "error",
-        signal: AbortSignal.timeout(ANSWER_MS_MAX),
+        signal: AbortSignal.timeout(this.#answerMsMax),
         headers: { authorization: `Bearer ${this.#key}`, "content-type": "application/json" },
         ...(body === undefined ? {} : { body }),
       })

@@ -80,6 +80,11 @@ export const COMMANDS: readonly Command[] = [
   },
   { name: "usage", summary: "who spent what", load: async () => (await import("./usage.ts")).runUsage },
   {
+    name: "usage explain",
+    summary: "why a call cost what it cost, line by line",
+    load: async () => (await import("./usage-explain.ts")).runUsageExplain,
+  },
+  {
     name: "budgets",
     summary: "where budgets stand, told by the exit code as well",
     load: async () => (await import("./budgets.ts")).runBudgets,
@@ -108,6 +113,26 @@ export const COMMANDS: readonly Command[] = [
     name: "prices import",
     summary: "set prices from a public catalog",
     load: async () => (await import("./prices-import.ts")).runPricesImport,
+  },
+  {
+    name: "prices reprice",
+    summary: "price calls again by the prices of now",
+    load: async () => (await import("./prices-reprice.ts")).runPricesReprice,
+  },
+  {
+    name: "periods list",
+    summary: "the months of an organization, and which are closed",
+    load: async () => (await import("./periods.ts")).runPeriodsList,
+  },
+  {
+    name: "periods show",
+    summary: "a month's statement",
+    load: async () => (await import("./periods.ts")).runPeriodsShow,
+  },
+  {
+    name: "periods close",
+    summary: "close a month, after which its statement stays as it is",
+    load: async () => (await import("./periods.ts")).runPeriodsClose,
   },
   {
     name: "verify",

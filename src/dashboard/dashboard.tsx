@@ -19,6 +19,7 @@ import { useTheme } from "./ui/theme.ts"
 /** Fetched when they are gone to: the first paint does not wait for their forms. */
 const BudgetsPage = lazy(() => import("./pages/budgets/page.tsx").then((room) => ({ default: room.BudgetsPage })))
 const AlertsPage = lazy(() => import("./pages/alerts/page.tsx").then((room) => ({ default: room.AlertsPage })))
+const PricesPage = lazy(() => import("./pages/prices/page.tsx").then((room) => ({ default: room.PricesPage })))
 
 export function Dashboard() {
   // Follows the system also while nobody is logged in.
@@ -59,6 +60,7 @@ function PageOfAddress({ session }: { session: Session }) {
       <Route path="/keys/:id?">{({ id }) => <KeysPage id={id ?? null} />}</Route>
       <Route path="/projects/:id?">{({ id }) => <ProjectsPage id={id ?? null} />}</Route>
       <Route path="/budgets/:id?">{({ id }) => <BudgetsPage id={id ?? null} />}</Route>
+      <Route path="/prices/:act?/:id?">{({ act, id }) => <PricesPage act={act ?? null} id={id ?? null} />}</Route>
       <Route path="/alerts/:tab?/:id?">{({ tab, id }) => <AlertsPage tab={tab ?? "rules"} id={id ?? null} />}</Route>
       <Route path="/my/usage">
         <UsagePage realm="own" />

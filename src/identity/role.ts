@@ -26,9 +26,9 @@ export type Target =
 
 const READER = [
   ...["organizations:read", "projects:read", "users:read", "keys:read", "limits:read"],
-  ...["usage:read", "providers:read", "prices:read", "alerts:read"],
+  ...["usage:read", "providers:read", "prices:read", "alerts:read", "periods:read"],
 ] as const
-const BILLING = [...READER, "limits:write", "alerts:write"] as const
+const BILLING = [...READER, "limits:write", "alerts:write", "periods:write"] as const
 const ADMIN = [
   ...BILLING,
   ...["organizations:write", "projects:write", "users:write", "keys:write"],

@@ -108,14 +108,18 @@ export const ROLLUP_KEY: Readonly<Record<string, string>> = {
   outcome: "outcome",
   stream: "stream",
   usage_source: "usage_source",
-  price_row: "price_row",
+  // What gives a record its first price is counted where the record is: the sums of one row then say how many have none.
+  price_row:
+    "CASE WHEN kind = 'adjustment' THEN coalesce(metadata ->> 'was_unpriced_as', price_row) ELSE price_row END",
 }
 
 /** The rollup's sums: each column and the aggregate that makes it of the records of one key. */
 export const ROLLUP_SUMS: Readonly<Record<string, string>> = {
   records: "count(*) FILTER (WHERE kind <> 'adjustment')",
   adjustments: "count(*) FILTER (WHERE kind = 'adjustment')",
-  unpriced_records: "count(*) FILTER (WHERE price_state = 'unpriced' AND kind <> 'adjustment')",
+  unpriced_records:
+    "count(*) FILTER (WHERE price_state = 'unpriced' AND kind <> 'adjustment')" +
+    " - count(*) FILTER (WHERE kind = 'adjustment' AND metadata ->> 'was_unpriced_as' IS NOT NULL)",
   mismatch_records: "count(*) FILTER (WHERE usage_mismatch AND kind <> 'adjustment')",
   input_uncached_tokens: "sum(input_uncached_tokens)",
   cache_read_tokens: "sum(cache_read_tokens)",

@@ -23,6 +23,26 @@ export type UsageOrigin = {
   readonly isMismatch: boolean
 }
 
+/** What each member of a usage is called on a record. */
+const USAGE_COLUMNS = {
+  inputUncachedTokens: "input_uncached_tokens",
+  cacheReadTokens: "cache_read_tokens",
+  cacheWrite5mTokens: "cache_write_5m_tokens",
+  cacheWrite1hTokens: "cache_write_1h_tokens",
+  outputTokens: "output_tokens",
+  reasoningTokens: "reasoning_tokens",
+  audioInputTokens: "audio_input_tokens",
+  imageInputTokens: "image_input_tokens",
+  audioOutputTokens: "audio_output_tokens",
+  imageOutputTokens: "image_output_tokens",
+  webSearches: "web_searches",
+  units: "units",
+} as const satisfies Partial<Record<keyof Usage, keyof UsageRecord>>
+export const USAGE_COLUMN_NAMES = Object.entries(USAGE_COLUMNS) as [
+  keyof typeof USAGE_COLUMNS,
+  (typeof USAGE_COLUMNS)[keyof typeof USAGE_COLUMNS],
+][]
+
 /** The prices, and as whose prices a configured provider's are looked up. */
 export type Prices = PriceSources & { readonly router: Pick<Router, "providers"> }
 
@@ -46,6 +66,12 @@ export function putUsage(record: UsageRecord, usage: Usage, origin: UsageOrigin)
   record.usage_mismatch = origin.isMismatch
 }
 
+/** The usage that stands on a record, its text, or a row of the ledger; what is not there is 0. */
+export function usageOf(record: Partial<UsageRecord>): Usage {
+  const counts = USAGE_COLUMN_NAMES.map(([member, name]) => [member, Number(record[name] ?? 0)] as const)
+  return { ...(Object.fromEntries(counts) as Omit<Usage, "unitType">), unitType: record.unit_type ?? "" }
+}
+
 /**
  * Prices the record's usage by the served model and tier, and returns in nano-dollars, rounded up, what limits are charged.
  * What has no price stays `unpriced` with a null cost; it is never 0, and charged by the organization's ceiling if it has
@@ -60,8 +86,7 @@ export function priceRecord(
 ): bigint {
   if (record.usage_source === "none") return free(record)
   if (record.usage_source === "unmetered") return unpriced(record, null)
-  const served = { model: record.model_served, tier: record.tier_served || record.tier_requested }
-  const priced = known ?? priceServed(prices, record, served, usage, atMs)
+  const priced = known ?? priceServed(prices, record, servedOf(record), usage, atMs)
   if (priced.kind === "unpriced") return unpriced(record, priced.ceiling)
   record.price_state = "priced"
   record.cost_usd = formatUsd(priced.costPicos)
@@ -69,6 +94,28 @@ export function priceRecord(
   record.price_row = priced.pin
   record.base_cost_usd = priced.baseCostPicos === null ? null : formatUsd(priced.baseCostPicos)
   return nanosRoundedUp(priced.costPicos)
+}
+
+/** What of a record decides its price, beside its usage. */
+type PricedAs = Pick<
+  UsageRecord,
+  | "organization_id"
+  | "provider"
+  | "region"
+  | "model_routed"
+  | "model_served"
+  | "tier_served"
+  | "tier_requested"
+  | "time"
+>
+
+/** What a usage costs at the present price of the record's served model and tier, as of the record's time. */
+export function priceAsRecorded(prices: Prices, record: PricedAs, usage: Usage): EffectiveCost {
+  return priceServed(prices, record, servedOf(record), usage, Date.parse(record.time))
+}
+
+function servedOf(record: Pick<UsageRecord, "model_served" | "tier_served" | "tier_requested">) {
+  return { model: record.model_served, tier: record.tier_served || record.tier_requested }
 }
 
 /** What the usage costs at the price of the model and tier that were served; `atMs` is epoch milliseconds. */

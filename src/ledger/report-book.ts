@@ -16,12 +16,13 @@ import type { BoundedPostgres } from "../platform/bounded-postgres.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { isDataError, type Sql } from "../platform/postgres.ts"
 import { type Adjusted, adjust, type Correction } from "./adjustments.ts"
+import type { ChargedEntry } from "./correction-entry.ts"
 import { type Journal, JournalUnavailable } from "./journal.ts"
 import type { Prices } from "./priced-record.ts"
 import { recordText } from "./record-text.ts"
 import { fingerprintOf, type ReportedUsage, reportRecord } from "./reported-usage.ts"
 import { saidOfRecord } from "./said-of-record.ts"
-import { type Claim, type Claimed, claim, finishClaims } from "./usage-claims.ts"
+import { type Claim, type Claimed, type ClaimName, claim, finishClaims } from "./usage-claims.ts"
 import type { UsageRecord } from "./usage-record.ts"
 
 export type Report = {
@@ -70,7 +71,7 @@ export type ReportBookOptions = {
 
 type Entry = { readonly report: Report; readonly record: UsageRecord; readonly limits: readonly Limit[] }
 /** A record's text, and what it charges, part by part among whose counters. */
-type ToWrite = Pick<Extract<Adjusted, { kind: "adjusted" }>, "id" | "parts"> & { readonly body: string }
+export type ToWrite = ChargedEntry & { readonly body: string }
 type Placed = { readonly entry: Entry; readonly claimed: Claimed }
 
 /** How long the claims of one batch may take. */
@@ -108,6 +109,12 @@ export class ReportBook {
     return adjusted
   }
 
+  /** Writes and charges records of these claims, and notes that this is done. @throws ApiError 503 as `book` does */
+  async enter(records: readonly ToWrite[], claims: readonly ClaimName[]): Promise<void> {
+    await this.#write(records)
+    await this.#finish(claims)
+  }
+
   /** Writes and charges records that are claimed. Idempotent by their ids. @throws ApiError 503 */
   async #write(records: readonly ToWrite[]): Promise<void> {
     const written = await Promise.allSettled(records.map((one) => this.#writeOne(one)))
@@ -129,7 +136,7 @@ export class ReportBook {
   }
 
   /** Where this cannot be told, a repetition writes the record once more, under its id. */
-  async #finish(claims: readonly Pick<Claim, "organizationId" | "source" | "key">[]): Promise<void> {
+  async #finish(claims: readonly ClaimName[]): Promise<void> {
     if (claims.length === 0) return
     const { postgres } = this.#options
     await postgres.run((sql) => finishClaims(sql, claims), CLAIM_MS_MAX).catch(() => undefined)
@@ -195,8 +202,8 @@ export class ReportBook {
         byId.set(claimed.recordId, againOf(claimed.recordId, claimed.body, limits, nowMs))
       }
     }
-    await this.#write([...byId.values()])
-    await this.#finish(
+    await this.enter(
+      [...byId.values()],
       placed.flatMap(({ entry: { report }, claimed }) => {
         if (report.key === null || claimed.kind === "conflict" || (claimed.kind === "known" && claimed.isDone))
           return []

@@ -19,6 +19,9 @@ export type Claim = {
   readonly body: string
 }
 
+/** What a claim is known by. */
+export type ClaimName = Pick<Claim, "organizationId" | "source" | "key">
+
 export type Claimed =
   | { readonly kind: "claimed" }
   /** Booked before; where it is not done, whoever began it may be gone: it is to be booked again, under its id. */
@@ -66,10 +69,7 @@ export async function claim(sql: Sql | Transaction, claims: readonly Claim[]): P
 }
 
 /** Tells that these are in a journal and charged. */
-export async function finishClaims(
-  sql: Sql,
-  claims: readonly Pick<Claim, "organizationId" | "source" | "key">[],
-): Promise<void> {
+export async function finishClaims(sql: Sql, claims: readonly ClaimName[]): Promise<void> {
   await sql`
     UPDATE usage_once o SET is_written = true
     FROM unnest(${claims.map(({ organizationId }) => organizationId)}::text[], ${claims.map(({ source }) => source)}::text[],
@@ -134,6 +134,6 @@ function columnsOf(claims: readonly Claim[]) {
 }
 
 /** Sources and organizations have no line end. */
-function nameOf({ organizationId, source, key }: Pick<Claim, "organizationId" | "source" | "key">): string {
+function nameOf({ organizationId, source, key }: ClaimName): string {
   return `${organizationId}\n${source}\n${key}`
 }

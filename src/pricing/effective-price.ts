@@ -85,6 +85,21 @@ export function effectiveTiers(
   return { kind: "unpriced", reason: book.kind === "unpriced" ? book.reason : "no tier has a price", terms }
 }
 
+/** When the price of a model changes after `afterMs`, soonest first, epoch milliseconds. Terms are not looked at. */
+export function priceChanges(
+  { priceBook, storedPrices }: PriceSources,
+  { organizationId, provider, model }: Pick<EffectiveQuestion, "organizationId" | "provider" | "model">,
+  afterMs: number,
+): number[] {
+  const question = { provider, model }
+  const all = [
+    ...storedPrices.changes(organizationId, question),
+    ...storedPrices.changes("", question),
+    ...priceBook.beginnings(question),
+  ]
+  return [...new Set(all)].filter((atMs) => atMs > afterMs).sort((a, b) => a - b)
+}
+
 function rowsIn(found: FoundRows): readonly PriceRow[] {
   return found.kind === "found" ? found.rows : []
 }

@@ -105,6 +105,13 @@ export class PriceBook {
     return first === undefined ? tooEarly(match.model) : { kind: "found", rows: [first, ...rest] }
   }
 
+  /** When the prices of a model begin to hold, epoch milliseconds; none of what is not listed. */
+  beginnings({ provider, model }: Pick<PriceQuestion, "provider" | "model">): readonly number[] {
+    const match = this.#match(provider, model)
+    if (match.kind === "unpriced") return []
+    return match.model.periods.flatMap(({ fromMs }) => (fromMs === null ? [] : [fromMs]))
+  }
+
   /** Every listed id and alias of a provider, sorted. Ids that only a prefix covers are not among them. */
   models(provider: string): readonly string[] {
     this.prepare(provider)

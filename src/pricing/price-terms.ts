@@ -3,7 +3,7 @@
  * whole parts per million, so that what is charged is one exact fraction of the cost, rounded once, at its end, to the
  * nearest pico-dollar (halves up).
  */
-import { proRata } from "./money.ts"
+import { formatUsd, proRata } from "./money.ts"
 import type { PriceRow } from "./price-row.ts"
 
 /** Of a hundred percent. */
@@ -40,6 +40,11 @@ export function formatPercent(ppm: bigint): string {
   const point = digits.length - PERCENT_DECIMALS
   const fraction = digits.slice(point).replace(/0+$/, "")
   return fraction === "" ? digits.slice(0, point) : `${digits.slice(0, point)}.${fraction}`
+}
+
+/** What a cost is multiplied by under the terms, as an exact decimal: `1.045`. */
+export function formatFactor(terms: Rebate): string {
+  return formatUsd(factorOf(terms))
 }
 
 /** Whether a cost is another one under the terms. */

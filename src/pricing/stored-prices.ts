@@ -110,11 +110,22 @@ export class StoredPrices {
     return general
   }
 
+  /** Terms that a record pins, also such that have ended. */
+  termsOf(id: string): PriceTerms | undefined {
+    return [...this.#terms.values()].flat().find((terms) => terms.id === id)
+  }
+
   /** The row that a record pins, also of a price that has ended. */
   row(id: string, tier: string): PriceRow | undefined {
     const price = this.#byId.get(id)
     const read = price && rowsOf(price)
     return read?.kind === "read" ? read.rows.get(tier) : undefined
+  }
+
+  /** When prices of a model begin and end in one layer, epoch milliseconds. */
+  changes(organizationId: string, question: Pick<StoredQuestion, "provider" | "model">): readonly number[] {
+    const candidates = this.#candidates(organizationId, question)
+    return candidates.flatMap(({ fromMs, untilMs }) => (untilMs === null ? [fromMs] : [fromMs, untilMs]))
   }
 
   /** Ids and aliases of the installation's prices at a provider that are in force. */
@@ -123,7 +134,10 @@ export class StoredPrices {
     return [...(byId ?? [])].flatMap(([id, prices]) => (prices.some((one) => isInForce(one, atMs)) ? [id] : []))
   }
 
-  #candidates(organizationId: string, { provider, model }: StoredQuestion): readonly StoredPrice[] {
+  #candidates(
+    organizationId: string,
+    { provider, model }: Pick<StoredQuestion, "provider" | "model">,
+  ): readonly StoredPrice[] {
     const shelf = this.#layers.get(organizationId)?.get(provider)
     if (shelf === undefined) return NONE
     const known = shelf.remembered.get(model)

@@ -9,7 +9,7 @@ import { type Limit, limitInForce } from "../identity/limit.ts"
 import { type LimitRow, limitColumns, limitFrom } from "../identity/limit-row.ts"
 import type { Visibility } from "../identity/role.ts"
 import { visibleRows } from "../identity/visible-rows.ts"
-import type { SqlFragment, Transaction } from "../platform/postgres.ts"
+import type { Sql, SqlFragment, Transaction } from "../platform/postgres.ts"
 import { type CountedLimit, forecastLimits, type LimitForecast } from "./limit-forecast.ts"
 
 /** Which budgets are asked for: those of any of these, where a list is given. */
@@ -173,10 +173,12 @@ function budgetRows(transaction: Transaction, filter: BudgetFilter, visibility: 
     ORDER BY id LIMIT ${LIMITS_READ_MAX}`
 }
 
+type CounterNames = Pick<CountedLimit["counter"], "scope" | "subject" | "each" | "counted">
+
 /** `<dimension> <id>` → present name, of subjects and of whom they count apart. */
-async function namesOfCounters(
-  transaction: Transaction,
-  counters: readonly CountedLimit[],
+export async function namesOfCounters(
+  transaction: Sql | Transaction,
+  counters: readonly { readonly counter: CounterNames }[],
 ): Promise<ReadonlyMap<string, string>> {
   const named = counters.flatMap(({ counter: { scope, subject, each, counted } }) => [
     { group: scope as string, id: subject },

@@ -56,6 +56,22 @@ export async function usageRecord(sql: Sql, id: string, scope: Scope): Promise<S
   return row?.record ?? null
 }
 
+/** The entries that correct a record, oldest first. Whoever sees the record sees them: they stand under the same names. */
+export async function adjustmentsOf(sql: Sql, record: ShownRecord): Promise<ShownRecord[]> {
+  const text = new SqlText()
+  const conditions = [
+    `r.organization_id = ${text.text(String(record.organization_id))}`,
+    `r.time = ${text.text(record.time)}::timestamptz`,
+    `r.adjusts_id = ${text.text(record.id)}::uuid`,
+  ]
+  const rows = await text.run<{ record: ShownRecord }>(
+    sql,
+    `WITH page AS (SELECT r.* FROM usage_records r WHERE ${conditions.join(" AND ")})
+     ${SHOWN_PAGE} ORDER BY r.ingested_at, r.id`,
+  )
+  return rows.map(({ record: entry }) => entry)
+}
+
 /** A page of the records that match; `nowMs` is the present, epoch milliseconds. */
 export async function usageRecords(
   sql: Sql,

@@ -26,16 +26,26 @@ import { createDatabase } from "../support/real-postgres.ts"
 import { HeldJournal, reportParts, shippedPrices } from "../support/report-parts.ts"
 
 /** What roles may do, as the documentation says it and not as the program does. */
-const READS = ["organizations", "projects", "users", "keys", "limits", "usage", "providers", "prices", "alerts"].map(
-  (it) => `${it}:read`,
-)
+const READS = [
+  "organizations",
+  "projects",
+  "users",
+  "keys",
+  "limits",
+  "usage",
+  "providers",
+  "prices",
+  "alerts",
+  "periods",
+].map((it) => `${it}:read`)
 const WRITES = ["organizations", "projects", "users", "keys", "providers", "prices", "admin_keys", "roles"].map(
   (it) => `${it}:write`,
 )
-const ADMINS = [...WRITES, "usage:write", "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"]
+const BILLING = ["limits:write", "alerts:write", "periods:write"]
+const ADMINS = [...WRITES, ...BILLING, "usage:write", "admin_keys:read", "roles:read", "audit:read"]
 const MAY: Record<Role, readonly string[]> = {
   viewer: READS,
-  billing: [...READS, "limits:write", "alerts:write"],
+  billing: [...READS, ...BILLING],
   admin: [...READS, ...ADMINS],
   owner: [...READS, ...ADMINS],
 }
@@ -80,6 +90,9 @@ const newPrice = { provider: "openai", model: "gpt-none", rates: { standard: { i
 let counter = 0
 const fresh = () => `n${counter++}`
 const ofOrganization = (things: Things) => `organization_id=${things.organization}`
+
+/** One that is over. */
+const month: Case = { lies: "organization", path: () => ["2026-01"] }
 
 const budget = () => ({ window: "month", usd: "5.00" })
 
@@ -255,6 +268,7 @@ const CASES: Record<string, Case> = {
     model: "gpt-4o",
     input_tokens: 1,
   })),
+  "GET /admin/v1/usage/records/:id/explain": inPath("record", "project"),
   "POST /admin/v1/usage/records/:id/adjustments": inPath("record", "project", () => ({
     cost_usd: "0.01",
     reason: "a correction",
@@ -262,6 +276,17 @@ const CASES: Record<string, Case> = {
   "GET /admin/v1/usage/export": list,
   "GET /admin/v1/usage/stream": list,
   "GET /admin/v1/usage/projection": list,
+  "GET /admin/v1/prices/models": list,
+  "GET /admin/v1/prices/unpriced": list,
+  "POST /admin/v1/prices/reprice": named("organization", ({ organization }) => ({
+    organization_id: organization,
+    from: "2026-01-01",
+    until: "2026-01-02",
+    dry_run: false,
+  })),
+  "GET /admin/v1/periods": { lies: "organization", query: ofOrganization },
+  "GET /admin/v1/periods/:period": { ...month, query: ofOrganization },
+  "POST /admin/v1/periods/:period/close": { ...month, body: ({ organization }) => ({ organization_id: organization }) },
 }
 
 const ACTOR = { name: "test", ip: "" }
@@ -292,9 +317,15 @@ beforeAll(async () => {
   things.foreign = await makeThings(foreign)
   const box = new SecretBox(readEncryptionKey(newEncryptionKey()))
   reports = reportParts(url)
+  const book = reports.process(new HeldJournal())
   app = adminApp({
     sql,
-    reports: { book: reports.process(new HeldJournal()), holds: reports.holds },
+    reports: {
+      book,
+      holds: reports.holds,
+      repricer: reports.repricer(sql, book),
+      oldestUnshippedMs: () => null,
+    },
     clock: systemClock,
     log,
     directory,

@@ -252,6 +252,68 @@ test("Projects & users: a project is made, given a budget and a member", async (
   await sheet.getByRole("button", { name: "Remove Li Chen" }).waitFor()
 })
 
+describe("Models & prices", () => {
+  const dialog = (name: string | RegExp) => page.getByRole("dialog", { name })
+
+  test("a model without a price gets one, its calls are re-priced after a preview, and the request says so", async () => {
+    const { projectId } = stage.key("checkout-prod")
+    const report = {
+      provider: "openai",
+      model: "house-1",
+      input_tokens: 1_000_000,
+      output_tokens: 10,
+      project_id: projectId,
+    }
+    const { id } = (await stage.app.admin("POST", "/admin/v1/usage/records", report)).body
+    await stage.app.record(id)
+    await open("/prices")
+    const queue = page.getByRole("table", { name: "Called without a price" })
+    await queue
+      .getByRole("row", { name: /house-1/ })
+      .getByRole("link", { name: "Set price" })
+      .click()
+    await dialog("Set price").getByLabel("Input, USD per 1 M tokens").fill("2.5")
+    await dialog("Set price").getByLabel("Output, USD per 1 M tokens").fill("ten")
+    await dialog("Set price").getByRole("button", { name: "Set price" }).click()
+    await dialog("Set price").getByText("Write dollars such as 2.50").waitFor()
+    await dialog("Set price").getByLabel("Output, USD per 1 M tokens").fill("10")
+    await dialog("Set price").getByRole("button", { name: "Set price" }).click()
+    const preview = dialog("Re-price calls")
+    await preview.getByText("1 request would be re-priced, $2.500100 in all.").waitFor()
+    expect(await preview.getByRole("table", { name: "By organization" }).textContent()).toContain(
+      "Northwind Labs1$2.500100",
+    )
+    expect(await preview.getByRole("table", { name: "By model" }).textContent()).toContain("openai/house-1")
+    await preview.getByRole("button", { name: "Re-price 1 request" }).click()
+    await page.getByRole("button", { name: "Re-price requests" }).click()
+    await page.getByText("1 request re-priced", { exact: true }).first().waitFor()
+    await open(`/requests/${id}`)
+    const corrections = dialog("house-1").getByRole("table", { name: "Corrections" })
+    await expect.poll(() => corrections.textContent()).toContain("Sum now, exact$2.500100")
+    await open("/prices")
+    await expect.poll(() => queue.getByRole("row", { name: /house-1/ }).count()).toBe(0)
+    const inUse = page.getByRole("table", { name: "Models in use" })
+    expect(await inUse.getByRole("row", { name: /house-1/ }).textContent()).toMatch(/\$2\.50.*\$10\.00.*Set for/)
+  })
+
+  test("a month is closed with its statement, and stays closed", async () => {
+    await open("/prices")
+    const months = page.getByRole("table", { name: "Months" }).locator("tbody tr")
+    await months.filter({ hasText: "Can be closed" }).last().getByRole("link").click()
+    const statement = dialog(/^Statement of/)
+    await statement.getByRole("table", { name: "Lines of the statement" }).waitFor()
+    expect(await seriousFindings(page)).toEqual([])
+    await statement.getByRole("button", { name: "Close month" }).click()
+    await dialog(/^Close 20/)
+      .getByRole("button", { name: "Close month" })
+      .click()
+    await page.getByText("Month closed", { exact: true }).first().waitFor()
+    await statement.getByText("Closed", { exact: true }).waitFor()
+    expect(await statement.getByRole("button", { name: "Close month" }).count()).toBe(0)
+    expect(await statement.getByRole("link", { name: "Download CSV" }).getAttribute("href")).toMatch(/format=csv$/)
+  })
+})
+
 test("an admin's pages have no serious finding of axe", async () => {
   for (const address of ["/overview", "/usage?by=key", "/requests", "/keys/new", "/projects"]) {
     await open(address)

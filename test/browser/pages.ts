@@ -26,9 +26,19 @@ export function shownPages({ recordId, limitId, channelId }: ShownIds): readonly
     admin("keys", "/keys"),
     admin("create-key", "/keys/new"),
     admin("projects", "/projects"),
+    admin("prices", "/prices"),
+    admin("model", "/prices/model?row=anthropic/claude-opus-5"),
+    admin("reprice", "/prices/reprice"),
+    admin("statement", `/prices/months/${lastMonth()}`),
     { name: "my-usage", address: "/my/usage", realm: "own" },
     { name: "my-keys", address: "/my/keys", realm: "own" },
   ]
+}
+
+/** The month before the present one, as its statement's address names it. */
+function lastMonth(): string {
+  const now = new Date()
+  return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1)).toISOString().slice(0, 7)
 }
 
 export const WIDTHS = { desktop: 1440, tablet: 820, phone: 390, "small-phone": 320 } as const

@@ -49,6 +49,10 @@ beforeAll(async () => {
   ids = { "key_…": (await app.createKey()).id, "user_…": "", "proj_…": project }
   const channel = { scope: {}, kind: "webhook", name: "hook", url: receiver.url }
   ids["org_…"] = (await app.admin("POST", "/admin/v1/organizations", { name: "tenant" })).body.id
+  const reported = { provider: "openai", model: "gpt-4o", input_tokens: 10, output_tokens: 1 }
+  const record = (await app.admin("POST", "/admin/v1/usage/records", reported)).body.id
+  await app.record(record)
+  ids["record_…"] = record
   ids["chan_…"] = (await app.admin("POST", "/admin/v1/alert-channels", channel)).body.id
   ids["user_…"] = (await app.admin("POST", "/admin/v1/users", { name: "Ada" })).body.id
 })

@@ -7,6 +7,7 @@ import {
   compact,
   cost,
   count,
+  counted,
   duration,
   exact,
   isZero,
@@ -83,6 +84,12 @@ describe("counts", () => {
   test("an axis of counts stays short", () => {
     expect([0, 500, 2_000_000].map(axisCount)).toEqual(["0", "500", `2.00${_}M`])
   })
+
+  test.each([
+    [1, "1 request"],
+    [0, "0 requests"],
+    ["1204", "1,204 requests"],
+  ])("%s of a word reads %s", (whole, shown) => expect(counted(whole, "request")).toBe(shown))
 })
 
 describe("shares and changes", () => {

@@ -186,8 +186,14 @@ test("a price with regions holds and charges by that of the account, and says so
   const record = await app.record(id)
   expect(record.price_row.endsWith("/standard~us")).toBe(true)
   expect(record.cost_usd).toBe(cost)
-  const lines = (await admin("GET", `/admin/v1/usage/records/${id}`)).body.cost_lines as { rate_usd: string }[]
-  expect(lines.map(({ rate_usd: rate }) => rate)).toEqual(["0", "1100"])
+  const { body } = await admin("GET", `/admin/v1/usage/records/${id}/explain`)
+  expect(body).toMatchObject({
+    price: { region: "us" },
+    lines: [
+      { rate_usd: "0", multiplier: "1.1" },
+      { rate_usd: "1000", multiplier: "1.1" },
+    ],
+  })
 })
 
 describe("markup and discount", () => {
@@ -205,13 +211,15 @@ describe("markup and discount", () => {
     await terms(organizationId, { provider: "openai", discount_percent: "50" })
     expect((await call({ key }, model)).cost).toBe("0.0007")
     await terms(organizationId, {})
-    const lines = async () =>
-      ((await admin("GET", `/admin/v1/usage/records/${id}`)).body as unknown as { cost_lines: object[] }).cost_lines
-    expect(await lines()).toEqual([
-      { class: "input", count: "100", rate_usd: "10", cost_usd: "0.001" },
-      { class: "output", count: "20", rate_usd: "20", cost_usd: "0.0004" },
-      { class: "terms", count: "0", rate_usd: null, cost_usd: "0.000238" },
-    ])
+    const explained = await admin("GET", `/admin/v1/usage/records/${id}/explain`)
+    expect(explained.body).toMatchObject({
+      lines: [
+        { class: "input", count: "100", rate_usd: "10", amount_usd: "0.001" },
+        { class: "output", count: "20", rate_usd: "20", amount_usd: "0.0004" },
+        { class: "terms", multiplier: "1.17", amount_usd: "0.000238" },
+      ],
+      total_usd: "0.001638",
+    })
   })
 
   test("are part of what is held: a budget with room for the list price alone has room for less output", async () => {

@@ -6,6 +6,7 @@ import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
 import { ingest, type LedgerRow } from "../../src/ledger/ingest.ts"
 import type { Prices } from "../../src/ledger/priced-record.ts"
 import { ReportBook, type ReportBookOptions } from "../../src/ledger/report-book.ts"
+import { Repricer } from "../../src/ledger/reprice.ts"
 import { UsageHolds } from "../../src/ledger/usage-holds.ts"
 import { BoundedPostgres } from "../../src/platform/bounded-postgres.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -57,7 +58,10 @@ function readShippedPrices(): Prices {
   return { router: { providers: new Map() }, priceBook: loaded.book, storedPrices: NO_STORED_PRICES }
 }
 
-export function reportParts(databaseUrl: string, options: { store?: MemoryLimitStore; nowMs?: () => number } = {}) {
+export function reportParts(
+  databaseUrl: string,
+  options: { store?: MemoryLimitStore; nowMs?: () => number; prices?: Prices } = {},
+) {
   const nowMs = options.nowMs ?? Date.now
   const store = options.store ?? new MemoryLimitStore(nowMs)
   const admission = new Admission({
@@ -68,11 +72,12 @@ export function reportParts(databaseUrl: string, options: { store?: MemoryLimitS
     readCounters: (charges) => store.read(charges),
   })
   const postgres = new BoundedPostgres(() => openPostgres(databaseUrl, { max: 3, applicationName: "test" }))
-  const prices = shippedPrices()
+  const prices = options.prices ?? shippedPrices()
   const shared = { postgres, admission, prices: () => prices, mintId: uuidv7Mint(), nowMs }
   /** A process of its own: its journal, the same ledger and counters. */
   const process = (journal: ReportBookOptions["journal"], onBooked: ReportBookOptions["onBooked"] = () => undefined) =>
     new ReportBook({ ...shared, journal, fold: (_owner, _kind, value) => value, onBooked })
+  const repricer = (sql: Sql, book: ReportBook, pageRows = 1_000) => new Repricer({ ...shared, sql, book, pageRows })
   const holds = new UsageHolds({ ...shared, log: { warn: () => undefined } as never })
-  return { store, admission, prices, process, holds, close: () => postgres.close() }
+  return { store, admission, prices, process, repricer, holds, close: () => postgres.close() }
 }

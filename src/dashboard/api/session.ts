@@ -76,7 +76,7 @@ export function useSession(): Session {
 /** True where the role says that whoever is logged in may change things of this kind somewhere; the server decides. */
 export function mayChange(
   { roles }: Pick<Session, "roles">,
-  what: "keys" | "projects" | "users" | "limits" | "alerts",
+  what: "keys" | "projects" | "users" | "limits" | "alerts" | "usage" | "prices" | "periods",
 ): boolean {
   const changing = {
     keys: ["owner", "admin"],
@@ -84,6 +84,9 @@ export function mayChange(
     users: ["owner", "admin"],
     limits: ["owner", "admin", "billing"],
     alerts: ["owner", "admin", "billing"],
+    usage: ["owner", "admin"],
+    prices: ["owner", "admin"],
+    periods: ["owner", "admin", "billing"],
   }
   return roles.some(({ role }) => changing[what].includes(role))
 }

@@ -96,7 +96,6 @@ export type UsageRecord = {
   readonly cost_usd: string | null
   readonly cost_source: string
   readonly price_row: string
-  readonly cost_lines?: readonly CostLine[]
   readonly duration_ms: number
   readonly ttft_ms: number | null
   readonly upstream_ms: number | null
@@ -115,12 +114,33 @@ export type Attempt = {
   readonly duration_ms: number
   readonly error: string
 }
-export type CostLine = {
+/** Why a request cost what it cost. Amounts and rates are dollars as decimal strings. */
+export type Explanation = {
+  readonly state: "priced" | "reported" | "unpriced" | "unmetered" | "free" | "correction"
+  readonly is_estimated: boolean
+  readonly lines: readonly ExplainedLine[]
+  readonly cost_usd: string | null
+  readonly adjustments: readonly {
+    readonly id: string
+    readonly booked_at: string
+    readonly reason: string
+    readonly source: string
+    readonly cost_usd: string | null
+  }[]
+  readonly total_usd: string | null
+  readonly says: readonly string[]
+  readonly next: string | null
+}
+export type ExplainedLine = {
   readonly class: string
-  readonly count: string
-  /** For a million tokens; null where no rate stands behind the line. */
+  readonly rated_as: string | null
+  readonly count: string | null
+  readonly unit: string | null
+  /** For `per` of the unit; null where no rate stands behind the line. */
   readonly rate_usd: string | null
-  readonly cost_usd: string
+  readonly per: number | null
+  readonly multiplier: string | null
+  readonly amount_usd: string
 }
 export type RecordPage = { readonly data: readonly UsageRecord[]; readonly next: string | null }
 
@@ -161,6 +181,14 @@ export function recordQuery(realm: Realm, id: string) {
   return queryOptions({
     queryKey: ["usage", realm, "record", id],
     queryFn: ({ signal }) => get<UsageRecord>(`${USAGE_PATHS[realm]}/records/${encodeURIComponent(id)}`, {}, signal),
+  })
+}
+
+export function explanationQuery(realm: Realm, id: string) {
+  const path = `${USAGE_PATHS[realm]}/records/${encodeURIComponent(id)}/explain`
+  return queryOptions({
+    queryKey: ["usage", realm, "explanation", id],
+    queryFn: ({ signal }) => get<Explanation>(path, {}, signal),
   })
 }
 

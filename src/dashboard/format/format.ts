@@ -82,6 +82,11 @@ export function count(whole: string | number): string {
   return digits.replace("-", "").length < 8 ? signed(digits, grouped) : compact(digits)
 }
 
+/** `1 request`, `1,204 requests`. */
+export function counted(whole: string | number, word: string): string {
+  return `${count(whole)} ${word}${String(whole) === "1" ? "" : "s"}`
+}
+
 /** Every digit, for hover and copy. */
 export function fullCount(whole: string | number): string {
   return signed(wholeDigits(whole), grouped)

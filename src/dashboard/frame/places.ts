@@ -29,6 +29,7 @@ const ADMIN: readonly Place[] = [
   },
   { path: "/keys", name: "Keys", icon: "key", group: "Control", letter: "k" },
   { path: "/projects", name: "Projects & users", icon: "people", group: "Control", letter: "p" },
+  { path: "/prices", name: "Models & prices", icon: "price", group: "Control", letter: "m" },
   { path: "/alerts", name: "Alerts", icon: "bell", group: "Watch", letter: "a" },
 ]
 const OWN: readonly Place[] = [

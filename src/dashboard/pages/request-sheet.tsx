@@ -4,15 +4,15 @@ import type { ReactNode } from "react"
 import { Link } from "wouter"
 import type { Realm } from "../api/realm.ts"
 import { recordQuery, type UsageRecord } from "../api/usage.ts"
-import { cost, duration, exact, fullCount, rate } from "../format/format.ts"
+import { duration, fullCount } from "../format/format.ts"
 import { clockTime, fullDay, zoneName } from "../format/moment.ts"
 import { Failure, Skeleton } from "../ui/card.tsx"
 import { CopyButton, ScrollingText } from "../ui/copy.tsx"
-import { Pill } from "../ui/pill.tsx"
 import { Sheet } from "../ui/sheet.tsx"
 import { className } from "../view/group-names.ts"
 import { useView } from "../view/use-view.ts"
 import { CountedLimits } from "./counted-limits.tsx"
+import { ExplainedCost } from "./explained-cost.tsx"
 import { Fact, Facts } from "./key-sheet.tsx"
 import { Status } from "./record-columns.tsx"
 import { Timing } from "./timing.tsx"
@@ -60,7 +60,7 @@ function Detail({ record, realm, timeZone }: { record: UsageRecord; realm: Realm
         <Tokens record={record} />
       </Part>
       <Part title="Cost">
-        <CostLines record={record} />
+        <ExplainedCost realm={realm} id={record.id} timeZone={timeZone} />
       </Part>
       {realm === "admin" && record.charges.length > 0 && (
         <Part title="Counted against">
@@ -174,69 +174,6 @@ function sourceWords({ usage_source: source, usage_mismatch: isMismatch }: Usage
     none: "The provider reported none.",
   }
   return `${words[source] ?? `Source: ${source}.`}${isMismatch ? " Classes and the provider's own total do not agree." : ""}`
-}
-
-function CostLines({ record }: { record: UsageRecord }) {
-  const { cost_lines: lines, cost_usd: usd } = record
-  if (usd === null) {
-    return (
-      <p className="text-table">
-        <Pill tone="warn">No price</Pill>{" "}
-        <span className="text-ink2">
-          No price was known for this model when the call ended. It is in no sum until one is.
-        </span>
-      </p>
-    )
-  }
-  return (
-    <>
-      <table className="w-full border-collapse text-table" aria-label="Cost line by line">
-        {lines !== undefined && lines.length > 0 && (
-          <thead>
-            <tr className="text-meta text-ink3">
-              <th scope="col" className="py-1 text-left font-medium">
-                Class
-              </th>
-              <th scope="col" className="py-1 pl-2 text-right font-medium">
-                Count
-              </th>
-              <th scope="col" className="py-1 pl-2 text-right font-medium">
-                Rate
-              </th>
-              <th scope="col" className="py-1 pl-2 text-right font-medium">
-                Cost
-              </th>
-            </tr>
-          </thead>
-        )}
-        <tbody>
-          {(lines ?? []).map((line) => (
-            <tr key={line.class} className="border-t border-line">
-              <td className="py-1.5">{className(line.class)}</td>
-              <td className="py-1.5 pl-2 text-right text-ink2">{line.count === "0" ? "" : fullCount(line.count)}</td>
-              <td className="py-1.5 pl-2 text-right whitespace-nowrap text-ink2">
-                {line.rate_usd === null ? "" : `${rate(line.rate_usd)} per 1 M`}
-              </td>
-              <td className="py-1.5 pl-2 text-right">{exact(line.cost_usd)}</td>
-            </tr>
-          ))}
-        </tbody>
-        <tfoot>
-          <tr className="border-t-[1.5px] border-ink font-semibold">
-            <td className="pt-1.5">Sum, exact</td>
-            <td colSpan={3} className="pt-1.5 text-right" title={cost(usd)}>
-              {exact(usd)}
-            </td>
-          </tr>
-        </tfoot>
-      </table>
-      {record.price_row !== "" && (
-        <p className="mt-2 text-meta text-ink3">
-          Price row <code className="font-mono">{record.price_row}</code>
-        </p>
-      )}
-    </>
-  )
 }
 
 function Attempts({ record: { attempts } }: { record: UsageRecord }) {
