@@ -14,6 +14,7 @@ const ROOMS = [
   "ledger",
   "reporting",
   "alerts",
+  "privacy",
   "proxy",
   "admin",
   "config",

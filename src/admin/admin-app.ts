@@ -45,6 +45,8 @@ import { ownKeyRoutes } from "./own-key-routes.ts"
 import { ownReportRoutes } from "./own-report-routes.ts"
 import { ownUsageRoutes } from "./own-usage-routes.ts"
 import { passwordRoutes } from "./password-routes.ts"
+import { privacyRoutes } from "./privacy-routes.ts"
+import type { PrivacyOptions } from "./privacy-shape.ts"
 import { projectRoutes } from "./project-routes.ts"
 import { projectionRoutes } from "./projection-routes.ts"
 import { providerRoutes } from "./provider-routes.ts"
@@ -78,6 +80,7 @@ export type AdminOptions = {
   readonly findSheet: FindSheet
   readonly login: LoginOptions
   readonly alerts: AlertOptions
+  readonly privacy: PrivacyOptions
   /** What limits count at the moment. */
   readonly counters: Counters
   readonly reports: ReportOptions
@@ -119,6 +122,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   userRoutes(app, options, "person")
   userRoutes(app, options, "service_account")
   roleRoutes(app, options)
+  privacyRoutes(app, options)
   keyRoutes(app, options)
   limitRoutes(app, options)
   limitRaiseRoutes(app, options)

@@ -21,6 +21,7 @@ import type { Log } from "../platform/log.ts"
 import { openPostgres, type Sql } from "../platform/postgres.ts"
 import type { SecretBox } from "../platform/secret-box.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
+import type { KnownErasures } from "../privacy/known-erasures.ts"
 import type { Router } from "../providers/router.ts"
 import { startSandbox } from "../providers/sandbox.ts"
 import { Upstreams } from "../providers/upstreams.ts"
@@ -45,6 +46,7 @@ export type PlaneParts = {
   readonly journal: Journal
   readonly admission: Admission
   readonly seeding: LimitSeeding
+  readonly erasures: KnownErasures
   readonly priceBook: PriceBook
   readonly registry: Registry
   readonly log: Log
@@ -92,6 +94,7 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     bookings: new Set(),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
     refusals,
+    erasures: parts.erasures,
     seeding: parts.seeding,
   })
   source.onChange(() => {
@@ -148,7 +151,7 @@ function openSource({ databaseUrl, log, box }: PlaneParts, closing: Closing): Pr
 async function openDirectory(
   config: Config,
   source: ProviderSource,
-  { databaseUrl, log, seeding }: PlaneParts,
+  { databaseUrl, log, seeding, erasures }: PlaneParts,
   closing: Closing,
 ): Promise<Directory> {
   const directory = new Directory({
@@ -158,7 +161,7 @@ async function openDirectory(
     keysMax: config.key_cache_max,
     unconfirmedMsMax: config.key_cache_max_age_ms,
     onSeen: async (version) => {
-      await Promise.all([source.follow(version), seeding.follow(version)])
+      await Promise.all([source.follow(version), seeding.follow(version), erasures.follow(version)])
     },
   })
   await directory.poll()

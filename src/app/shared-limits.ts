@@ -48,6 +48,8 @@ export type SharedLimits = {
   readonly onAdopted: (adopted: Adopted) => Promise<void>
   /** What the counters say, for people to see. */
   readonly readings: LimitReadings
+  /** Has an organization's counters filled anew from the ledger. */
+  readonly rebuild: (organizationId: string) => Promise<void>
   /** Begins to admit, and to fill what Redis has lost from the ledger and this process's journal. */
   readonly admit: (journal: Journal) => Promise<Admission>
 }
@@ -114,7 +116,13 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     recovery = openRecovery(parts, { store, acts, proxy, journal, admission })
     return admission
   }
-  return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), readings: store, admit }
+  return {
+    isAway: () => guard.isAway,
+    onAdopted: (some) => adopted.count(some),
+    readings: store,
+    rebuild: (id) => adopted.rebuild(id),
+    admit,
+  }
 }
 
 /** @throws StartError where Redis does not answer, or is set up so that limits would not hold. */

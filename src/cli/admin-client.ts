@@ -47,11 +47,18 @@ export class AdminClient {
       if (parsed.success) return parsed.data
       throw new CommandError(`${this.url} answers in another form than this version knows; is it a Tallygate?`)
     }
-    const told = errorAnswer.safeParse(answer)
-    if (!told.success) throw new CommandError(`${this.url} answers ${response.status}; is it a Tallygate?`)
-    const { message } = told.data.error
-    if (response.status === 401) throw new CommandError(`the key in TALLYGATE_ADMIN_KEY is refused: ${message}`)
-    throw new CommandError(message)
+    throw refusal(this.url, response.status, answer)
+  }
+
+  /** The text that a route answers, as it comes. @throws CommandError as `ask` does, and where the answer breaks off */
+  async *read(route: string): AsyncGenerator<Uint8Array> {
+    const response = await this.#send("GET", route, undefined)
+    if (!response.ok) throw refusal(this.url, response.status, await readJson(response))
+    try {
+      for await (const part of response.body ?? []) yield part
+    } catch (cause) {
+      throw new CommandError(`the answer of ${this.url} broke off. What was written is not all. Try again.`, { cause })
+    }
   }
 
   /** Every row of a list, page by page. */
@@ -87,6 +94,13 @@ export class AdminClient {
       throw new CommandError(`${why} ${next}`, { cause })
     }
   }
+}
+
+function refusal(url: string, status: number, answer: unknown): CommandError {
+  const told = errorAnswer.safeParse(answer)
+  if (!told.success) return new CommandError(`${url} answers ${status}; is it a Tallygate?`)
+  const { message } = told.data.error
+  return new CommandError(status === 401 ? `the key in TALLYGATE_ADMIN_KEY is refused: ${message}` : message)
 }
 
 /** The route with what of the query is said. */

@@ -40,6 +40,8 @@ const ADMIN = [
     "roles:read",
     "roles:write",
     "audit:read",
+    "privacy:read",
+    "privacy:write",
   ],
 ] as const
 

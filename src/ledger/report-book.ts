@@ -64,6 +64,8 @@ export type ReportBookOptions = {
   readonly nowMs: () => number
   /** A value that its key may bring into being, or what stands for those that it may not. */
   readonly fold: (ownerId: string, kind: "tool" | "operation" | "tag", value: string, nowMs: number) => string
+  /** What end-customers who were erased are called. */
+  readonly nameOf: (organizationId: string, endCustomer: string) => string
   /** Told of each record that is booked for the first time. */
   readonly onBooked: (record: UsageRecord) => void
 }
@@ -147,8 +149,10 @@ export class ReportBook {
   }
 
   #entry(report: Report, nowMs: number) {
-    const { reporter, said, key } = report
-    const { prices, mintId } = this.#options
+    const { reporter, key } = report
+    const { prices, mintId, nameOf } = this.#options
+    // The fingerprint stays that of what was said, so that a repetition is one.
+    const said = { ...report.said, endCustomer: nameOf(reporter.organizationId, report.said.endCustomer) }
     const id = mintId(nowMs)
     const timeMs = said.timeMs ?? nowMs
     const made = reportRecord(prices(), { id, timeMs, clientRequestId: key ?? "" }, reporter, said)

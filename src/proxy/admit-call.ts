@@ -40,17 +40,18 @@ export async function admitCall(
   plane: DataPlane,
   call: Call,
   key: VirtualKey,
-  asked: Asked,
+  said: Asked,
   planned: Planned,
 ): Promise<CallAdmission> {
   const unjournaled = journalFault(plane)
   if (unjournaled !== null) return unjournaled
+  const asked = withoutErased(plane, key, said)
   const { route, account, object } = planned
   const asking = withOutput(asked.facts, planned.outputTokensMax)
   const estimate = estimateUsage(asking, inputBytes(asked), plane.bounds.expectedOutputTokens)
-  const said = { model: bounded(route.model), endCustomer: bounded(asked.facts.endCustomer) }
-  const limits = limitsOnCall(call, key, key.limits, said)
-  const accountLimits = limitsOnCall(call, key, countedApart(account.limits, key), said)
+  const routed = { model: bounded(route.model), endCustomer: bounded(asked.facts.endCustomer) }
+  const limits = limitsOnCall(call, key, key.limits, routed)
+  const accountLimits = limitsOnCall(call, key, countedApart(account.limits, key), routed)
   const counting = countingMost(limits, accountLimits)
   const question = { asked, facts: asking, route, estimate }
   const plan =
@@ -97,6 +98,14 @@ export async function admitCall(
     return unavailable("usage_store_unavailable", "Usage cannot be written down at the moment.", cause)
   }
   return { kind: "admitted", admitted }
+}
+
+/** Whoever was erased is not named again. */
+function withoutErased({ erasures }: DataPlane, { organizationId }: VirtualKey, asked: Asked): Asked {
+  if (asked.facts.endCustomer === "") return asked
+  const named = bounded(asked.facts.endCustomer)
+  const endCustomer = erasures.nameOf(organizationId, named)
+  return endCustomer === named ? asked : { ...asked, facts: { ...asked.facts, endCustomer } }
 }
 
 function withOutput(facts: RequestFacts, outputTokensMax: number | null): RequestFacts {

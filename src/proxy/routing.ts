@@ -64,6 +64,7 @@ function planeOf(parts: Omit<DataPlane, "doors">): DataPlane {
     bookings: parts.bookings,
     metrics: parts.metrics,
     refusals: parts.refusals,
+    erasures: parts.erasures,
     seeding: parts.seeding,
     bounds: parts.bounds,
   }

@@ -22,6 +22,7 @@ import { namedId, uuidv7Mint } from "../../src/platform/ids.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { newEncryptionKey, readEncryptionKey, SecretBox } from "../../src/platform/secret-box.ts"
+import { Erasure } from "../../src/privacy/erasure.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 import { HeldJournal, reportParts } from "../support/report-parts.ts"
 
@@ -32,7 +33,17 @@ const READS = ["organizations", "projects", "users", "keys", "limits", "usage", 
 const WRITES = ["organizations", "projects", "users", "keys", "providers", "admin_keys", "roles"].map(
   (it) => `${it}:write`,
 )
-const ADMINS = [...WRITES, "usage:write", "limits:write", "alerts:write", "admin_keys:read", "roles:read", "audit:read"]
+const ADMINS = [
+  ...WRITES,
+  "usage:write",
+  "limits:write",
+  "alerts:write",
+  "admin_keys:read",
+  "roles:read",
+  "audit:read",
+  "privacy:read",
+  "privacy:write",
+]
 const MAY: Record<Role, readonly string[]> = {
   viewer: READS,
   billing: [...READS, "limits:write", "alerts:write"],
@@ -79,6 +90,8 @@ let counter = 0
 const fresh = () => `n${counter++}`
 const ofOrganization = (things: Things) => `organization_id=${things.organization}`
 
+const ofCustomer: Case = { lies: "organization", query: (things) => `${ofOrganization(things)}&end_customer=someone` }
+
 const budget = () => ({ window: "month", usd: "5.00" })
 
 const CASES: Record<string, Case> = {
@@ -118,6 +131,17 @@ const CASES: Record<string, Case> = {
   "GET /admin/v1/service-accounts/:id": inPath("account", "organization"),
   "PATCH /admin/v1/service-accounts/:id": inPath("account", "organization", () => ({ name: fresh() })),
   "POST /admin/v1/service-accounts/:id/erase": inPath("account", "organization"),
+  "GET /admin/v1/users/:id/export": inPath("user", "organization"),
+  "GET /admin/v1/users/:id/erase": inPath("user", "organization"),
+  "GET /admin/v1/service-accounts/:id/export": inPath("account", "organization"),
+  "GET /admin/v1/service-accounts/:id/erase": inPath("account", "organization"),
+  "GET /admin/v1/end-customers/export": ofCustomer,
+  "GET /admin/v1/end-customers/erase": ofCustomer,
+  "POST /admin/v1/end-customers/erase": named("organization", ({ organization }) => ({
+    organization_id: organization,
+    end_customer: fresh(),
+  })),
+  "GET /admin/v1/organizations/:id/retention": inPath("organization", "organization"),
   "GET /admin/v1/users/:id/roles": inPath("user", "organization"),
   "PUT /admin/v1/users/:id/roles": inPath("user", "organization", ({ project }) => ({
     role: "viewer",
@@ -290,6 +314,10 @@ beforeAll(async () => {
       worker: new DeliveryWorker({ sql, clock: systemClock, log, box, mail: null, allowPrivate: false }),
       baseUrl: null,
       allowsPrivate: false,
+    },
+    privacy: {
+      erasure: new Erasure({ sql, log, changed: () => directory.changed(), renameCounters: async () => undefined }),
+      defaultRetentionDays: null,
     },
     counters: { readings: new MemoryLimitStore(systemClock.nowMs), isShared: false },
     login: {
