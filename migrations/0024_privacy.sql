@@ -65,17 +65,20 @@ CREATE FUNCTION erased_charges(charges jsonb, customer text, pseudonym text) RET
     ORDER BY place), '[]')
   FROM jsonb_array_elements(charges) WITH ORDINALITY AS t (c, place)
 $$;
--- Tags that are the value, or hold it where it is long enough to mean somebody.
-CREATE FUNCTION erased_tags(tags text[], customer text, pseudonym text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
-  SELECT ARRAY(SELECT CASE WHEN lower(tag) = lower(customer)
-      OR (length(customer) >= 4 AND position(lower(customer) IN lower(tag)) > 0) THEN pseudonym ELSE tag END
+-- Tags without those that are one of the words, or hold one that is long enough to mean somebody.
+CREATE FUNCTION erased_tags(tags text[], words text[], instead text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+  SELECT ARRAY(SELECT CASE WHEN EXISTS (
+      SELECT FROM unnest(words) word
+      WHERE lower(tag) = lower(word) OR (length(word) >= 4 AND position(lower(word) IN lower(tag)) > 0))
+    THEN instead ELSE tag END
     FROM unnest(tags) WITH ORDINALITY AS t (tag, place) ORDER BY place)
 $$;
 -- A record as JSON with another name for its end-customer, and without what the caller said of the call.
 CREATE FUNCTION erased_record(body jsonb, customer text, pseudonym text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
   SELECT (body - 'conversation' - 'metadata' - 'client_request_id') || jsonb_build_object('end_customer', pseudonym,
     'charges', erased_charges(coalesce(body -> 'charges', '[]'), customer, pseudonym),
-    'tags', to_jsonb(erased_tags(ARRAY(SELECT jsonb_array_elements_text(coalesce(body -> 'tags', '[]'))), customer, pseudonym)))
+    'tags', to_jsonb(erased_tags(ARRAY(SELECT jsonb_array_elements_text(coalesce(body -> 'tags', '[]'))),
+                                 ARRAY[customer], pseudonym)))
 $$;
 
 -- Rows come and stay as they are, but for an erasure, which says so and takes names and addresses out of them.

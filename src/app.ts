@@ -102,7 +102,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
   days.start()
   closing.add("days of usage", () => days.stop())
   const box = await openSecretBox(config)
-  const erasures = await openErasures(config, { ...stores, log })
+  const erasures = await openErasures(config, { ...stores, ...ledger, log })
   const { routing, source, reconfigure } = await openDataPlane(
     config,
     { ...stores, ...ledger, erasures, priceBook, registry, log, box },

@@ -53,8 +53,8 @@ function exportUser(app: AdminApp, { sql }: AdminOptions, kind: UserKind): void 
   })
   app.openapi(route, async (context) => {
     const { id } = context.req.valid("param")
-    const { organization_id: organizationId, email } = await permittedUser(sql, context.get("access"), id, kind)
-    return exported(context, { sql }, { kind: "user", id, organizationId, email })
+    const { organization_id: organizationId, name, email } = await permittedUser(sql, context.get("access"), id, kind)
+    return exported(context, { sql }, { kind: "user", id, organizationId, name, email })
   })
 }
 

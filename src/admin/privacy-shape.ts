@@ -10,20 +10,14 @@ export type PrivacyOptions = {
 
 const counts = z.record(z.string(), z.number()).openapi({ description: "Rows by table." })
 
-export const endCustomerInput = z
-  .string()
-  .min(1)
-  .max(128)
-  .openapi({
-    description:
-      "As calls name it: `user` or `safety_identifier` of OpenAI's requests, `metadata.user_id` of Anthropic's.",
-  })
+export const endCustomerInput = z.string().min(1).max(128).openapi({
+  description:
+    "As calls name it: `user` or `safety_identifier` of OpenAI's requests, `metadata.user_id` of Anthropic's.",
+})
 
-export const previewOutput = z
-  .object({ counts })
-  .openapi("ErasurePreview", {
-    description: "What would be changed, by table. A first look: rows may be counted that only hold a longer word.",
-  })
+export const previewOutput = z.object({ counts }).openapi("ErasurePreview", {
+  description: "What would be changed, by table. A first look: rows may be counted that only hold a longer word.",
+})
 
 const erased = {
   state: z.enum(["done", "running"]).openapi({

@@ -3,6 +3,7 @@ import type { Registry } from "prom-client"
 import type { PrivacyOptions } from "../admin/privacy-shape.ts"
 import type { Config } from "../config/schema.ts"
 import type { Directory } from "../identity/directory.ts"
+import type { Journal } from "../ledger/journal.ts"
 import { UsageRetention } from "../ledger/usage-retention.ts"
 import { systemClock as clock } from "../platform/clock.ts"
 import type { Closing } from "../platform/closing.ts"
@@ -16,10 +17,16 @@ import { journalFolder } from "./journal-folder.ts"
 /** Who was erased, before the first call. @throws Error where the copy in the data directory is damaged */
 export async function openErasures(
   config: Config,
-  { sql, log }: { readonly sql: Sql; readonly log: Log },
+  { sql, journal, log }: { readonly sql: Sql; readonly journal: Journal; readonly log: Log },
 ): Promise<KnownErasures> {
   await takeUpErasures(sql, config.data_dir, log)
-  return new KnownErasures({ sql, dataDir: config.data_dir, journalFolder: journalFolder(config), log })
+  return new KnownErasures({
+    sql,
+    dataDir: config.data_dir,
+    journalFolder: journalFolder(config),
+    onErased: () => journal.beginSegment(),
+    log,
+  })
 }
 
 export type PrivacyParts = {

@@ -13,7 +13,7 @@ export function erasedColumns(
   return {
     end_customer: pseudonym,
     ...CLEARED_COLUMNS,
-    tags: `erased_tags(${record}.tags, ${customer}, ${pseudonym})`,
+    tags: `erased_tags(${record}.tags, ARRAY[${customer}], ${pseudonym})`,
     charges: `erased_charges(${record}.charges, ${customer}, ${pseudonym})`,
   }
 }
@@ -24,6 +24,24 @@ export const CLEARED_COLUMNS = {
   metadata: "'{}'::jsonb",
   client_request_id: "''",
 } as const satisfies Partial<Record<keyof UsageRecord, string>>
+
+/** Shorter values occur in tags without meaning anybody. Postgres says the same (`erased_tags`). */
+const TELLING_LENGTH = 4
+
+/** The same of a record that is just made under the pseudonym, of a customer whom the caller goes on naming so. */
+export function eraseSaid(record: UsageRecord, customer: string): void {
+  record.conversation = ""
+  record.metadata = {}
+  record.client_request_id = ""
+  record.tags = tagsWithout(record.tags, customer, record.end_customer)
+}
+
+/** Tags without those that are the value, or hold it where it is long enough to mean somebody. */
+export function tagsWithout(tags: readonly string[], customer: string, pseudonym: string): string[] {
+  const named = customer.toLowerCase()
+  const isNaming = (tag: string) => tag === named || (customer.length >= TELLING_LENGTH && tag.includes(named))
+  return tags.map((tag) => (isNaming(tag.toLowerCase()) ? pseudonym : tag))
+}
 
 /** The pseudonym of record `r`, where its end-customer was erased. Names its tables itself: see the migration. */
 export const PSEUDONYM_SQL = `SELECT c.pseudonym FROM erasure_keys k JOIN erased_customers c

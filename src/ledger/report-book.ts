@@ -16,6 +16,7 @@ import type { BoundedPostgres } from "../platform/bounded-postgres.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { isDataError, type Sql } from "../platform/postgres.ts"
 import { type Adjusted, adjust, type Correction } from "./adjustments.ts"
+import { eraseSaid } from "./erased-columns.ts"
 import { type Journal, JournalUnavailable } from "./journal.ts"
 import type { Prices } from "./priced-record.ts"
 import { recordText } from "./record-text.ts"
@@ -161,6 +162,7 @@ export class ReportBook {
     // Limits go by what was said, also where the record folds it.
     const limits = limitsOn(reporter.limits, saidOfRecord(record))
     this.#fold(record, reporter, nowMs)
+    if (said.endCustomer !== report.said.endCustomer) eraseSaid(record, report.said.endCustomer)
     record.charges = recordCharges(budgetCharges(limits, actual, timeMs), actual)
     return { kind: "entry", entry: { report, record, limits } } as const
   }

@@ -7,11 +7,11 @@ import { type Actor, writeAudit } from "../identity/audit.ts"
 import { raiseDirectoryVersion } from "../identity/directory-version.ts"
 import { endSessionsOf } from "../identity/session.ts"
 import { readUser, type UserRow } from "../identity/user-registry.ts"
-import { CLEARED_COLUMNS } from "../ledger/erased-columns.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { type AuditedPerson, countAudit, eraseAudit } from "./erase-audit.ts"
 import type { Counts } from "./erase-customer.ts"
 import { countTexts, eraseTexts, Words } from "./erase-texts.ts"
+import { countUserRecords, eraseUserRecords } from "./user-records.ts"
 
 export type UserErasure = {
   readonly userId: string
@@ -21,14 +21,8 @@ export type UserErasure = {
   readonly words: readonly string[]
 }
 
+/** What stands in the place of names. */
 export const ERASED_NAME = "erased"
-const RECORDS_PER_BATCH = 1_000
-
-const CLEARED = Object.entries(CLEARED_COLUMNS)
-const SAYS_SOMETHING = CLEARED.map(([column, empty]) => `${column} <> ${empty}`).join(" OR ")
-/** The members of a record as JSON that are cleared. */
-const WITHOUT_CLEARED = (body: string) =>
-  CLEARED.map(([column]) => ` - '${column}'`).reduce((text, one) => text + one, body)
 
 /** What is to be changed, by table. */
 export async function countUser(sql: Sql, user: UserRow): Promise<Counts> {
@@ -44,12 +38,10 @@ export async function countUser(sql: Sql, user: UserRow): Promise<Counts> {
            (SELECT count(*) FROM role_grants WHERE user_id = ${user.id})::float8 AS role_grants,
            (SELECT count(*) FROM project_members WHERE user_id = ${user.id})::float8 AS project_members,
            (SELECT count(*) FROM sessions WHERE user_id = ${user.id})::float8 AS sessions,
-           (SELECT count(*) FROM alert_channels WHERE ${names(sql, erasure)})::float8 AS alert_channels,
-           (SELECT count(*) FROM usage_records
-            WHERE organization_id = ${user.organization_id} AND user_id = ${user.id}
-              AND (${sql.unsafe(SAYS_SOMETHING)}))::float8 AS usage_records`
+           (SELECT count(*) FROM alert_channels WHERE ${names(sql, erasure)})::float8 AS alert_channels`
   const texts = await countTexts(sql, user.organization_id, person.words)
-  return { users: 1, ...row, audit_log: await countAudit(sql, person), ...texts }
+  const usage_records = await countUserRecords(sql, erasure)
+  return { users: 1, ...row, usage_records, audit_log: await countAudit(sql, person), ...texts }
 }
 
 /** Empties the row that says who the user is, ends log-ins and keys, and remembers what to search for. Null: no such user. */
@@ -90,27 +82,14 @@ export function beginUser(sql: Sql, actor: Actor, id: string): Promise<UserErasu
 
 /** Clears what is left; returns how many rows, by table. */
 export async function rewriteUser(sql: Sql, erasure: UserErasure): Promise<Counts> {
-  const { userId, organizationId } = erasure
   const person = await audited(sql, erasure)
   const { count: channels } = await eraseRecipients(sql, erasure)
-  const { count: reports } = await sql.unsafe(
-    `UPDATE usage_once SET body = (${WITHOUT_CLEARED("body::jsonb")})::text
-     WHERE organization_id = $1 AND body IS NOT NULL AND body::jsonb ->> 'user_id' = $2`,
-    [organizationId, userId],
-  )
-  const { count: objects } = await sql.unsafe(
-    `UPDATE provider_objects SET booking = jsonb_set(booking, '{record}', ${WITHOUT_CLEARED("(booking -> 'record')")})
-     WHERE organization_id = $1 AND booking #>> '{record,user_id}' = $2`,
-    [organizationId, userId],
-  )
   return {
     users: 1,
     alert_channels: channels,
-    usage_once: reports,
-    provider_objects: objects,
-    usage_records: await clearRecords(sql, erasure),
+    ...(await eraseUserRecords(sql, erasure)),
     audit_log: await eraseAudit(sql, person),
-    ...(await eraseTexts(sql, organizationId, person.words)),
+    ...(await eraseTexts(sql, erasure.organizationId, person.words)),
   }
 }
 
@@ -168,32 +147,4 @@ function eraseRecipients(sql: Sql, erasure: UserErasure) {
       disabled_at = CASE WHEN EXISTS (SELECT FROM unnest(recipients) r WHERE lower(r) <> ALL (${known}::text[]))
                       THEN disabled_at ELSE coalesce(disabled_at, now()) END
     WHERE ${names(sql, erasure)}`
-}
-
-/** One pass over the organization's records, in their order. */
-async function clearRecords(sql: Sql, { userId, organizationId }: UserErasure): Promise<number> {
-  let changed = 0
-  let after: { readonly time: string; readonly id: string } = {
-    time: "-infinity",
-    id: "00000000-0000-0000-0000-000000000000",
-  }
-  for (;;) {
-    const [last] = await sql.unsafe<{ time: string; id: string; rows: number }[]>(
-      `WITH batch AS (
-         SELECT organization_id, time, id FROM usage_records
-         WHERE organization_id = $1 AND (time, id) > ($3::text::timestamptz, $4::text::uuid) AND user_id = $2
-           AND (${SAYS_SOMETHING})
-         ORDER BY time, id LIMIT ${RECORDS_PER_BATCH} FOR UPDATE),
-       cleared AS (
-         UPDATE usage_records r SET ${CLEARED.map(([column, empty]) => `${column} = ${empty}`).join(", ")}
-         FROM batch WHERE (r.organization_id, r.time, r.id) = (batch.organization_id, batch.time, batch.id)
-         RETURNING r.time, r.id)
-       SELECT c.time::text AS time, c.id::text AS id, count(*) OVER ()::float8 AS rows
-       FROM cleared c ORDER BY c.time DESC, c.id DESC LIMIT 1`,
-      [organizationId, userId, after.time, after.id],
-    )
-    changed += last?.rows ?? 0
-    if (last === undefined || last.rows < RECORDS_PER_BATCH) return changed
-    after = last
-  }
 }

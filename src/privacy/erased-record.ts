@@ -1,6 +1,7 @@
 /** A record as JSON text without whom was erased, for files that no statement reaches; Postgres does the same in `erased_record`. */
 import { z } from "zod"
 import { customerSubject } from "../identity/counted-apart.ts"
+import { tagsWithout } from "../ledger/erased-columns.ts"
 import type { Pseudonyms } from "./erasure-list.ts"
 
 const record = z.looseObject({
@@ -11,9 +12,6 @@ const record = z.looseObject({
   charges: z.array(z.looseObject({ subject: z.string() })).default([]),
 })
 
-/** Shorter values occur in tags without meaning anybody. */
-const TELLING_LENGTH = 4
-
 /** The text with pseudonyms; the same text where it names nobody who was erased, or is no record. */
 export function withoutErased(body: string, pseudonyms: Pseudonyms, erasedUsers: ReadonlySet<string>): string {
   const read = record.safeParse(asJson(body))
@@ -22,22 +20,17 @@ export function withoutErased(body: string, pseudonyms: Pseudonyms, erasedUsers:
   const pseudonym = pseudonyms.of(organization_id, end_customer)
   if (pseudonym === null && !erasedUsers.has(user_id)) return body
   const { conversation: _conversation, metadata: _metadata, client_request_id: _request, ...kept } = read.data
-  if (pseudonym === null) return JSON.stringify(kept)
+  if (pseudonym === null) return JSON.stringify({ ...kept, tags: [] })
   const subject = customerSubject(end_customer)
   return JSON.stringify({
     ...kept,
     end_customer: pseudonym,
-    tags: tags.map((tag) => (names(tag, end_customer) ? pseudonym : tag)),
+    tags: tagsWithout(tags, end_customer, pseudonym),
     charges: charges.map((charge) => {
       const [own, counted] = charge.subject.split(" ")
       return counted === subject ? { ...charge, subject: `${own} ${pseudonym}` } : charge
     }),
   })
-}
-
-function names(tag: string, customer: string): boolean {
-  const [said, named] = [tag.toLowerCase(), customer.toLowerCase()]
-  return said === named || (customer.length >= TELLING_LENGTH && said.includes(named))
 }
 
 function asJson(text: string): unknown {

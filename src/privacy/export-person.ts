@@ -2,9 +2,14 @@
  * All that stands of one person, as lines of JSON: `{"table": …, "row": …}`, table after table, in pages, so that it is no
  * matter of memory how much there is. Values are Postgres's own, which loses no digit. What is a secret is left out.
  */
+import { customerSubject } from "../identity/counted-apart.ts"
 import type { Sql } from "../platform/postgres.ts"
+import { Words } from "./erase-texts.ts"
 
-/** Rows of a table. The statement sees `p`: `id`, `organization_id`, `keys` and `email` of a user, `id` the value of a customer. */
+/**
+ * Rows of a table `t`. The statement sees `p`: `id` of a user, or what a customer is called; `organization_id`; a user's
+ * `keys` and `email`; and `words`, of which texts that name the person hold one.
+ */
 type Source = {
   readonly table: string
   readonly where: string
@@ -15,12 +20,20 @@ type Source = {
 }
 
 export type ExportedPerson =
-  | { readonly kind: "user"; readonly id: string; readonly organizationId: string; readonly email: string }
+  | {
+      readonly kind: "user"
+      readonly id: string
+      readonly organizationId: string
+      readonly name: string
+      readonly email: string
+    }
   | { readonly kind: "customer"; readonly value: string; readonly organizationId: string }
 
 const ROWS_PER_PAGE = 1_000
 
 const COUNTER_OF_USER = `(split_part(t.subject, ' ', 1) = ANY (p.keys || p.id) OR split_part(t.subject, ' ', 2) = ANY (p.keys || p.id))`
+const NAMED = (column: string) => `(t.organization_id IN (p.organization_id, '')
+  AND EXISTS (SELECT FROM unnest(p.words) w WHERE position(w IN lower(t.${column}::text)) > 0))`
 const COUNTER_KEY = { limit_id: "text", subject: "text", window_id: "text" }
 const ALERT_KEY = { id: "uuid" }
 const RECORD_KEY = { time: "timestamptz", id: "uuid" }
@@ -71,7 +84,7 @@ const OF_USER: readonly Source[] = [
     where: "t.key_id = ANY (p.keys) OR t.booking #>> '{record,user_id}' = p.id",
     key: { provider: "text", id: "text" },
   },
-  { table: "alerts", where: COUNTER_OF_USER, key: ALERT_KEY },
+  { table: "alerts", where: `${COUNTER_OF_USER} OR ${NAMED("facts")}`, key: ALERT_KEY },
   {
     table: "alert_subjects",
     where: COUNTER_OF_USER,
@@ -79,8 +92,7 @@ const OF_USER: readonly Source[] = [
   },
   {
     table: "alert_deliveries",
-    where:
-      "t.user_id = p.id OR (p.email <> '' AND EXISTS (SELECT FROM unnest(t.arrived) a WHERE lower(a) = lower(p.email)))",
+    where: `t.user_id = p.id OR ${NAMED("message")} OR ${NAMED("arrived")}`,
     key: { id: "uuid" },
   },
   {
@@ -130,7 +142,7 @@ const OF_CUSTOMER: readonly Source[] = [
   },
   {
     table: "alert_deliveries",
-    where: "t.organization_id = p.organization_id AND length(p.id) >= 3 AND position(p.id IN t.message::text) > 0",
+    where: NAMED("message"),
     key: { id: "uuid" },
   },
 ]
@@ -149,6 +161,7 @@ export async function* exportPerson(sql: Sql, person: ExportedPerson): AsyncGene
     person.organizationId,
     keys.map(({ id }) => id),
     isUser ? person.email : "",
+    [...new Words(isUser ? [person.name, person.email] : [person.value, customerSubject(person.value)], "").needles],
   ]
   for (const source of isUser ? OF_USER : OF_CUSTOMER) yield* pagesOf(sql, source, values)
 }
@@ -159,7 +172,8 @@ async function* pagesOf(sql: Sql, { table, where, key, without = [] }: Source, v
   const page = (after: string) => `
     SELECT json_build_object('table', '${table}', 'row', to_jsonb(t) - '{${without.join(",")}}'::text[])::text AS line,
            ARRAY[${columns.map((column) => `${column}::text`).join(", ")}] AS key
-    FROM (SELECT $1::text AS id, $2::text AS organization_id, $3::text[] AS keys, $4::text AS email) p
+    FROM (SELECT $1::text AS id, $2::text AS organization_id, $3::text[] AS keys, $4::text AS email,
+                 $5::text[] AS words) p
     JOIN ${table} t ON (${where}) ${after}
     ORDER BY ${columns.join(", ")} LIMIT ${ROWS_PER_PAGE}`
   let last: readonly string[] | undefined

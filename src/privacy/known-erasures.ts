@@ -14,6 +14,8 @@ export type KnownErasuresOptions = {
   readonly sql: Sql
   readonly dataDir: string
   readonly journalFolder: string
+  /** Told when somebody was erased, once the quarantine is rewritten. */
+  readonly onErased: () => void
   readonly log: Pick<Log, "warn">
 }
 
@@ -56,6 +58,7 @@ export class KnownErasures {
     this.#pseudonyms = new Pseudonyms(list)
     if (list.customers.length + list.users.length > 0) await writeErasureFile(dataDir, list)
     this.#eraseIn(new Quarantine(journalFolder), list)
+    if (list.customers.length + list.users.length > 0) this.#options.onErased()
     this.#seenList = now.list
   }
 

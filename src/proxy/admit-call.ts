@@ -7,6 +7,7 @@ import { awayError, refusalError } from "../admission/refusal-error.ts"
 import { countedApart } from "../identity/counted-apart.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
+import { eraseSaid } from "../ledger/erased-columns.ts"
 import { putUsage } from "../ledger/priced-record.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
 import { bounded } from "../platform/bounded-text.ts"
@@ -71,6 +72,7 @@ export async function admitCall(
   const outputTokensMax = isShortened ? most.outputTokens : planned.outputTokensMax
   const record = startRecord(call, key, attributed(plane, call, key), asked, planned)
   record.bound = plan.bound
+  if (asked !== said) eraseSaid(record, bounded(said.facts.endCustomer))
   const admitted: Admitted = {
     held: held.hold,
     counters: held.counters,
