@@ -101,6 +101,15 @@ async function call(app: TestApp): Promise<number> {
   return response.status
 }
 
+function report(idempotency_key: string): Promise<Response> {
+  const said = { provider: "mock", model: "mock", input_tokens: 1, end_customer: CUSTOMER, tags: [CUSTOMER] }
+  return fetch(`${one().url}/v1/usage`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
+    body: JSON.stringify({ ...said, idempotency_key }),
+  })
+}
+
 /** A person in every table, and a limit for each end-customer of which the last call but two is used. */
 async function fill(): Promise<void> {
   const { admin } = one()
@@ -113,12 +122,7 @@ async function fill(): Promise<void> {
   const recipients = [USER.email, "ops@example.com"]
   await admin("POST", "/admin/v1/alert-channels", { scope, kind: "email", name: "mail", recipients })
   expect([await call(one()), await call(other())]).toEqual([200, 200])
-  const report = { provider: "mock", model: "mock", input_tokens: 1, end_customer: CUSTOMER, idempotency_key: "once-1" }
-  const reported = await fetch(`${one().url}/v1/usage`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
-    body: JSON.stringify(report),
-  })
+  const reported = await report("once-1")
   expect(reported.status, await reported.text()).toBe(201)
   await one().records(3)
   await plant()
@@ -285,6 +289,16 @@ test("a later call under the name is counted on under the pseudonym, by every pr
   await one().records(5)
   const rows = await sql`SELECT DISTINCT end_customer FROM usage_records`
   expect(rows.map(({ end_customer }) => end_customer)).toEqual([pseudonym])
+  expect(await tablesHolding(sql, FORMS)).toEqual([])
+})
+
+test("a report under the name that is sent again is a repetition, and a new one is of the pseudonym", async () => {
+  const again = await report("once-1")
+  expect([again.status, await again.json()]).toMatchObject([200, { duplicate: true }])
+  const late = await report("once-2")
+  expect([late.status, await late.json()]).toMatchObject([201, { duplicate: false }])
+  await one().records(6)
+  expect(await tablesHolding(sql, FORMS)).toEqual([])
 })
 
 test("a record that comes late, by a journal from before, comes in under the pseudonym, with its charge", async () => {
@@ -327,7 +341,7 @@ test("an erased user leaves an id with its usage, and the name in no table, no a
   expect(erased).toMatchObject({ status: 200, body: { id: user, name: "erased", email: null, state: "done" } })
   expect(await tablesHolding(sql, USER_WORDS)).toEqual([])
   expect(await sums()).toEqual(before)
-  expect(await sql`SELECT count(*)::int AS rows FROM usage_records WHERE user_id = ${user}`).toEqual([{ rows: 5 }])
+  expect(await sql`SELECT count(*)::int AS rows FROM usage_records WHERE user_id = ${user}`).toEqual([{ rows: 6 }])
   const [channel] = await sql`SELECT recipients, disabled_at FROM alert_channels`
   expect(channel).toEqual({ recipients: ["ops@example.com"], disabled_at: null })
   expect(await sql`SELECT ip FROM audit_log WHERE actor = ${user} AND ip <> ''`).toEqual([])
@@ -336,7 +350,8 @@ test("an erased user leaves an id with its usage, and the name in no table, no a
 
 test("nothing that was logged names the erased, and the journals' files soon hold nothing of them", async () => {
   const words = [...FORMS, ...USER_WORDS]
-  for (const { logged } of apps) expect(logged.filter((line) => words.some((word) => line.includes(word)))).toEqual([])
+  const isNaming = (line: string) => formsOf(words).some((form) => line.toLowerCase().includes(form))
+  for (const { logged } of apps) expect(logged.filter(isNaming)).toEqual([])
   await stopBoth()
   for (const place of [0, 1]) expect(filesHolding(dataDir(place), words)).toEqual([])
 })
