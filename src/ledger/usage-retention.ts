@@ -21,6 +21,7 @@ const ROWS_PER_BATCH = 5_000
 /** Dropping a month waits for nobody longer than this, since all that writes records would wait behind it. */
 const LOCK_MS_MAX = 2_000
 const LOCK_NOT_AVAILABLE = "55P03"
+const UNDEFINED_TABLE = "42P01"
 
 export type RetentionOptions = {
   readonly sql: Sql
@@ -28,6 +29,7 @@ export type RetentionOptions = {
   readonly log: Log
   /** Of organizations that say nothing themselves; null: for ever. */
   readonly defaultDays: number | null
+  readonly lockMsMax?: number
 }
 
 export type RetentionDone = { readonly deletedRecords: number; readonly droppedMonths: readonly string[] }
@@ -117,7 +119,10 @@ export class UsageRetention {
     const dropped: string[] = []
     for (const month of await this.#pastMonths()) {
       if (this.#isStopped) break
-      if ((await isAllForgotten(this.#options.sql, month)) && (await this.#drop(month))) dropped.push(month.table)
+      if (!(await this.#isDue(month))) continue
+      const outcome = await this.#drop(month)
+      if (outcome === "in use") break
+      if (outcome === "dropped") dropped.push(month.table)
     }
     return dropped
   }
@@ -133,23 +138,34 @@ export class UsageRetention {
       .filter(({ to }) => newest !== undefined && to <= newest.before)
   }
 
-  async #drop(month: MonthRow): Promise<boolean> {
-    const { sql, log } = this.#options
+  /** Looked at before all others are kept waiting for it. */
+  async #isDue(month: MonthRow): Promise<boolean> {
     try {
-      return await sql.begin(async (transaction) => {
-        await transaction`SELECT set_config('lock_timeout', ${String(LOCK_MS_MAX)}, true)`
+      return await isAllForgotten(this.#options.sql, month)
+    } catch (error) {
+      // Another process has just dropped it.
+      if (sqlState(error) === UNDEFINED_TABLE) return false
+      throw error
+    }
+  }
+
+  async #drop(month: MonthRow): Promise<"dropped" | "kept" | "in use"> {
+    const { sql, log, lockMsMax = LOCK_MS_MAX } = this.#options
+    try {
+      return await sql.begin(async (transaction): Promise<"dropped" | "kept"> => {
+        await transaction`SELECT set_config('lock_timeout', ${String(lockMsMax)}, true)`
         await transaction`LOCK TABLE usage_records IN ACCESS EXCLUSIVE MODE`
         // Another process may have been quicker, and a late record of somebody who keeps more may have come.
         const [there] = await transaction<{ is: boolean }[]>`SELECT to_regclass(${month.table}) IS NOT NULL AS is`
-        if (there?.is !== true || !(await isAllForgotten(transaction, month))) return false
+        if (there?.is !== true || !(await isAllForgotten(transaction, month))) return "kept"
         await transaction.unsafe(`DROP TABLE ${month.table}`)
-        return true
+        return "dropped"
       })
     } catch (error) {
       if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error
       // A backup that is being read, mostly.
       log.info({ month: month.table }, "a month of records is in use and will be dropped later")
-      return false
+      return "in use"
     }
   }
 
