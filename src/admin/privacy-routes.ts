@@ -5,10 +5,12 @@
 import { createRoute, z } from "@hono/zod-openapi"
 import type { Context } from "hono"
 import { stream } from "hono/streaming"
+import { writeAudit } from "../identity/audit.ts"
 import { readOrganization } from "../identity/organization-registry.ts"
 import { readUser, type UserKind } from "../identity/user-registry.ts"
 import { previewRetention, RETENTION_DAYS_MAX, RETENTION_DAYS_MIN } from "../ledger/usage-retention.ts"
 import { ApiError } from "../platform/error-table.ts"
+import type { Sql } from "../platform/postgres.ts"
 import { countCustomer, isOwnId } from "../privacy/erase-customer.ts"
 import { countUser } from "../privacy/erase-user.ts"
 import { type ExportedPerson, exportPerson } from "../privacy/export-person.ts"
@@ -54,7 +56,8 @@ function exportUser(app: AdminApp, { sql }: AdminOptions, kind: UserKind): void 
   app.openapi(route, async (context) => {
     const { id } = context.req.valid("param")
     const { organization_id: organizationId, name, email } = await permittedUser(sql, context.get("access"), id, kind)
-    return exported(context, { sql }, { kind: "user", id, organizationId, name, email })
+    await auditExport(context, sql, organizationId, { action: "user.export", subject: id })
+    return exported(context, sql, { kind: "user", id, organizationId, name, email })
   })
 }
 
@@ -66,14 +69,26 @@ function exportCustomer(app: AdminApp, { sql }: AdminOptions): void {
     request: { query: customer },
     responses: { ...answers(200, "All that stands of an end-customer.", z.string()), ...EXPORT },
   })
-  app.openapi(route, (context) => {
+  app.openapi(route, async (context) => {
     const { organization_id: organizationId, end_customer: value } = context.req.valid("query")
     inOrganization(context.get("access"), organizationId)
-    return exported(context, { sql }, { kind: "customer", value, organizationId })
+    // Whose is not said: the log outlives an erasure.
+    await auditExport(context, sql, organizationId, { action: "end_customer.export", subject: "end_customer" })
+    return exported(context, sql, { kind: "customer", value, organizationId })
   })
 }
 
-function exported(context: Context<AdminEnv>, { sql }: Pick<AdminOptions, "sql">, person: ExportedPerson): never {
+async function auditExport(
+  context: Context<AdminEnv>,
+  sql: Sql,
+  organizationId: string,
+  about: { readonly action: string; readonly subject: string },
+): Promise<void> {
+  const entry = { organizationId, ...about, before: null, after: null }
+  await sql.begin((transaction) => writeAudit(transaction, actorOf(context), entry))
+}
+
+function exported(context: Context<AdminEnv>, sql: Sql, person: ExportedPerson): never {
   context.header("content-type", "application/x-ndjson")
   context.header("content-disposition", 'attachment; filename="tallygate-person.ndjson"')
   return stream(context, async (out) => {

@@ -40,6 +40,7 @@ beforeAll(async () => {
   ids = { "key_…": (await app.createKey()).id, "user_…": "", "proj_…": project }
   const channel = { scope: {}, kind: "webhook", name: "hook", url: receiver.url }
   ids["chan_…"] = (await app.admin("POST", "/admin/v1/alert-channels", channel)).body.id
+  ids["org_…"] = (await app.admin("GET", "/admin/v1/organizations")).body.data[0]?.id ?? ""
   ids["user_…"] = (await app.admin("POST", "/admin/v1/users", { name: "Ada" })).body.id
 })
 afterAll(async () => {
