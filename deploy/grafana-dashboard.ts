@@ -269,6 +269,15 @@ const STORES: Row = {
       ],
     },
     {
+      title: "Counters beside the ledger",
+      description: "Of windows that are over. None should differ.",
+      unit: "none",
+      queries: [
+        [`sum(increase(tallygate_limit_counters_compared_total[${RATE}]))`, "compared"],
+        [`sum(increase(tallygate_limit_counters_drifted_total[${RATE}]))`, "differed, put right"],
+      ],
+    },
+    {
       title: "Owners of provider objects",
       unit: "none",
       queries: [

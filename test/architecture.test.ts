@@ -39,6 +39,10 @@ const FILE_LINES_MAX = 400
 /** Files that decide and never act: no driver, no clock, no node module. */
 const PURE = [
   "metering/usage.ts",
+  "metering/model-family.ts",
+  "metering/prompt.ts",
+  "metering/tool-text.ts",
+  "metering/media-tokens.ts",
   "metering/sse.ts",
   "identity/limit.ts",
   "identity/virtual-key.ts",

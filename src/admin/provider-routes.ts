@@ -12,8 +12,10 @@ import {
 } from "../identity/provider-account-registry.ts"
 import { type ChangedProvider, createProvider, deleteProvider, updateProvider } from "../identity/provider-registry.ts"
 import { ApiError } from "../platform/error-table.ts"
+import { type AwsKeyMembers, awsKeyFault } from "../providers/aws-keys.ts"
 import {
   ACCOUNT_NAME_RULES,
+  AWS_KEY_ID_RULES,
   BASE_URL_RULES,
   CREDENTIAL_RULES,
   HEADER_NAME_RULES,
@@ -78,6 +80,15 @@ const accountMembers = {
     .nullable()
     .optional()
     .openapi({ description: "The credential, stored encrypted and never shown; null: the provider takes none." }),
+  access_key_id: ruled(AWS_KEY_ID_RULES).optional().openapi({
+    description: "Of Bedrock, in place of api_key: the access key that requests are signed with; stored encrypted.",
+  }),
+  secret_access_key: ruled(CREDENTIAL_RULES)
+    .optional()
+    .openapi({ description: "The secret of access_key_id, stored encrypted and never shown." }),
+  session_token: ruled(CREDENTIAL_RULES)
+    .optional()
+    .openapi({ description: "The session token of an access key that expires, stored encrypted and never shown." }),
   weight: z.int().min(1).max(WEIGHT_MAX).optional().openapi({
     description: "Its share of the virtual keys, relative to the provider's other accounts; 1 unless told.",
   }),
@@ -85,7 +96,7 @@ const accountMembers = {
 }
 const newAccount = z
   .strictObject({ name: ruled(ACCOUNT_NAME_RULES), ...accountMembers })
-  .refine(({ api_key }) => api_key !== undefined, {
+  .refine(({ api_key, access_key_id }) => api_key !== undefined || access_key_id !== undefined, {
     path: ["api_key"],
     error: "must be the credential, or null for none",
   })
@@ -209,14 +220,16 @@ function makeAccounts(app: AdminApp, { sql, providers, directory }: AdminOptions
   app.openapi(create, async (context) => {
     context.get("access").onInstallation()
     const { name: provider } = context.req.valid("param")
-    const { name, api_key: apiKey, weight, region } = context.req.valid("json")
-    const { accounts } = await shown(sql, providers, provider)
+    const { name, weight, region, ...secrets } = context.req.valid("json")
+    const at = await shown(sql, providers, provider)
+    const { accounts } = at
     if (providers.configured().some((one) => one.name === provider && one.isCallerPaid)) {
       const message = `The provider \`${provider}\` takes its callers' own credentials (credential: caller), so it has no use for an account.`
       throw new ApiError("conflict", message, { param: "name" })
     }
     if (accounts.some((account) => account.name === name)) takenAccount(provider, name)
-    const wanted = { provider, name, apiKey, weight, region }
+    const secret = secretIn(secrets, at, region ?? null)
+    const wanted = { provider, name, secret, weight, region }
     requireAccount(await createAccount(sql, providers.box, actorOf(context), wanted), provider, name)
     await directory.changed()
     return context.json(await shownAccount(sql, providers, provider, name), 201)
@@ -235,8 +248,11 @@ function changeAccounts(app: AdminApp, { sql, providers, directory }: AdminOptio
     context.get("access").onInstallation()
     const { name: provider, account: name } = context.req.valid("param")
     await refuseConfiguredAccount(sql, providers, provider, name)
-    const { api_key: apiKey, weight, region, disabled: isDisabled } = context.req.valid("json")
-    const changes = { apiKey, weight, region, isDisabled }
+    const { weight, region, disabled: isDisabled, ...secrets } = context.req.valid("json")
+    const at = await shown(sql, providers, provider)
+    const before = at.accounts.find((account) => account.name === name)
+    const secret = secretIn(secrets, at, region === undefined ? (before?.region ?? null) : region)
+    const changes = { secret, weight, region, isDisabled }
     requireAccount(
       await updateAccount(sql, providers.box, actorOf(context), { provider, name }, changes),
       provider,
@@ -266,6 +282,17 @@ function changeAccounts(app: AdminApp, { sql, providers, directory }: AdminOptio
 
 type Sql = AdminOptions["sql"]
 type Providers = AdminOptions["providers"]
+
+/** The secret that a body gives an account; undefined where it gives none. */
+function secretIn(members: AwsKeyMembers, provider: ShownProvider, region: string | null) {
+  const { dialect, base_url: baseUrl } = provider
+  const fault = awsKeyFault(members, { dialect, baseUrl, region: region || provider.region })
+  if (fault !== null)
+    throw new ApiError("invalid_request", `\`${fault.member}\` must be ${fault.expected}.`, { param: fault.member })
+  const { api_key, access_key_id: accessKeyId, secret_access_key: secretAccessKey, session_token } = members
+  if (accessKeyId === undefined || secretAccessKey === undefined) return api_key
+  return { accessKeyId, secretAccessKey, sessionToken: session_token ?? null }
+}
 
 async function shown(sql: Sql, providers: Providers, name: string): Promise<ShownProvider> {
   return (await listProviders(sql, providers)).find((one) => one.name === name) ?? missingProvider(name)()

@@ -1,7 +1,7 @@
 /** Providers as the admin API shows them, from the configuration and the database together, and never a credential. */
 import { z } from "@hono/zod-openapi"
 import { accountSubject } from "../identity/account-limit.ts"
-import { DIALECTS, last4Of, type Unusable } from "../identity/provider-account.ts"
+import { type AccountSecret, DIALECTS, last4Of, type Unusable } from "../identity/provider-account.ts"
 import { type AccountRow, type ProviderRow, readAccounts, readProviders } from "../identity/provider-account-rows.ts"
 import type { Sql } from "../platform/postgres.ts"
 import type { SecretBox } from "../platform/secret-box.ts"
@@ -22,7 +22,7 @@ export type ConfiguredProvider = {
   readonly models: readonly string[]
   readonly accounts: readonly {
     readonly name: string
-    readonly apiKey: string | null
+    readonly secret: AccountSecret | null
     readonly weight: number
     readonly region: string
   }[]
@@ -114,8 +114,8 @@ function shownConfigured(
 ): ShownProvider {
   const names = new Set(provider.accounts.map(({ name }) => name))
   const stored = new Set(rows.map(({ name }) => name))
-  const own = provider.accounts.map(({ name, apiKey, weight, region }): ShownAccount => {
-    const last4 = apiKey === null ? "" : last4Of(apiKey)
+  const own = provider.accounts.map(({ name, secret, weight, region }): ShownAccount => {
+    const last4 = secret === null ? "" : last4Of(secret)
     const never = { unusable: null, disabled_at: null, created_at: null, credential_set_at: null }
     return { name, source: "config", shadows_database: stored.has(name), last4, weight, region, ...never }
   })

@@ -34,6 +34,8 @@ export type RecoveryOptions = {
   readonly ownJournalId: string
   readonly leaseMs: number
   readonly nowMs: () => number
+  /** Of a clock that never goes back or forward by itself. */
+  readonly elapsedMs: () => number
   readonly readSnapshot: (organizationId: string) => Promise<LedgerSnapshot>
   /** Proxies that have been seen in the last seconds. */
   readonly liveProxies: () => Promise<readonly string[]>
@@ -66,6 +68,8 @@ type Recovering = {
   isFailing: boolean
   /** The epoch that was told last. */
   epoch: string
+  /** When this process first saw the epoch's snapshot in place; null before. */
+  loadedSeenMs: number | null
   /** An epoch whose snapshot is too old for this process' journal. */
   badEpoch: string
 }
@@ -107,6 +111,7 @@ export class Recovery {
       isFailing: false,
       epoch: "",
       badEpoch: "",
+      loadedSeenMs: null,
     }
     this.#recovering.set(organizationId, one)
     this.#enqueue(one)
@@ -181,11 +186,13 @@ export class Recovery {
     if (state === "recovering" && one.epoch !== epoch) {
       this.#options.onChange({ kind: "recovering", organizationId, epoch })
       one.epoch = epoch
+      one.loadedSeenMs = null
     }
     if (loadedForMs === null) {
       if (!standing.isCoordinator) return waitMs
       return (await this.#load(organizationId, epoch)) ? 0 : waitMs
     }
+    one.loadedSeenMs ??= this.#options.elapsedMs()
     const isMet = store.epochOf(organizationId) !== ""
     const hasAnswered = store.epochOf(organizationId) === epoch && standing.answeredBy.has(proxy)
     const isNewHere = state === "open" && !isMet
@@ -196,7 +203,8 @@ export class Recovery {
       return null
     }
     if (!standing.isCoordinator) return waitMs
-    if (loadedForMs < leaseMs) {
+    // Nobody is waited for longer than a lease: by Redis's clock, and by our own, since Redis's may be set forward.
+    if (Math.min(loadedForMs, this.#options.elapsedMs() - one.loadedSeenMs) < leaseMs) {
       const proxies = await this.#options.liveProxies()
       if (!proxies.every((name) => standing.answeredBy.has(name))) return waitMs
     }

@@ -14,6 +14,7 @@
 import { randomBase62 } from "../platform/ids.ts"
 import { Breaker } from "./breaker.ts"
 import { Deadlines } from "./deadlines.ts"
+import { Extensions } from "./extensions.ts"
 import {
   type AdmissionStore,
   type Charge,
@@ -58,6 +59,7 @@ export class StoreGuard implements AdmissionStore {
   readonly #sendWaiting: SendWaiting
   readonly #times = new OutageTimes()
   readonly #overflowed = new Set<string>()
+  readonly #extensions = new Extensions()
   /** Acts are numbered as they are sent. */
   #actNumber = 0
   /** Of the last act on a call that failed. */
@@ -115,14 +117,12 @@ export class StoreGuard implements AdmissionStore {
   /** Asked once: whether an answer that was lost had been done shows at the settle, which goes by what the store holds. */
   extend(id: string, charges: readonly Charge[]): Promise<ReserveReply> {
     if (this.isAway || this.#share.has(id)) return Promise.resolve(this.#extendHere(id, charges, false))
-    const asked = this.#ask(
-      () => this.#store.extend(id, charges),
-      () => this.#extendHere(id, charges, false),
-    )
-    return asked.then((reply) => (reply.kind === "recovering" ? this.#extendHere(id, charges, true) : reply))
+    const ask = (whenAway: () => ReserveReply) => this.#ask(() => this.#store.extend(id, charges), whenAway)
+    return this.#extensions.ask(id, ask, (isRecovering) => this.#extendHere(id, charges, isRecovering))
   }
 
   settle(id: string, actual: readonly Charge[]): Promise<SettleReply> {
+    this.#extensions.end(id)
     if (this.#share.isInUse) this.#share.settle(id, actual, this.#elapsedMs())
     if (this.isAway) {
       this.#keep(id, actual)
@@ -150,6 +150,7 @@ export class StoreGuard implements AdmissionStore {
 
   /** False also where the store is away or the call was admitted here: such a hold is settled to nothing. */
   release(organizationId: string, id: string): Promise<boolean> {
+    this.#extensions.end(id)
     if (this.isAway || this.#share.has(id)) return Promise.resolve(false)
     return this.#ask(
       () => this.#store.release(organizationId, id),

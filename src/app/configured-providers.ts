@@ -33,5 +33,5 @@ const SANDBOX: ConfiguredProvider = {
   headerNames: [],
   isCallerPaid: false,
   models: [],
-  accounts: [{ name: DEFAULT_ACCOUNT, apiKey: null, weight: 1, region: "" }],
+  accounts: [{ name: DEFAULT_ACCOUNT, secret: null, weight: 1, region: "" }],
 }

@@ -10,9 +10,11 @@ import type { Charge, LimitReadings } from "../admission/limit-store.ts"
 import { Recovery, type RecoveryChange } from "../admission/recovery.ts"
 import { RedisRecoveryActs } from "../admission/redis-recovery-acts.ts"
 import { RedisLimitStore } from "../admission/redis-store.ts"
+import { SettledCounters } from "../admission/settled-counters.ts"
 import { StoreGuard } from "../admission/store-guard.ts"
 import { registerStoreMetrics } from "../admission/store-metrics.ts"
 import type { Config } from "../config/schema.ts"
+import { DriftAudit } from "../ledger/drift-audit.ts"
 import type { Journal } from "../ledger/journal.ts"
 import { counterOwners, readLedgerId } from "../ledger/ledger-identity.ts"
 import type { LimitSeeding } from "../ledger/limit-seeding.ts"
@@ -107,6 +109,10 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
   })
   closing.add("limit store", () => guard.stop())
   registerStoreMetrics(registry, guard)
+  const audit = new DriftAudit({ sql: parts.sql, counters: new SettledCounters(client), clock, log })
+  audit.register(registry)
+  audit.start()
+  closing.add("comparison of counters", () => audit.stop())
   const admit = async (journal: Journal) => {
     presence = new ProxyPresence({ ...parts, self: { id: proxy, journalId: journal.id } })
     await presence.start()
@@ -204,6 +210,7 @@ function openRecovery({ config, sql, clock, log, closing, seeding }: SharedLimit
     ownJournalId: journal.id,
     leaseMs: config.admission.lease_ms,
     nowMs: clock.nowMs,
+    elapsedMs: () => performance.now(),
     readSnapshot: (organizationId) => readLimitSnapshot(sql, organizationId),
     liveProxies: () => liveProxies(sql),
     endedAfter: async (organizationId, seq) => {

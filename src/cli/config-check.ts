@@ -84,8 +84,9 @@ function describeConfig(config: Config, path: string | null, notes: readonly str
   return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`
 }
 
-function credentialsText({ api_key, accounts }: ProviderConfig): string {
-  const short = api_key === undefined && accounts.length > 0 ? [] : [`key ${api_key ?? "none"}`]
+function credentialsText({ api_key, access_key_id, accounts }: ProviderConfig): string {
+  const own = api_key ?? access_key_id
+  const short = own === undefined && accounts.length > 0 ? [] : [`key ${own ?? "none"}`]
   const listed = accounts.length === 0 ? [] : [`accounts ${accounts.map(({ name }) => name).join(" and ")}`]
   return [...short, ...listed].join(", ")
 }

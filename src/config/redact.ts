@@ -8,8 +8,8 @@ export function redactConfig(config: Config): Config {
     name,
     {
       ...provider,
-      ...(provider.api_key === undefined ? {} : { api_key: HIDDEN }),
-      accounts: provider.accounts.map((account) => ({ ...account, api_key: HIDDEN })),
+      ...hiddenSecrets(provider),
+      accounts: provider.accounts.map((account) => ({ ...account, ...hiddenSecrets(account) })),
       headers: Object.fromEntries(Object.keys(provider.headers).map((header) => [header, HIDDEN])),
     },
   ])
@@ -24,4 +24,11 @@ export function redactConfig(config: Config): Config {
     ...(alerts.smtp_url === undefined ? {} : { alerts: { ...alerts, smtp_url: showUrl(alerts.smtp_url) } }),
     providers: Object.fromEntries(providers),
   }
+}
+
+const SECRETS = ["api_key", "access_key_id", "secret_access_key", "session_token"] as const
+
+/** Those that are set. */
+function hiddenSecrets(entry: { readonly [K in (typeof SECRETS)[number]]?: string | undefined }): object {
+  return Object.fromEntries(SECRETS.filter((name) => entry[name] !== undefined).map((name) => [name, HIDDEN]))
 }

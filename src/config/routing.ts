@@ -69,8 +69,8 @@ function providerStored(provider: StoredProvider, stored: StoredProviders, confi
 function storedAccounts(provider: string, regionOfAll: string, stored: StoredProviders): ProviderAccount[] {
   return stored.accounts
     .filter((account) => account.provider === provider)
-    .map(({ name, apiKey, weight, region }) => {
-      return withLimits(provider, { name, apiKey, weight, region: region ?? regionOfAll }, stored)
+    .map(({ name, secret, weight, region }) => {
+      return withLimits(provider, { name, secret, weight, region: region ?? regionOfAll }, stored)
     })
 }
 
@@ -83,7 +83,7 @@ function withLimits(
 }
 
 function sandboxProvider(baseUrl: string, config: Config, stored: StoredProviders): Provider {
-  const account = { name: DEFAULT_ACCOUNT, apiKey: null, weight: 1, region: "" }
+  const account = { name: DEFAULT_ACCOUNT, secret: null, weight: 1, region: "" }
   return {
     name: SANDBOX_PROVIDER,
     dialect: "openai",

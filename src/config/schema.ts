@@ -11,6 +11,7 @@ import { nodeUrls } from "../platform/redis-url.ts"
 import { ENCRYPTION_KEY_EXPECTED, readEncryptionKey } from "../platform/secret-box.ts"
 import {
   ACCOUNT_NAME_RULES,
+  AWS_KEY_ID_RULES,
   BASE_URL_RULES,
   CREDENTIAL_RULES,
   HEADER_NAME_RULES,
@@ -28,6 +29,9 @@ import { oidc, sessions } from "./login.ts"
 /** Where keys whose value must never be printed stand; `headers` may carry credentials too, so all its values count. */
 export const SECRET_KEYS: ReadonlySet<string> = new Set([
   "api_key",
+  "access_key_id",
+  "secret_access_key",
+  "session_token",
   "admin_key",
   "encryption_key",
   "encryption_key_previous",
@@ -108,9 +112,19 @@ const providerTimeouts = section({
 
 const label = ruled(LABEL_RULES)
 
+/** In place of `api_key`. */
+const awsKeys = {
+  access_key_id: ruled(AWS_KEY_ID_RULES)
+    .optional()
+    .describe("Of Bedrock, in place of api_key: the access key that requests are signed with."),
+  secret_access_key: secret().optional().describe("The secret of access_key_id."),
+  session_token: secret().optional().describe("The session token of an access key that expires; unset is none."),
+}
+
 const accountSchema = section({
   name: ruled(ACCOUNT_NAME_RULES).describe("The account's name on usage records and in limits."),
-  api_key: secret().describe("The account's credential."),
+  api_key: secret().optional().describe("The account's credential."),
+  ...awsKeys,
   weight: wholeNumber(1, 1_000, "")
     .default(1)
     .describe("Its share of the virtual keys, relative to the provider's other accounts."),
@@ -123,6 +137,7 @@ export const providerSchema = section({
   ),
   base_url: baseUrlSchema.describe("The provider's address, with its version path."),
   api_key: secret().optional().describe("The credential that replaces the caller's; none for open local servers."),
+  ...awsKeys,
   credential: oneOf(["account", "caller"])
     .default("account")
     .describe("Whose credential goes upstream: account is api_key, caller the one beside x-tallygate-key."),

@@ -8,7 +8,7 @@ import type { Sealed, SecretBox } from "../platform/secret-box.ts"
 import { type Actor, writeAudit } from "./audit.ts"
 import { raiseDirectoryVersion } from "./directory-version.ts"
 import { disabledAt } from "./disabled-at.ts"
-import { credentialOwner, headersOwner, last4Of } from "./provider-account.ts"
+import { type AccountSecret, credentialOwner, headersOwner, last4Of, sealedText } from "./provider-account.ts"
 import {
   type AccountRow,
   faultOf,
@@ -23,7 +23,7 @@ import { unlessTaken } from "./unless-taken.ts"
 /** What an admin says of an account. Absent: unchanged, on a new one the default. */
 export type AccountChanges = {
   /** Null: the provider takes no credential. */
-  readonly apiKey?: string | null | undefined
+  readonly secret?: AccountSecret | null | undefined
   readonly weight?: number | undefined
   /** Null: the provider's. */
   readonly region?: string | null | undefined
@@ -47,7 +47,7 @@ export async function createAccount(
   wanted: AccountChanges & { readonly provider: string; readonly name: string },
 ): Promise<ChangedAccount> {
   const { provider, name, weight = 1, region = null } = wanted
-  const sealed = sealCredential(box, provider, name, wanted.apiKey ?? null)
+  const sealed = sealCredential(box, provider, name, wanted.secret ?? null)
   if (sealed === "no key") return { kind: "no key" }
   return unlessTaken(() =>
     sql.begin(async (transaction): Promise<ChangedAccount> => {
@@ -72,7 +72,7 @@ export async function updateAccount(
   { provider, name }: Pick<AccountRow, "provider" | "name">,
   changes: AccountChanges,
 ): Promise<ChangedAccount> {
-  const sealed = changes.apiKey === undefined ? null : sealCredential(box, provider, name, changes.apiKey)
+  const sealed = changes.secret === undefined ? null : sealCredential(box, provider, name, changes.secret)
   if (sealed === "no key") return { kind: "no key" }
   return sql.begin(async (transaction): Promise<ChangedAccount> => {
     await raiseDirectoryVersion(transaction)
@@ -200,10 +200,10 @@ function headersOf(row: ProviderRow): StoredSecret | null {
   return { name: `headers of ${name}`, owner: headersOwner(name), sealed, write }
 }
 
-function sealCredential(box: SecretBox, provider: string, name: string, apiKey: string | null) {
-  if (apiKey === null) return NO_CREDENTIAL
+function sealCredential(box: SecretBox, provider: string, name: string, secret: AccountSecret | null) {
+  if (secret === null) return NO_CREDENTIAL
   if (box.current === null) return "no key"
-  return { last4: last4Of(apiKey), ...box.seal(apiKey, credentialOwner(provider, name)) }
+  return { last4: last4Of(secret), ...box.seal(sealedText(secret), credentialOwner(provider, name)) }
 }
 
 async function audit(

@@ -10,6 +10,7 @@ import {
   type StoredAccount,
   type StoredProvider,
   type StoredProviders,
+  secretFrom,
   type Unusable,
 } from "./provider-account.ts"
 
@@ -122,9 +123,9 @@ function readHeaders(text: string): Record<string, string> {
 function openAccount(row: AccountRow, box: SecretBox, tell: Tell): StoredAccount | null {
   const { provider, name, weight, region } = row
   const sealed = sealedCredential(row)
-  if (sealed === null) return { provider, name, apiKey: null, weight, region }
+  if (sealed === null) return { provider, name, secret: null, weight, region }
   const opened = box.open(sealed, credentialOwner(provider, name))
-  if (opened.kind === "opened") return { provider, name, apiKey: opened.text, weight, region }
+  if (opened.kind === "opened") return { provider, name, secret: secretFrom(opened.text), weight, region }
   tell(`${provider}/${name}`, opened)
   return null
 }

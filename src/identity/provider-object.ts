@@ -11,6 +11,7 @@ export type ProviderObjectKind =
   | "container"
   | "video"
   | "cached_content"
+  | "interaction"
   | "message_batch"
 
 export type ProviderObject = {

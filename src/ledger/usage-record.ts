@@ -75,7 +75,7 @@ export type UsageRecord = {
   cut_by: string
 
   usage_source: UsageSource
-  /** Version of the estimator where the usage is estimated, e.g. `o200k×1.2`; '' elsewhere. */
+  /** By what the usage was estimated, with its version, e.g. `v2 claude o200k_base×1.15+3`; '' elsewhere. */
   estimator: string
   input_uncached_tokens: number
   cache_read_tokens: number

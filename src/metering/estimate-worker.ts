@@ -3,7 +3,9 @@
  * task that it cannot do is answered as failed, and the asker falls back.
  */
 import { type MessagePort, parentPort } from "node:worker_threads"
-import { encodingOf, estimatorName, openTokenizer, scaledTokens, type Tokenizer } from "./tokenizer.ts"
+import { secondsOfForm, soundTokens } from "./media-tokens.ts"
+import { encodingOf, estimatorName, familyNameOf, outputTokensFor } from "./model-family.ts"
+import { openTokenizer, type Tokenizer } from "./tokenizer.ts"
 
 /** `request` is the request's body as it came, JSON or not. */
 export type EstimateTask = {
@@ -18,6 +20,9 @@ export type EstimateAnswer =
       readonly kind: "estimated"
       readonly id: number
       readonly inputTokens: number
+      readonly imageInputTokens: number
+      readonly audioInputTokens: number
+      readonly audioSeconds: number
       readonly outputTokens: number
       readonly estimator: string
     }
@@ -32,13 +37,19 @@ function serve(port: MessagePort, tokenizer: Tokenizer): void {
 function answerTo(task: EstimateTask, tokenizer: Tokenizer): EstimateAnswer {
   const { id, model } = task
   try {
-    const input = tokenizer.chatPromptTokens(parsed(task.request), model)
+    const seconds = typeof task.request === "string" ? null : secondsOfForm(task.request)
+    const sound = seconds === null ? 0 : soundTokens(seconds, familyNameOf(model))
+    const { input, image, audio } =
+      seconds === null ? tokenizer.promptTokens(parsed(task.request), model) : { input: sound, image: 0, audio: sound }
     const output = tokenizer.countTokens(task.outputText, encodingOf(model))
     return {
       kind: "estimated",
       id,
-      inputTokens: scaledTokens(input, model),
-      outputTokens: scaledTokens(output, model),
+      inputTokens: input,
+      imageInputTokens: image,
+      audioInputTokens: audio,
+      audioSeconds: seconds ?? 0,
+      outputTokens: outputTokensFor(output, model),
       estimator: estimatorName(model),
     }
   } catch (error) {

@@ -6,8 +6,17 @@
 import { Worker } from "node:worker_threads"
 import type { EstimateAnswer, EstimateTask } from "./estimate-worker.ts"
 
-/** `estimator` names the encoding and factor, such as `o200k_base×1.2`, or is FALLBACK_ESTIMATOR. */
-export type Estimate = { readonly inputTokens: number; readonly outputTokens: number; readonly estimator: string }
+export type Estimate = {
+  /** All of the prompt; pictures and sounds are parts of it. */
+  readonly inputTokens: number
+  readonly imageInputTokens: number
+  readonly audioInputTokens: number
+  /** Of the sound that a form brought, for models that are billed by it; 0 of all other requests. */
+  readonly audioSeconds: number
+  readonly outputTokens: number
+  /** Version, family, encoding and factor, such as `v2 claude o200k_base×1.15+3`, or FALLBACK_ESTIMATOR. */
+  readonly estimator: string
+}
 
 export type EstimateRequest = {
   /** The model that served the call: it chooses encoding and factor. */
@@ -182,18 +191,22 @@ export class Estimator {
     if (!job.isSettled) this.#settle(job, fallback(job.task))
   }
 
-  #settle(job: Job, { inputTokens, outputTokens, estimator }: Estimate): void {
+  #settle(job: Job, estimate: Estimate): void {
     if (job.isSettled) return
     job.isSettled = true
     clearTimeout(job.timer)
     this.#queuedBytes -= job.bytes
-    job.resolve({ inputTokens, outputTokens, estimator })
+    const { inputTokens, imageInputTokens, audioInputTokens, audioSeconds, outputTokens, estimator } = estimate
+    job.resolve({ inputTokens, imageInputTokens, audioInputTokens, audioSeconds, outputTokens, estimator })
   }
 }
 
 function fallback(task: Pick<EstimateTask, "request" | "outputText">): Estimate {
   return {
     inputTokens: Math.ceil(byteLength(task.request) / BYTES_PER_TOKEN),
+    imageInputTokens: 0,
+    audioInputTokens: 0,
+    audioSeconds: 0,
     outputTokens: Math.ceil(byteLength(task.outputText) / BYTES_PER_TOKEN),
     estimator: FALLBACK_ESTIMATOR,
   }

@@ -1,17 +1,22 @@
 /**
  * Counts tokens with tiktoken, for calls whose provider reported no usage. Byte pair encoding is quadratic on unbroken
  * runs (200,000 × 'a' in one piece: 95 s), so text is counted in pieces; it still blocks, so only a worker thread and
- * tests run it. tiktoken's own model table throws for models it does not know, so the tables stand here.
+ * tests run it.
  */
 import { createRequire } from "node:module"
+import { mediaTokens } from "./media-tokens.ts"
+import { type Encoding, encodingOf, familyNameOf, inputTokensFor } from "./model-family.ts"
+import { type Prompt, readPrompt } from "./prompt.ts"
+import { toolText } from "./tool-text.ts"
 
-export type Encoding = "o200k_base" | "cl100k_base"
+/** `input` is all of it; picture and sound are parts. */
+export type PromptTokens = { readonly input: number; readonly image: number; readonly audio: number }
 
 export type Tokenizer = {
   /** Tokens of the text; beyond TEXT_CHARS_MAX characters the rest counts 3.5 characters a token. */
   countTokens(text: string, encoding: Encoding): number
-  /** Tokens that the body of a chat request costs as its prompt, before the model's factor. */
-  chatPromptTokens(body: unknown, model: string): number
+  /** Tokens that the model would count of a request's body, the family's factor applied. Never throws. */
+  promptTokens(body: unknown, model: string): PromptTokens
 }
 
 /** UTF-16 characters that are really encoded of one text or one request: about 50 ms of prose, 0.4 s at worst. */
@@ -19,55 +24,13 @@ export const TEXT_CHARS_MAX = 200_000
 const PIECE_CHARS_MAX = 1_000
 const RUN_CHARS_MAX = 500
 const CHARS_PER_TOKEN = 3.5
-/** GPT-5 models add about 90 tokens to the tools of a request; measured. */
-const GPT5_TOOLS_TOKENS = 90
-
-const CL100K_PREFIXES = ["gpt-4", "gpt-3.5", "gpt-35", "text-embedding-", "babbage-002", "davinci-002"]
-/** These begin like gpt-4 and are not. */
-const O200K_PREFIXES = ["gpt-4o", "gpt-4.1", "gpt-4.5"]
-
-/** Actual tokens / tokens counted, on recorded answers; the first pattern that the model's name holds decides. */
-const FACTORS: readonly (readonly [RegExp, number])[] = [
-  [/claude-(?:5|fable|(?:opus|sonnet|haiku)-(?:5|4[.-](?:[7-9]|1\d)))(?!\d)/, 1.35],
-  [/claude/, 1.2],
-  [/mistral|mixtral|ministral|codestral|magistral|devstral|pixtral/, 1.2],
-  [/gemini|gemma/, 1.1],
-  [/deepseek|qwen|qwq|llama/, 1.05],
-  [/^(?:gpt-|chatgpt-|o\d|text-embedding-|babbage-|davinci-|codex-|computer-use-)/, 1],
-]
-const UNKNOWN_FACTOR = 1.2
-/** Our own sandbox counts with tiktoken itself. */
-const SANDBOX_PREFIX = "sandbox/"
-
-/** The encoding whose merges count for the model; o200k_base for every model that is not known to use another. */
-export function encodingOf(model: string): Encoding {
-  const name = bareName(model)
-  if (O200K_PREFIXES.some((prefix) => name.startsWith(prefix))) return "o200k_base"
-  return CL100K_PREFIXES.some((prefix) => name.startsWith(prefix)) ? "cl100k_base" : "o200k_base"
-}
-
-/** What a count by `encodingOf(model)` is multiplied with to come near the model's own tokenizer. */
-export function factorOf(model: string): number {
-  if (model.startsWith(SANDBOX_PREFIX)) return 1
-  const name = bareName(model)
-  return FACTORS.find(([pattern]) => pattern.test(name))?.[1] ?? UNKNOWN_FACTOR
-}
-
-/** Without a host's path (`openai/gpt-4o`) and the mark of a fine-tuned model (`ft:gpt-4o:…`). */
-function bareName(model: string): string {
-  return model.toLowerCase().replace(/^.*\//, "").replace(/^ft:/, "")
-}
-
-/** The name under which an estimate is recorded, such as `o200k_base×1.2`. */
-export function estimatorName(model: string): string {
-  return `${encodingOf(model)}×${factorOf(model)}`
-}
-
-/** A count with the model's factor applied, rounded up. */
-export function scaledTokens(tokens: number, model: string): number {
-  // In hundredths, since 10 × 1.1 is more than 11 to a float.
-  return Math.ceil((tokens * Math.round(factorOf(model) * 100)) / 100)
-}
+/** What frames each message, its role included, and the whole: exact on recorded OpenAI requests. */
+const MESSAGE_TOKENS = 4
+const PROMPT_TOKENS = 3
+/** Reasoning models of OpenAI count one less. */
+const REASONING_SAVES = 1
+/** What frames the name and arguments of a call of a tool; measured on gpt-4o-mini. */
+const TOOL_CALL_TOKENS = 8
 
 type Encoder = { encode_ordinary(text: string): { readonly length: number } }
 
@@ -83,11 +46,7 @@ export function openTokenizer(): Tokenizer {
   }
   return {
     countTokens: (text, encoding) => new Count(encoderOf(encoding)).add(text).tokens,
-    chatPromptTokens: (body, model) => {
-      const count = new Count(encoderOf(encodingOf(model)))
-      addPrompt(count, body, model)
-      return count.tokens
-    },
+    promptTokens: (body, model) => promptTokens(readPrompt(body), model, new Count(encoderOf(encodingOf(model)))),
   }
 }
 
@@ -134,43 +93,21 @@ function isSpace(character: string | undefined): boolean {
   return character === " " || character === "\n" || character === "\r" || character === "\t"
 }
 
-/**
- * The prompt of a chat request: 3 + Σ (3 + role + content (+ 1 + name)), text parts only; exact on most recorded OpenAI
- * requests. Tools count as their JSON, an upper bound (0 to 49 % above). A body of another shape counts as its text.
- */
-function addPrompt(count: Count, body: unknown, model: string): void {
-  if (!isObject(body) || !Array.isArray(body.messages)) {
-    addPlain(count, isObject(body) ? (body.input ?? body.prompt ?? body) : body)
-    return
-  }
-  count.tokens += 3
-  for (const message of body.messages) {
-    count.tokens += 3
-    if (!isObject(message)) continue
-    if (typeof message.role === "string") count.add(message.role)
-    for (const text of contentTexts(message.content)) count.add(text)
-    if (typeof message.name === "string") count.add(message.name).tokens += 1
-    if (Array.isArray(message.tool_calls)) count.add(JSON.stringify(message.tool_calls))
-  }
-  if (!Array.isArray(body.tools) || body.tools.length === 0) return
-  count.add(JSON.stringify(body.tools))
-  if (/gpt-5/i.test(model)) count.tokens += GPT5_TOOLS_TOKENS
+function promptTokens(prompt: Prompt, model: string, count: Count): PromptTokens {
+  const family = familyNameOf(model)
+  for (const text of prompt.texts) count.add(text)
+  const { text, extraTokens } = toolText(prompt.tools, family, prompt.hasSystem)
+  count.add(text)
+  const texts = inputTokensFor(count.tokens, model) + framesOf(prompt, family) + extraTokens + prompt.tokenIds
+  const { image, audio, other } = mediaTokens(prompt.media, model, family)
+  return { input: texts + image + audio + other, image, audio }
 }
 
-function contentTexts(content: unknown): string[] {
-  if (typeof content === "string") return [content]
-  if (!Array.isArray(content)) return []
-  return content.flatMap((part: unknown) => (isObject(part) && typeof part.text === "string" ? [part.text] : []))
-}
-
-function addPlain(count: Count, value: unknown): void {
-  if (value === undefined || value === null) return
-  if (Array.isArray(value) && value.every((item) => typeof item === "string")) for (const item of value) count.add(item)
-  else count.add(typeof value === "string" ? value : JSON.stringify(value))
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
+/** Google's models count no frames. */
+function framesOf({ messages, names, toolCalls }: Prompt, family: string): number {
+  if (messages === 0 || family === "gemini") return 0
+  const whole = family === "openai-reasoning" ? PROMPT_TOKENS - REASONING_SAVES : PROMPT_TOKENS
+  return whole + messages * MESSAGE_TOKENS + names + toolCalls * TOOL_CALL_TOKENS
 }
 
 type EncoderData = { bpe_ranks: string; special_tokens: Record<string, number>; pat_str: string }

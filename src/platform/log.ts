@@ -19,6 +19,8 @@ export function openLog(level: string, destination: DestinationStream = pino.des
           "*.api_key",
           "*.key",
           "*.secret",
+          "*.secret_access_key",
+          "*.session_token",
           "*.password",
           "authorization",
           "api_key",

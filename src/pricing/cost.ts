@@ -38,7 +38,8 @@ export type PricedUsage =
 
 /**
  * Prices a usage with one row. Unpriced where something was used that the row has no rate for. Images and other
- * units are billed only where no tokens were reported that the row prices: a provider bills one or the other.
+ * units are billed only where no tokens were reported that the row prices: a provider bills one or the other. Seconds of
+ * sound that were reported beside tokens are billed beside them.
  * Counts are non-negative, tokens whole; metering has seen to that, anything else is a fault and throws.
  */
 export function priceUsage(row: PriceRow, usage: Usage): PricedUsage {
@@ -52,7 +53,7 @@ export function priceUsage(row: PriceRow, usage: Usage): PricedUsage {
     if (rate === undefined) missing.push(tokenClass)
     else lines.push(tokenLine(tokenClass, count, rate))
   }
-  if (usage.units > 0 && tokens.length === 0) {
+  if (usage.units > 0 && (tokens.length === 0 || usage.unitType === "seconds")) {
     const line = unitLine(row.units, usage)
     if (line === undefined) missing.push(`${usage.units} ${usage.unitType || "units"}`)
     else lines.push(line)

@@ -192,8 +192,9 @@ function readUsage(value: unknown, reading: Reading): boolean {
   reading.usage = read.usage
   reading.usageRaw = raw
   reading.isMismatch = read.isMismatch
-  // The tier that served decides the price, not the one that was asked for.
-  reading.tier = asText(asObject(raw)?.service_tier) || reading.tier
+  // The tier that served decides the price, not the one that was asked for; and the fast mode has a price of its own.
+  const stated = asObject(raw)
+  reading.tier = stated?.speed === "fast" ? "fast" : asText(stated?.service_tier) || reading.tier
   return true
 }
 

@@ -23,6 +23,7 @@ import {
 import { outline, withMember, withMemberWithin } from "./json-members.ts"
 import { invalid, readOutline } from "./json-request.ts"
 import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts"
+import { readOpenAiUsage } from "./openai-usage.ts"
 
 const DECISIVE = ["messages", "system", "inferenceConfig", "max_tokens", "toolConfig", "prompt"]
 
@@ -221,6 +222,13 @@ function readInvocationMetrics(value: unknown, reading: Reading): void {
 
 /** What makers other than Anthropic state in a body, whole or as one event: Nova, Titan, Llama, and OpenAI's shape. */
 function readMakersCount(answer: Record<string, unknown>, reading: Reading): void {
+  const shaped = asObject(answer.usage)?.prompt_tokens === undefined ? null : readOpenAiUsage(answer.usage, "")
+  if (shaped !== null) {
+    if (reading.model === "") reading.model = asText(answer.model)
+    reading.usage = shaped.usage
+    reading.usageRaw = answer.usage
+    reading.isMismatch = shaped.isMismatch
+  }
   putUsage(answer.usage ?? asObject(answer.metadata)?.usage, reading)
   const [input, output, raw] = countsOf(answer)
   if (input !== null || output !== null) {
@@ -232,10 +240,6 @@ function readMakersCount(answer: Record<string, unknown>, reading: Reading): voi
 }
 
 function countsOf(answer: Record<string, unknown>): [input: number | null, output: number | null, raw: unknown] {
-  const shaped = asObject(answer.usage)
-  if (shaped?.prompt_tokens !== undefined) {
-    return [count(shaped.prompt_tokens), count(shaped.completion_tokens), answer.usage]
-  }
   if (answer.prompt_token_count !== undefined || answer.generation_token_count !== undefined) {
     const { prompt_token_count, generation_token_count } = answer
     return [count(prompt_token_count), count(generation_token_count), { prompt_token_count, generation_token_count }]

@@ -204,15 +204,27 @@ function readBilled(stated: Record<string, unknown> | null): Usage | null {
   const input = count(billed.input_tokens)
   const output = count(billed.output_tokens)
   const images = count(billed.image_tokens)
-  const searches = count(billed.search_units)
-  if (input === null && output === null && images === null && searches === null) return null
+  const units = unitsIn(billed)
+  if (input === null && output === null && images === null && units === null) return null
   return {
     ...ZERO_USAGE,
     inputUncachedTokens: addedTokens(input ?? 0, images ?? 0),
     imageInputTokens: images ?? 0,
     outputTokens: output ?? 0,
-    ...(searches === null || searches === 0 ? {} : { units: searches, unitType: "search_units" }),
+    ...(units ?? {}),
   }
+}
+
+/** Searches, or pictures of the models that count no tokens of them. */
+function unitsIn(billed: Record<string, unknown>): Pick<Usage, "units" | "unitType"> | null {
+  for (const [name, unitType] of [
+    ["search_units", "search_units"],
+    ["images", "images"],
+  ] as const) {
+    const units = count(billed[name])
+    if (units !== null) return units === 0 ? { units: 0, unitType: "" } : { units, unitType }
+  }
+  return null
 }
 
 function textOf(answer: Record<string, unknown> | null): string {

@@ -107,6 +107,10 @@ export type Reading = {
   costUsd: string | null
   /** What another bill than the provider's has of the same answer, in its own words; null where it speaks of none. */
   costElsewhereUsd: string | null
+  /** What the answer itself says it made of what is billed by the piece; null where it says nothing. */
+  made: Units | null
+  /** What the answer's headers say was cached of the input; null where they say nothing. */
+  cachedInHead: number | null
   /** Visible output so far, kept only for an estimate in case no usage comes. Bounded. */
   outputText: string
   hasContent: boolean
@@ -189,6 +193,8 @@ export function newReading(): Reading {
     isPending: false,
     costUsd: null,
     costElsewhereUsd: null,
+    made: null,
+    cachedInHead: null,
     outputText: "",
     hasContent: false,
     isFinished: false,

@@ -6,10 +6,12 @@
 import type { ProviderObjectKind } from "../identity/provider-object.ts"
 import { anthropicBatchResults } from "./anthropic-batch.ts"
 import { anthropicCountTokens, anthropicMessages } from "./anthropic-messages.ts"
+import { deploymentsOf } from "./azure-deployments.ts"
 import type { Api, Dialect, SharedApi } from "./dialect.ts"
 import { type Endpoint, modelCall, type ObjectUse } from "./endpoint-row.ts"
 import { googleCountTokens, googleEmbed, googlePredict } from "./google-embed.ts"
 import { googleGenerate } from "./google-generate.ts"
+import { googleInteractions } from "./google-interactions.ts"
 import { NATIVE_ENDPOINTS } from "./native-endpoints.ts"
 import { anthropicObject, googleObject, openAiObject } from "./object-call.ts"
 import { openAiSpeech, openAiTranscription } from "./openai-audio.ts"
@@ -20,6 +22,7 @@ import { openAiEmbeddings, openAiModerations, openAiRerank } from "./openai-embe
 import { openAiImages } from "./openai-images.ts"
 import { openAiResponses } from "./openai-responses.ts"
 import { boundCompaction } from "./openai-responses-bound.ts"
+import { vertexRaw, vertexRawStream } from "./vertex-raw.ts"
 
 export type { Endpoint, ObjectUse }
 
@@ -131,6 +134,18 @@ const GOOGLE: readonly Endpoint<SharedApi>[] = [
   modelCall("google", "batch_embed_contents", "/models/{model}:batchEmbedContents", googleEmbed),
   modelCall("google", "count_tokens", "/models/{model}:countTokens", googleCountTokens),
   modelCall("google", "predict", "/models/{model}:predict", googlePredict),
+  modelCall("google", "raw_predict", "/models/{model}:rawPredict", vertexRaw),
+  modelCall("google", "stream_raw_predict", "/models/{model}:streamRawPredict", vertexRawStream),
+  modelCall("google", "interactions", "/interactions", googleInteractions, "interaction"),
+  object("google", "interaction", ["interactions.retrieve", "GET", "/interactions/{id}"], "use", googleInteractions),
+  object("google", "interaction", ["interactions.delete", "DELETE", "/interactions/{id}"], "delete"),
+  object(
+    "google",
+    "interaction",
+    ["interactions.cancel", "POST", "/interactions/{id}/cancel"],
+    "use",
+    googleInteractions,
+  ),
   ...life("google", "cached_content", "cached_contents", "/cachedContents"),
   ...life("google", "file", "files", "/files"),
   object("google", "file", ["files.create", "POST", "/upload/files"], "create"),
@@ -198,11 +213,13 @@ const ACTIONS = new Map(
     return action === undefined ? [] : [[action, endpoint] as const]
   }),
 )
-/** Those of the other APIs with a segment that varies, as what matches them. */
-const NATIVE = NATIVE_ENDPOINTS.filter(({ path }) => path.includes("{")).map((endpoint) => ({
-  endpoint,
-  pattern: new RegExp(`^${endpoint.path.replace("{model}", "([^/]{1,256})").replace("{any}", "[^/]{1,256}")}$`),
-}))
+/** Those of the other APIs with a segment that varies, and of Azure's deployments, as what matches them. */
+const NATIVE = [...NATIVE_ENDPOINTS, ...deploymentsOf(OPENAI)]
+  .filter(({ path }) => path.includes("{"))
+  .map((endpoint) => ({
+    endpoint,
+    pattern: new RegExp(`^${endpoint.path.replace("{model}", "([^/]{1,256})").replace("{any}", "[^/]{1,256}")}$`),
+  }))
 const MODEL_ACTION = /^\/(models|tunedModels)\/([^/:]{1,256}):(\w{1,64})$/
 
 /** The endpoint of an API behind a method and a path; null where none is known. */
@@ -259,8 +276,12 @@ function idIn(pattern: readonly string[], segments: readonly string[]): string |
   return id === "" || segments.some((segment, index) => index > 0 && segment === "") ? null : decodedOrNull(id)
 }
 
-/** Google names its objects with their collection, and what is to be done with one behind a colon: `files/abc:download`. */
+/**
+ * Google names its objects with their collection, and what is to be done with one behind a colon: `files/abc:download`;
+ * all but interactions.
+ */
 function objectIdOf(endpoint: Endpoint, collection: string, id: string): string {
+  if (endpoint.object?.kind === "interaction") return id
   return endpoint.api === "google" ? `${collection}/${id.replace(/:\w+$/, "")}` : id
 }
 

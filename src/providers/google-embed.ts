@@ -1,9 +1,10 @@
 /**
  * Google's calls that generate no text: embeddings (`:embedContent`, `:batchEmbedContents`), counting tokens
  * (`:countTokens`) and Imagen (`:predict`). The path names the model; where the format repeats it in the body it must be
- * the same. Source: Gemini API reference, `models.embedContent`, `models.countTokens`; Imagen API reference, `predict`.
+ * the same. Source: Gemini API reference, `models.embedContent`, `models.countTokens`; Imagen API reference, `predict`;
+ * Vertex AI, "Text embeddings API".
  */
-import { ZERO_USAGE } from "../metering/usage.ts"
+import { addedTokens, ZERO_USAGE } from "../metering/usage.ts"
 import type {
   Dialect,
   Reading,
@@ -72,7 +73,7 @@ export const googleCountTokens: Dialect = {
   bound: () => boundedInput(0),
 }
 
-/** Imagen, billed by the image. What else is asked of `:predict` is forwarded and has no units. */
+/** Imagen, billed by the image, and Vertex AI's embeddings. What else is asked of `:predict` is forwarded and has no units. */
 export const googlePredict: Dialect = {
   name: "google-predict",
   ...whole,
@@ -90,7 +91,15 @@ export const googlePredict: Dialect = {
   },
   readAnswer(body: Buffer, reading: Reading): void {
     whole.readAnswer(body, reading)
-    const images = reading.usage === null ? imagesMade(body) : null
+    if (reading.usage !== null) return
+    const predictions = asArray(parsedObject(body.toString("utf8"))?.predictions).map(asObject)
+    const tokens = tokensEmbedded(predictions)
+    if (tokens !== null) {
+      reading.usage = { ...ZERO_USAGE, inputUncachedTokens: tokens }
+      reading.usageRaw = { token_count: tokens }
+      return
+    }
+    const images = imagesMade(predictions)
     if (images === null) return
     reading.usage = { ...ZERO_USAGE, units: images, unitType: "images" }
     if (images > 0) reading.hasContent = true
@@ -172,9 +181,19 @@ function repeatsSampleCount(body: Buffer): boolean {
   return jsonMembers(body, parameters.valueStart).filter(({ name }) => name === "sampleCount").length > 1
 }
 
+type Predictions = readonly (Record<string, unknown> | null)[]
+
+/** The tokens of what Vertex AI has embedded, which each prediction counts for itself. Null where none was. */
+function tokensEmbedded(predictions: Predictions): number | null {
+  const counts = predictions.map((prediction) =>
+    count(asObject(asObject(prediction?.embeddings)?.statistics)?.token_count),
+  )
+  if (!counts.some((tokens) => tokens !== null)) return null
+  return counts.reduce<number>((sum, tokens) => addedTokens(sum, tokens ?? 0), 0)
+}
+
 /** The images in an answer: one that a filter held back is not billed. Null where the answer is about something else. */
-function imagesMade(body: Buffer): number | null {
-  const predictions = asArray(parsedObject(body.toString("utf8"))?.predictions).map(asObject)
+function imagesMade(predictions: Predictions): number | null {
   const images = predictions.filter((prediction) => asText(prediction?.mimeType).startsWith("image/")).length
   const isFiltered = predictions.some((prediction) => asText(prediction?.raiFilteredReason) !== "")
   return images > 0 || isFiltered ? images : null

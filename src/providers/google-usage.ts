@@ -2,7 +2,8 @@
  * The `usageMetadata` of Google's generateContent and embedContent as disjoint classes.
  * Source: Gemini API reference, `GenerateContentResponse.UsageMetadata`, and the Vertex AI one, which adds `trafficType`:
  * `promptTokenCount` includes cached tokens, `toolUsePromptTokenCount` and `thoughtsTokenCount` stand beside the prompt
- * and the candidates, and a count of zero is left out of the JSON.
+ * and the candidates, and a count of zero is left out of the JSON. The usage of an interaction
+ * (`interactions`, `Usage`) says the same in words of its own.
  */
 import { type Usage, ZERO_USAGE } from "../metering/usage.ts"
 import { asArray, asObject, asText, count } from "./json-values.ts"
@@ -58,6 +59,32 @@ export function readGoogleUsage(value: unknown): GoogleUsage | null {
     tier: googleTier(metadata.serviceTier) || (TIER_BY_TRAFFIC.get(asText(metadata.trafficType)) ?? ""),
     hasCounts: total !== null || counts.some((number) => number !== null),
   }
+}
+
+/** The same of an interaction. Null where the value counts nothing. */
+export function readInteractionUsage(value: unknown): Pick<GoogleUsage, "usage" | "isMismatch"> | null {
+  const usage = asObject(value)
+  if (usage === null) return null
+  const read = readGoogleUsage({
+    promptTokenCount: usage.total_input_tokens,
+    cachedContentTokenCount: usage.total_cached_tokens,
+    toolUsePromptTokenCount: usage.total_tool_use_tokens,
+    candidatesTokenCount: usage.total_output_tokens,
+    thoughtsTokenCount: usage.total_thought_tokens,
+    totalTokenCount: usage.total_tokens,
+    promptTokensDetails: asDetails(usage.input_tokens_by_modality),
+    cacheTokensDetails: asDetails(usage.cached_tokens_by_modality),
+    toolUsePromptTokensDetails: asDetails(usage.tool_use_tokens_by_modality),
+    candidatesTokensDetails: asDetails(usage.output_tokens_by_modality),
+  })
+  return read?.hasCounts === true ? read : null
+}
+
+function asDetails(modalities: unknown): object[] {
+  return asArray(modalities).map((value) => {
+    const { modality, tokens } = asObject(value) ?? {}
+    return { modality: asText(modality).toUpperCase(), tokenCount: tokens }
+  })
 }
 
 /** A tier as a request or an answer names it; '' where it names none. */

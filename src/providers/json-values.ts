@@ -14,11 +14,14 @@ export function asText(value: unknown): string {
   return typeof value === "string" ? value : ""
 }
 
-/** A token count as providers write it: a whole number, sometimes as a float or a string. Null where it is none. */
+/**
+ * A token count as providers write it: a whole number, sometimes as a float or a string. Null where it is none; some
+ * servers write -1 for what they do not know.
+ */
 export function count(value: unknown): number | null {
   const number = typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value
-  if (typeof number !== "number" || !Number.isFinite(number)) return null
-  return number <= 0 ? 0 : Math.min(Math.round(number), Number.MAX_SAFE_INTEGER)
+  if (typeof number !== "number" || !Number.isFinite(number) || number < 0) return null
+  return Math.min(Math.round(number), Number.MAX_SAFE_INTEGER)
 }
 
 export type Parsed =

@@ -3,6 +3,7 @@
  * are not what they are called. By beginnings of names, since snapshots follow. Sources: the model pages and the vision
  * guides of OpenAI ("Images and vision"), Anthropic ("Vision") and Google ("Media resolution").
  */
+import { hidesBeyondBound } from "./hidden-output.ts"
 import type { UnboundedReason } from "./request-bound.ts"
 
 /** What a model may be asked for whose own most is not known here: few answers are longer, and few models take less. */
@@ -84,14 +85,12 @@ export function takesOlderBound(model: string): boolean {
 const ROUTED = /^openrouter\/|(?:^|\/)auto(?:$|[:-])|model-router|\/switchpoint|:free$|:nitro$|:floor$/
 /** Models that search or run tools by themselves. */
 const SEARCHING = /search|deep-research|sonar|compound|:online/
-/** Models whose hidden reasoning their provider does not, or not surely, count under the bound of the output. */
-const HIDDEN = /(?:^|\/)grok-(?:3-mini|4|code)|deepseek-(?:r1|reasoner)/
 
 /** Why no call of this model can be bounded; null where its name is no reason. */
 export function unboundedModel(model: string): UnboundedReason | null {
   if (ROUTED.test(model)) return "routed_model"
   if (SEARCHING.test(model)) return "server_tool"
-  return HIDDEN.test(model) ? "hidden_output" : null
+  return hidesBeyondBound(model) ? "hidden_output" : null
 }
 
 /** Without whose it is, or that it was fine-tuned: `openai/gpt-4o`, `models/gemini-3-pro`, `ft:gpt-4o:acme`. */

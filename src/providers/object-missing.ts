@@ -29,6 +29,7 @@ const BEGINNINGS: readonly (readonly [string, ProviderObjectKind])[] = [
   ["upload_", "upload"],
   ["video_", "video"],
   ["cachedContents/", "cached_content"],
+  ["v1_", "interaction"],
 ]
 
 /** What an id is of, by its beginning: providers name each kind in its own way. */
@@ -47,6 +48,7 @@ const LABELS: Readonly<Record<ProviderObjectKind, string>> = {
   container: "Container",
   video: "Video",
   cached_content: "Cached content",
+  interaction: "Interaction",
   message_batch: "Message batch",
 }
 

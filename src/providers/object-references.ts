@@ -20,7 +20,7 @@ const REFERENCES_MAX = 1_000
 const ID_NAMES = [
   ...["file_id", "file_ids", "input_file_id", "training_file", "validation_file"],
   ...["previous_response_id", "response_id", "batch_id", "upload_id", "container_id"],
-  ...["vector_store_id", "vector_store_ids", "cachedContent", "cached_content"],
+  ...["vector_store_id", "vector_store_ids", "cachedContent", "cached_content", "previous_interaction_id"],
 ]
 /** Members that are an id, or an object with one. */
 const HOLDER_NAMES = ["conversation", "container", "input_reference"]

@@ -23,7 +23,7 @@ import { invalid, modelOf, readOutline } from "./json-request.ts"
 import { asObject, asText, count, parsedObject } from "./json-values.ts"
 import { isMultipart, readFormFields, withField } from "./multipart-form.ts"
 import { openAiChat } from "./openai-chat.ts"
-import type { ReadUsage } from "./openai-usage.ts"
+import { type ReadUsage, readOpenAiUsage } from "./openai-usage.ts"
 import { type BoundQuestion, boundedInput, type RequestBound, unboundedFor } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
@@ -103,6 +103,11 @@ export const openAiTranscription: Dialect = {
     const answer = parsedObject(outline(body))
     if (answer !== null) {
       readCommon(answer, readTranscriptionUsage, reading)
+      const spoken = reading.usage === null ? readDuration(answer) : null
+      if (spoken !== null) {
+        reading.usage = spoken.usage
+        reading.usageRaw = { duration: answer.duration }
+      }
       // The text is for an estimate, and an answer that reports its usage needs none.
       if (reading.usage === null) addOutput(asText(answer.text), reading)
     } else if (body[0] === OPEN_BRACE) {
@@ -131,10 +136,14 @@ function readSpeechUsage(value: unknown): ReadUsage | null {
   return { ...read, usage: { ...read.usage, audioOutputTokens: read.usage.outputTokens } }
 }
 
-/** What a transcription reports: tokens, or the seconds of the sound. Null where the value counts nothing. */
-export function readTranscriptionUsage(value: unknown): ReadUsage | null {
+/**
+ * What a transcription reports: tokens, or the seconds of the sound, or both (Mistral, in the words of a chat). Null
+ * where the value counts nothing.
+ */
+function readTranscriptionUsage(value: unknown): ReadUsage | null {
   const usage = asObject(value)
   if (usage === null) return null
+  if (usage.prompt_audio_seconds !== undefined) return spokenUsage(usage)
   const units = usage.type === "tokens" ? null : seconds(usage.seconds)
   if (units !== null) return { usage: { ...ZERO_USAGE, units, unitType: "seconds" }, isMismatch: false }
   const read = readTokens(usage)
@@ -142,6 +151,18 @@ export function readTranscriptionUsage(value: unknown): ReadUsage | null {
   const audio = count(asObject(usage.input_token_details)?.audio_tokens) ?? 0
   const audioInputTokens = Math.min(audio, read.usage.inputUncachedTokens)
   return { ...read, usage: { ...read.usage, audioInputTokens } }
+}
+
+/** Its total holds the sound as tokens, which are billed by the second. */
+function spokenUsage(usage: Record<string, unknown>): ReadUsage | null {
+  const read = readOpenAiUsage(usage, "")
+  return read === null ? null : { ...read, isMismatch: false }
+}
+
+/** The length of the sound, which a verbose answer states: all that is billed where nothing else is told. */
+function readDuration({ duration }: Record<string, unknown>): ReadUsage | null {
+  const units = typeof duration === "string" ? seconds(Number(duration)) : seconds(duration)
+  return units === null ? null : { usage: { ...ZERO_USAGE, units, unitType: "seconds" }, isMismatch: false }
 }
 
 function readTokens(value: unknown): ReadUsage | null {

@@ -85,5 +85,5 @@ function readAnyUsage(answer: Record<string, unknown>): ReadUsage | null {
   const read = readOpenAiUsage(answer.usage, asText(answer.model))
   if (read !== null) return read
   const isImages = asArray(answer.data).length > 0
-  return isImages ? readImageUsage(answer.usage) : readResponsesUsage(answer.usage, webSearchesIn(answer.output))
+  return isImages ? readImageUsage(answer.usage) : readResponsesUsage(answer.usage, webSearchesIn(answer))
 }

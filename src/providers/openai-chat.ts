@@ -48,6 +48,11 @@ export const openAiChat: Dialect = {
     return rewrite.injectsUsage ? withUsageAsked(bytes) : bytes
   },
 
+  /** Fireworks counts in a header what was cached. */
+  readHead(header, reading: Reading): void {
+    reading.cachedInHead = count(header("fireworks-cached-prompt-tokens"))
+  },
+
   readAnswer(body: Buffer, reading: Reading): void {
     const answer = parsedObject(outline(body))
     if (answer === null) return
@@ -146,13 +151,15 @@ function readCommon(answer: Record<string, unknown>, reading: Reading): void {
   if (typeof answer.service_tier === "string") reading.tier = answer.service_tier
   if (reading.responseId === "" && typeof answer.id === "string") reading.responseId = answer.id
   if (asObject(answer.error) !== null) reading.hasError = true
-  // Groq states in the last event what others state beside it, and at times both.
-  readChatUsage(answer.usage ?? asObject(answer.x_groq)?.usage, reading)
+  // Groq states in an object of its own what others state beside it, and at times both; Moonshot's older streams state it
+  // within the last choice.
+  const usage = answer.usage ?? asObject(answer.x_groq)?.usage ?? asObject(asArray(answer.choices)[0])?.usage
+  readChatUsage(usage, reading)
 }
 
 /** Some servers repeat a growing usage in every event: the last one is the bill. */
 function readChatUsage(value: unknown, reading: Reading): void {
-  const read = readOpenAiUsage(value, reading.model)
+  const read = readOpenAiUsage(value, reading.model, reading.cachedInHead)
   if (read === null) return
   reading.usage = read.usage
   reading.usageRaw = value
@@ -163,7 +170,9 @@ function readChatUsage(value: unknown, reading: Reading): void {
 /** What a message or a delta shows: text, refusal, reasoning where it is visible, names and arguments of tool calls. */
 function textOf(message: Record<string, unknown> | null): string {
   if (message === null) return ""
-  let text = asText(message.content) + asText(message.refusal) + asText(message.reasoning_content)
+  // Two names for the same thoughts; servers that use both write them twice.
+  const thoughts = asText(message.reasoning_content) || asText(message.reasoning)
+  let text = asText(message.content) + asText(message.refusal) + thoughts
   for (const call of asArray(message.tool_calls)) {
     const called = asObject(asObject(call)?.function)
     text += asText(called?.name) + asText(called?.arguments)

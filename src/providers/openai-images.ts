@@ -22,6 +22,7 @@ import { asArray, asObject, asText, count, parsedObject } from "./json-values.ts
 import { isMultipart, readFormFields, withField } from "./multipart-form.ts"
 import { openAiChat } from "./openai-chat.ts"
 import type { ReadUsage } from "./openai-usage.ts"
+import { readProviderCost } from "./provider-cost.ts"
 import { type BoundQuestion, boundedInput, type RequestBound, unboundedFor } from "./request-bound.ts"
 
 const SHOWN: StreamEvent = { isInjectedUsage: false }
@@ -57,8 +58,10 @@ export const openAiImages: Dialect = {
     const answer = parsedObject(outline(body))
     if (answer === null) return
     readCommon(answer, reading)
-    if (Array.isArray(answer.data)) reading.hasContent = true
-    if (reading.usage !== null) countImages(asArray(asObject(parsedWithoutBulk(body))?.data).length, reading)
+    if (Array.isArray(answer.data)) {
+      reading.hasContent = true
+      countImages(asArray(asObject(parsedWithoutBulk(body))?.data).length, answer, reading)
+    }
     reading.isFinished = true
   },
 
@@ -69,7 +72,7 @@ export const openAiImages: Dialect = {
     if (event.type === "error") reading.hasError = true
     if (typeof event.b64_json === "string") reading.hasContent = true
     if (event.type === "image_generation.completed" || event.type === "image_edit.completed") {
-      countImages(1, reading)
+      countImages(1, event, reading)
       reading.isFinished = true
     }
     return SHOWN
@@ -158,14 +161,18 @@ function qualifier(value: unknown): "" | `:${string}` {
   return word === "auto" || !/^[a-z0-9]{1,32}$/.test(word) ? "" : `:${word}`
 }
 
-/** Beside tokens, which are the bill: they say how many images it was for. */
-function countImages(images: number, reading: Reading): void {
-  if (reading.usage !== null && images > 0) reading.usage = { ...reading.usage, units: images, unitType: "images" }
+/** Beside tokens, which are the bill, they say how many images it was for; else they are the bill. */
+function countImages(images: number, { quality, size }: Record<string, unknown>, reading: Reading): void {
+  if (images === 0) return
+  if (reading.usage === null) {
+    reading.made = { quantity: images, unitType: `images${qualifier(quality)}${qualifier(size)}` }
+  } else reading.usage = { ...reading.usage, units: images, unitType: "images" }
 }
 
 function readCommon(answer: Record<string, unknown>, reading: Reading): void {
   if (reading.model === "") reading.model = asText(answer.model)
   if (asObject(answer.error) !== null) reading.hasError = true
+  readProviderCost(answer.usage, reading)
   const read = readImageUsage(answer.usage)
   if (read === null) return
   reading.usage = read.usage

@@ -145,9 +145,10 @@ function readResponse(response: Record<string, unknown>, reading: Reading): void
   reading.tier = asText(response.service_tier) || reading.tier
   if (response.status === "failed" || asObject(response.error) !== null) reading.hasError = true
   // A compaction repeats items of the conversation, whose searches were billed when they were made.
-  const output = response.object === "response.compaction" ? [] : response.output
+  const isCompaction = response.object === "response.compaction"
+  const output = isCompaction ? [] : response.output
   for (const item of asArray(output)) addContainer(asText(asObject(item)?.container_id), reading)
-  const read = readResponsesUsage(response.usage, webSearchesIn(output))
+  const read = readResponsesUsage(response.usage, isCompaction ? 0 : webSearchesIn(response))
   if (read === null) return
   reading.usage = read.usage
   reading.usageRaw = response.usage

@@ -67,6 +67,10 @@ export const CREDENTIAL_RULES: readonly Rule[] = [
   },
 ]
 
+export const AWS_KEY_ID_RULES: readonly Rule[] = [
+  { holds: (text) => /^[A-Z0-9]{16,128}$/.test(text), expected: "the id of an access key, such as AKIA…" },
+]
+
 const HOP_BY_HOP_HEADERS = new Set([
   "connection",
   "keep-alive",

@@ -4,7 +4,9 @@
  * host: upstreams come from the configuration alone.
  */
 import type { Limit } from "../identity/limit.ts"
+import type { AccountSecret } from "../identity/provider-account.ts"
 import { matchesGlob } from "../platform/glob.ts"
+import { deploymentPath, isDeployment } from "./azure-deployments.ts"
 import type { Api } from "./dialect.ts"
 
 /** Time-outs towards one provider, in milliseconds. */
@@ -22,7 +24,7 @@ export type ProviderAccount = {
   /** Never the credential. */
   readonly name: string
   /** Null for servers that take no credential. */
-  readonly apiKey: string | null
+  readonly secret: AccountSecret | null
   /** Its share of the virtual keys, relative to the provider's other accounts. */
   readonly weight: number
   readonly region: string
@@ -148,6 +150,7 @@ const COMPATIBLE: Readonly<
  */
 export function pathAt(provider: Provider, api: Api, path: string, version = ""): string | null {
   if (provider.dialect === api) {
+    if (isDeployment(path)) return deploymentPath(provider.basePath, path)
     const base = version === "" ? provider.basePath : provider.basePath.replace(/\/v\d\w*$/, `/${version}`)
     // Google's uploads stand in front of the version.
     if (api === "google" && path.startsWith("/upload/")) return `/upload${base}${path.slice(7)}`
@@ -156,4 +159,12 @@ export function pathAt(provider: Provider, api: Api, path: string, version = "")
   if (api !== "openai" || provider.dialect === "openai") return null
   const { prefix, paths } = COMPATIBLE[provider.dialect]
   return paths.includes(path) ? `${provider.basePath}${prefix}${path}` : null
+}
+
+/** The path in OpenAI's API that a path at a provider of another API stands for (Google's `/openai/chat/completions`); null elsewhere. */
+export function openAiPathIn({ dialect }: Provider, path: string): string | null {
+  if (dialect === "openai") return null
+  const { prefix, paths } = COMPATIBLE[dialect]
+  const rest = path.startsWith(prefix) ? path.slice(prefix.length) : ""
+  return paths.includes(rest) ? rest : null
 }

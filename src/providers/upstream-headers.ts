@@ -2,6 +2,7 @@
  * Which headers pass, both ways, by allow-list: what is not named here stays here, so that neither a caller's
  * credential or cookie reaches a provider nor a provider's account or rate limits reach a caller.
  */
+import { isDeployment } from "./azure-deployments.ts"
 import type { Api } from "./dialect.ts"
 import type { ProviderAccount } from "./router.ts"
 
@@ -61,13 +62,17 @@ const RESPONSE_HEADERS = new Set([
 /** A credential as the header that carries it. */
 export type Credential = { readonly name: string; readonly value: string }
 
-/** Our credential as the provider's API takes it; in OpenAI's dialect, and in most others, a bearer. */
-export function accountCredential({ apiKey }: ProviderAccount, api: Api): Credential | null {
-  if (apiKey === null) return null
-  if (api === "anthropic") return { name: "x-api-key", value: apiKey }
-  if (api === "google") return { name: "x-goog-api-key", value: apiKey }
-  if (api === "elevenlabs") return { name: "xi-api-key", value: apiKey }
-  return { name: "authorization", value: `Bearer ${apiKey}` }
+/**
+ * Our credential as the provider's API takes it; in OpenAI's dialect, and in most others, a bearer. Null where there is
+ * none, and for access keys, which sign the request when it is whole.
+ */
+export function accountCredential({ secret }: ProviderAccount, api: Api, path = ""): Credential | null {
+  if (typeof secret !== "string") return null
+  if (isDeployment(path)) return { name: "api-key", value: secret }
+  if (api === "anthropic") return { name: "x-api-key", value: secret }
+  if (api === "google") return { name: "x-goog-api-key", value: secret }
+  if (api === "elevenlabs") return { name: "xi-api-key", value: secret }
+  return { name: "authorization", value: `Bearer ${secret}` }
 }
 
 /** The headers that go upstream, as a flat list of names and values: the caller's allowed ones, then the provider's own. */

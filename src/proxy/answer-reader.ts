@@ -2,26 +2,16 @@
  * Reads an answer on the side while its bytes flow to the caller: a JSON body at its end, a stream event by event.
  * Nothing that a provider sends makes it throw; what it cannot read is left for an estimate.
  */
-import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib"
 import { EventStreamReader } from "../metering/event-stream.ts"
 import { SseSplitter } from "../metering/sse.ts"
 import type { Dialect, Reading } from "../providers/dialect.ts"
 import type { StreamEnd } from "../providers/stream-end.ts"
 import { LineReader } from "./line-reader.ts"
+import { unpacked } from "./unpack.ts"
 import { UsageFilter } from "./usage-filter.ts"
 
-/** Longest answer kept to be read at its end; a longer one is relayed all the same and its usage estimated. */
+/** Longest answer kept to be read at its end, packed or not; a longer one is relayed all the same and its usage estimated. */
 const KEPT_BYTES_MAX = 16 * 1024 * 1024
-/** A compressed answer may unpack to this much. */
-const UNPACKED_BYTES_MAX = 64 * 1024 * 1024
-
-const UNPACK: Readonly<Record<string, (bytes: Buffer, options: { maxOutputLength: number }) => Buffer>> = {
-  gzip: gunzipSync,
-  "x-gzip": gunzipSync,
-  deflate: inflateSync,
-  br: brotliDecompressSync,
-  zstd: zstdDecompressSync,
-}
 
 export type AnswerForm = {
   readonly isSse: boolean
@@ -31,6 +21,12 @@ export type AnswerForm = {
   /** Sees each event of a stream that may be ended early: then only whole events leave. Null for all others. */
   readonly streamEnd: StreamEnd | null
 }
+
+const BOM = Buffer.from("\ufeff")
+/** How an event stream begins, under whatever name it comes. */
+const EVENTS_BEGIN = /^\s*(?:data|event|id|retry)?:/
+const JSON_BEGINS = /^\s*[{[]/
+const BEGINNING_BYTES = 64
 
 const UNREADABLE = /^(?:audio|image|video|font)\/|^application\/(?:octet-stream|zip|gzip|pdf)/
 
@@ -51,6 +47,8 @@ export class AnswerReader {
   readonly #messages: EventStreamReader | null
   /** Sound, pictures and files are nobody's to read here. */
   readonly #isReadable: boolean
+  /** JSON under the name of an event stream, as some servers answer errors and cached answers; null until it began. */
+  #isPlainJson: boolean | null = null
   #kept: Buffer[] = []
   #keptBytes = 0
 
@@ -93,6 +91,7 @@ export class AnswerReader {
 
   /** Takes a chunk in and returns what the caller gets of it, at once. */
   push(chunk: Buffer): Buffer {
+    if (this.#isSse && this.#encoding === "" && this.#beginsAsJson(chunk)) this.#keep(chunk)
     if (this.#filter !== null) return this.#filter.push(chunk)
     if (this.#splitter !== null && this.#encoding === "") this.#readEvents(this.#splitter, chunk)
     else if (this.#lines !== null) this.#lines.push(chunk)
@@ -103,12 +102,20 @@ export class AnswerReader {
 
   /** The answer is over, whole or cut: reads what is left and returns the bytes still owed to the caller. */
   end(): Buffer | null {
-    if (this.#filter !== null) return this.#filter.end()
+    const left = this.#filter?.end() ?? null
     this.#lines?.end()
     if (this.#kept.length > 0 || this.#encoding !== "") this.#readKept()
-    if (this.#splitter !== null)
-      for (const event of this.#splitter.end()) this.#dialect.readEvent(event.data, this.#reading)
-    return null
+    if (this.#filter === null && this.#splitter !== null) this.#readLast(this.#splitter)
+    return left
+  }
+
+  #readLast(splitter: SseSplitter): void {
+    for (const event of splitter.end()) this.#dialect.readEvent(event.data, this.#reading)
+  }
+
+  #beginsAsJson(chunk: Buffer): boolean {
+    if (this.#isPlainJson === null && chunk.length > 0) this.#isPlainJson = JSON_BEGINS.test(beginningOf(chunk))
+    return this.#isPlainJson === true
   }
 
   #readEvents(splitter: SseSplitter, chunk: Buffer): void {
@@ -123,20 +130,28 @@ export class AnswerReader {
   }
 
   #readKept(): void {
-    const bytes = this.#unpack(this.#kept.length === 1 && this.#kept[0] ? this.#kept[0] : Buffer.concat(this.#kept))
+    const packed = this.#kept.length === 1 && this.#kept[0] ? this.#kept[0] : Buffer.concat(this.#kept)
     this.#kept = []
+    const bytes = unpacked(packed, this.#encoding, KEPT_BYTES_MAX) ?? neverPacked(packed)
     if (bytes === null) return
-    if (this.#isSse && this.#splitter !== null) this.#readEvents(this.#splitter, bytes)
-    else this.#dialect.readAnswer(bytes, this.#reading)
-  }
-
-  #unpack(bytes: Buffer): Buffer | null {
-    if (this.#encoding === "") return bytes
-    try {
-      return UNPACK[this.#encoding]?.(bytes, { maxOutputLength: UNPACKED_BYTES_MAX }) ?? null
-    } catch {
-      // Cut, broken or a bomb: the bytes were relayed, the usage is estimated and marked so.
-      return null
+    const beginning = beginningOf(bytes)
+    const isEvents = this.#isSse ? !JSON_BEGINS.test(beginning) : EVENTS_BEGIN.test(beginning)
+    if (!isEvents) {
+      this.#dialect.readAnswer(bytes.indexOf(BOM) === 0 ? bytes.subarray(BOM.length) : bytes, this.#reading)
+      return
     }
+    const splitter = this.#splitter ?? new SseSplitter()
+    this.#readEvents(splitter, bytes)
+    this.#readLast(splitter)
   }
+}
+
+function beginningOf(bytes: Buffer): string {
+  return bytes.toString("utf8", 0, BEGINNING_BYTES).replace(/^\ufeff/, "")
+}
+
+/** Gateways on the way unpack a body and leave the header that says how it was packed. */
+function neverPacked(bytes: Buffer): Buffer | null {
+  const beginning = beginningOf(bytes)
+  return JSON_BEGINS.test(beginning) || EVENTS_BEGIN.test(beginning) ? bytes : null
 }

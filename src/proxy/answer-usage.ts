@@ -37,10 +37,13 @@ export function reportedUsage(
   const isErrorAlone = reading.hasError && !reading.hasContent
   if (!answer.mayBeBilled || isErrorAlone) return NOTHING
   const { units } = admitted.facts
-  return units === null ? null : requestedUnits(units)
+  return units === null ? null : requestedUnits(units, reading.made)
 }
 
-function requestedUnits({ quantity, unitType }: Units): AnswerUsage {
+/** As the request has them, but for how many there are, and for what it left to the provider, where the answer says that. */
+function requestedUnits(asked: Units, made: Units | null): AnswerUsage {
+  const quantity = made?.quantity ?? asked.quantity
+  const unitType = made?.unitType.includes(":") === true ? made.unitType : asked.unitType
   return { usage: { ...ZERO_USAGE, units: quantity, unitType }, origin: { ...NOTHING.origin, source: "request" } }
 }
 
@@ -67,6 +70,15 @@ export async function estimatedUsage(plane: DataPlane, admitted: Admitted, answe
     const outputTokens = Math.max(reported.outputTokens, output)
     return { usage: { ...reported, outputTokens }, origin }
   }
-  const usage = { ...ZERO_USAGE, inputUncachedTokens: inputTokens, outputTokens: output }
+  const audioInputTokens = Math.min(estimate.audioInputTokens, inputTokens)
+  const usage = {
+    ...ZERO_USAGE,
+    inputUncachedTokens: inputTokens,
+    audioInputTokens,
+    imageInputTokens: Math.min(estimate.imageInputTokens, inputTokens - audioInputTokens),
+    outputTokens: output,
+    units: estimate.audioSeconds,
+    unitType: estimate.audioSeconds === 0 ? "" : "seconds",
+  }
   return { usage, origin }
 }

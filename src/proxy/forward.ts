@@ -1,4 +1,7 @@
 /** Forwards an admitted call to its provider and resolves when the answer is over, however it ended. Never throws. */
+
+import { type SignableRequest, signedFor } from "../providers/aws-signature.ts"
+import { isBeforeUsage } from "../providers/azure-deployments.ts"
 import { type Provider, type ProviderAccount, pathAt } from "../providers/router.ts"
 import { accountCredential, type Credential, upstreamHeaders } from "../providers/upstream-headers.ts"
 import { answerDialect } from "./answer-dialect.ts"
@@ -13,7 +16,8 @@ import { throughHere } from "./upload-url.ts"
 export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promise<Answer> {
   const { facts, route, form, outputTokensMax } = admitted
   const { provider } = route
-  const injectsUsage = facts.isStream && !facts.asksUsage && provider.takesUsageOption
+  const takesUsageOption = provider.takesUsageOption && !isBeforeUsage(call.door.query)
+  const injectsUsage = facts.isStream && !facts.asksUsage && takesUsageOption
   const { dialect } = call.endpoint
   return new Promise((onEnd) => {
     const relay = new Relay({
@@ -32,13 +36,9 @@ export function forward(plane: DataPlane, call: Call, admitted: Admitted): Promi
       onEnd,
     })
     const rewrite = { model: route.model, injectsUsage, outputTokensMax }
-    const upstream = plane.upstreams.pool(provider.origin).dispatch(
-      {
-        ...requestTo(call, admitted, upstreamPath(call, admitted)),
-        body: bodyOf(call, dialect.rewriteRequest(admitted.body, facts, rewrite, form)),
-      },
-      relay,
-    )
+    const body = bodyOf(call, dialect.rewriteRequest(admitted.body, facts, rewrite, form))
+    const request = { ...requestTo(call, admitted, upstreamPath(call, admitted)), body }
+    const upstream = plane.upstreams.pool(provider.origin).dispatch(signed(plane, admitted, request), relay)
     relay.follow(upstream)
   })
 }
@@ -65,8 +65,19 @@ export function requestTo(call: Call, { route, account }: Admitted, path: string
   }
 }
 
+/** With the signature of access keys, where those pay. */
+function signed<Request extends SignableRequest>(
+  plane: DataPlane,
+  { account, route }: Admitted,
+  request: Request,
+): Request {
+  if (route.provider.credential === "caller") return request
+  return { ...request, ...signedFor(route.provider, account, request, plane.clock.nowMs()) }
+}
+
 function credentialFor(provider: Provider, account: ProviderAccount, call: Call): Credential | null {
-  return provider.credential === "caller" ? call.callerCredential : accountCredential(account, call.door.api)
+  if (provider.credential === "caller") return call.callerCredential
+  return accountCredential(account, call.door.api, call.door.path)
 }
 
 /** The path as the caller wrote it, but for a model in it that is known by another name there. */

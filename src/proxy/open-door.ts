@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http"
 import type { Api } from "../providers/dialect.ts"
 import { type EndpointMatch, matchEndpoint } from "../providers/endpoint.ts"
-import type { Provider, Router } from "../providers/router.ts"
+import { openAiPathIn, type Provider, type Router } from "../providers/router.ts"
 
 export type Door = {
   readonly api: Api
@@ -125,6 +125,8 @@ function place(router: Router, request: IncomingMessage, path: string): Place {
   const within = withinBase(provider, path.slice(end))
   // AWS SDKs escape the colon in a model's name, which needs none.
   const plain = provider.dialect === "bedrock" ? within.replace(/%3a/gi, ":") : within
+  const inOpenAi = openAiPathIn(provider, plain)
+  if (inOpenAi !== null) return { api: "openai", rest: inOpenAi, provider, version: "" }
   return { api: provider.dialect, rest: plain, provider, version: "" }
 }
 

@@ -52,6 +52,7 @@ export type HeldAnswers = {
 
 export type Held = { readonly headers: readonly string[]; readonly body: Buffer }
 
+const EVENT_STREAM = /^\s*text\/event-stream\b/i
 const LEFT = new Error("The caller left.")
 const CUT = new Error("A limit has no room for more of this answer.")
 
@@ -109,7 +110,7 @@ export class Relay implements Http1Handler {
     // Our credential was refused: the provider's text speaks of our account and is not for the caller.
     if ((status === 401 || status === 403) && this.#options.isOurCredential) return
     this.#isRelayed = true
-    this.#isSse = head.contentType.startsWith("text/event-stream")
+    this.#isSse = EVENT_STREAM.test(head.contentType)
     const { dialect, hidesUsage, ownHeaders, slices } = this.#options
     this.#isSliced = slices !== null && this.#isSse && status < 400 && isPlain(head.contentEncoding)
     this.#reader = new AnswerReader(dialect, this.#reading, {

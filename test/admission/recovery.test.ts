@@ -5,6 +5,7 @@ import { chargeOf, limitOf } from "../contract/limit-store.ts"
 import { startBreakableRedis } from "../support/breakable-redis.ts"
 import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 import { FakeLedger, TestProxy, type TestProxyOptions } from "../support/recovering-proxy.ts"
+import { movedScripts, redisClock } from "../support/redis-clock.ts"
 
 const budget = limitOf({ id: "lim_tokens", cap: 10n ** 15n })
 const slots = limitOf({ id: "lim_slots", kind: "concurrency", window: "none", cap: 1_000n })
@@ -166,6 +167,21 @@ describe("a flushed store", () => {
     back.recovery.want("org_1")
     await until("it has answered", () => back.changes.some(({ kind }) => kind === "answered"))
     expect(await counted(here)).toMatchObject({ settled: 60n, held: 0n })
+  })
+
+  it("waits for a silent proxy by a clock of its own too, since Redis's may be set forward", async () => {
+    const options = { leaseMs: 30_000, scripts: movedScripts() }
+    const clock = await redisClock(client, Date.now())
+    const [here, away] = [proxyOf("a", options), proxyOf("b", options)]
+    await admitted(away, 100n)
+    away.recovery.stop()
+    await client.flushall()
+    await clock.set(Date.now())
+    await here.begin(LIMITS, 5n)
+    await until("it has answered", () => here.changes.filter(({ kind }) => kind === "answered").length === 2)
+    await clock.advance(60_000)
+    await wait(200)
+    expect(await stateOf()).toBe("recovering")
   })
 
   it("has another proxy coordinate when the one that began is gone", async () => {

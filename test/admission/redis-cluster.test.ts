@@ -8,6 +8,7 @@ import { connectRedis } from "../../src/platform/redis.ts"
 import { COUNTERS, describeAccountLimits } from "../contract/account-limits.ts"
 import { chargeOf, describeLimitStore, limitOf } from "../contract/limit-store.ts"
 import { describeLimitStoreModel } from "../contract/limit-store-model.ts"
+import { describeSeededLimits } from "../contract/seeded-limits.ts"
 import { FakeLedger, TestProxy } from "../support/recovering-proxy.ts"
 import { movedScripts, redisClock } from "../support/redis-clock.ts"
 import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts"
@@ -59,6 +60,11 @@ describeLimitStoreModel("the store on a Redis Cluster", 40, async (startMs) => {
 })
 
 describeAccountLimits("the store on a Redis Cluster", () => openStore(START_MS, COUNTERS))
+
+describeSeededLimits("the store on a Redis Cluster", async () => {
+  await flush()
+  return client
+})
 
 describe("organizations on three masters", () => {
   const budgetOf = (organizationId: string) => limitOf({ id: `lim_${organizationId}`, organizationId })

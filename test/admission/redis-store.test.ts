@@ -8,6 +8,7 @@ import { uuidv7Mint } from "../../src/platform/ids.ts"
 import type { RedisClient } from "../../src/platform/redis.ts"
 import { chargeOf, describeLimitStore, limitOf } from "../contract/limit-store.ts"
 import { describeLimitStoreModel } from "../contract/limit-store-model.ts"
+import { describeSeededLimits } from "../contract/seeded-limits.ts"
 import { type ConnectedRedis, startConnectedRedis } from "../support/real-redis.ts"
 import { movedScripts, redisClock } from "../support/redis-clock.ts"
 
@@ -59,6 +60,11 @@ describeLimitStoreModel("the Redis store", 150, async (startMs) => {
   return { store, setClock: (nowMs) => clock.set(nowMs) }
 })
 
+describeSeededLimits("the Redis store", async () => {
+  await client.flushall()
+  return client
+})
+
 describe("the acts of one tick", () => {
   const scriptCalls = async () =>
     Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info("commandstats"))?.[1] ?? 0)
@@ -89,6 +95,18 @@ describe("the acts of one tick", () => {
     expect(held).toMatchObject({ value: { kind: "held" } })
     expect(released).toMatchObject({ value: true })
     expect(await store.read([chargeOf(budget, 0n)])).toEqual([{ settled: 0n, held: 90n, emptyInMs: null }])
+  })
+
+  it("fail alone where Redis fails at what one of them alone touches", async () => {
+    const { store } = await openStore(START_MS)
+    await client.set("tg:{org_1}:w:2026-11-23", "not a hash")
+    const day = chargeOf(limitOf({ id: "lim_day", window: "day" }), 5n, "2026-11-23", START_MS + 3_600_000)
+    const [spoilt, held] = await Promise.allSettled([
+      store.reserve("a", "proxy_1", 60_000, [day]),
+      store.reserve("b", "proxy_1", 60_000, [chargeOf(budget, 90n)]),
+    ])
+    expect(spoilt).toMatchObject({ status: "rejected", reason: { message: expect.stringContaining("WRONGTYPE") } })
+    expect(held).toMatchObject({ value: { kind: "held" } })
   })
 
   it("all fail when Redis fails, and none of them is sent again", async () => {
@@ -197,6 +215,35 @@ it("compares amounts of any size exactly", async () => {
     }),
     { numRuns: 500 },
   )
+})
+
+describe("while counters are filled", () => {
+  it("no lease ends: what it holds may be asserted, or settled by its owner, until calls are admitted again", async () => {
+    const { store, clock, acts, epoch: before } = await openStore(START_MS)
+    const { epoch } = await acts.begin("org_1", before)
+    await acts.load("org_1", epoch, { settled: [], acks: new Map() }, START_MS)
+    store.adopt("org_1", epoch)
+    await store.assertHolds("org_1", "proxy_2", 1_000, [{ id: "a", charges: [chargeOf(budget, 10n)] }])
+    await clock.advance(2_000)
+    expect(await store.sweep()).toBe(0)
+    await acts.open("org_1", epoch)
+    expect(await store.read([chargeOf(budget, 0n)])).toEqual([{ settled: 0n, held: 10n, emptyInMs: null }])
+    expect(await store.sweep()).toBe(1)
+  })
+
+  it("nothing that was meant for an earlier beginning is loaded, and no answer to it counts", async () => {
+    const { store, acts, epoch: first } = await openStore(START_MS)
+    const { epoch: second } = await acts.begin("org_1", first)
+    const stale = [{ window: "lifetime", limitId: budget.id, subject: budget.subject, settled: 99n }]
+    expect(await acts.load("org_1", first, { settled: stale, acks: new Map() }, START_MS)).toBe(false)
+    expect(await acts.load("org_1", second, { settled: [], acks: new Map() }, START_MS)).toBe(true)
+    expect(await acts.answered("org_1", first)).toBe(false)
+    expect(await acts.open("org_1", first)).toBe(false)
+    expect((await acts.begin("org_1")).answeredBy).toEqual(new Set())
+    expect(await acts.open("org_1", second)).toBe(true)
+    store.adopt("org_1", second)
+    expect(await store.read([chargeOf(budget, 0n)])).toEqual([{ settled: 0n, held: 0n, emptyInMs: null }])
+  })
 })
 
 describe("the Redis store in rare moments", () => {

@@ -920,6 +920,21 @@ describe("a hold that grows as its stream flows", () => {
     expect(await totals(chargeOf(budget, 0n))).toEqual({ settled: 20n, held: 0n })
   })
 
+  it.each([
+    ["settled", (guard: ReturnType<typeof guarded>["guard"]) => guard.settle("a", [chargeOf(budget, 20n)])],
+    ["released", (guard: ReturnType<typeof guarded>["guard"]) => guard.release("org_1", "a")],
+  ])("grows nowhere when its call is %s before the store has answered", async (_, end) => {
+    const { guard, store, reserve } = guarded()
+    await reserve("a", chargeOf(budget, 20n))
+    store.mode = "silent"
+    const growing = grow(guard, "a", 40n)
+    const ended = end(guard)
+    await vi.advanceTimersByTimeAsync(200)
+    expect(await growing).toEqual({ kind: "done" })
+    await ended
+    expect(guard.stats()).toMatchObject({ localCalls: 0, admittedLocally: 0 })
+  })
+
   it("is decided here while the counters are being filled", async () => {
     const { guard, store, reserve } = guarded()
     await reserve("a", chargeOf(budget, 20n))

@@ -406,7 +406,7 @@ describe("providers", () => {
       ["b", text],
       ["c", lost],
     ] as const) {
-      const account = { provider: "mine", name, apiKey: `${CANARY}-${name}` }
+      const account = { provider: "mine", name, secret: `${CANARY}-${name}` }
       await createAccount(sql, new SecretBox(readEncryptionKey(key)), { name: "test", ip: "" }, account)
     }
     await sql.end()

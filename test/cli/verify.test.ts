@@ -32,6 +32,12 @@ describe("tallygate verify", () => {
     })
   })
 
+  test("the exchanges of every format that is known agree", async () => {
+    const { exitCode, stdout } = await tallygate(["verify", path.join(FIXTURES, "../exchanges")])
+    expect(stdout).toMatch(/^agree (\d+) of \1\n$/)
+    expect(exitCode).toBe(0)
+  })
+
   test("folders below are read too, and one that differs is enough for 1", async () => {
     const { exitCode, stdout } = await tallygate(["verify", FIXTURES])
     expect(exitCode).toBe(1)

@@ -58,9 +58,12 @@ describe("the shipped proxy.config.yaml", () => {
       OIDC_CLIENT_SECRET: "s",
       SMTP_PASSWORD: "smtp-password",
       OPENAI_EU_SECOND_API_KEY: "sk-eu-2",
+      ...{ AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY: "s", AWS_SESSION_TOKEN: "t" },
+      ...{ AWS_SECOND_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE", AWS_SECOND_SECRET_ACCESS_KEY: "s" },
+      AWS_SECOND_SESSION_TOKEN: "t",
     }
     const { config } = folder.loaded(WITH_EXAMPLES, env)
-    expect(Object.keys(config.providers)).toEqual(["openai-eu", "vllm"])
+    expect(Object.keys(config.providers)).toEqual(["openai-eu", "vllm", "bedrock"])
     expect(config.models.map(({ match }) => match)).toEqual(["gpt-*", "fast"])
     expect(config.admin_key).toBe(env.ADMIN_KEY)
   })

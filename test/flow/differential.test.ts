@@ -216,6 +216,12 @@ const ASKED: Readonly<Record<string, readonly Variant[]>> = {
   embed_content: [jsonOf({ content: contents[0] })],
   batch_embed_contents: [jsonOf({ requests: [{ model: "models/gemini-2.5-flash", content: contents[0] }] })],
   count_tokens: [jsonOf({ contents })],
+  raw_predict: [jsonOf({ max_tokens: 9, messages }), jsonOf({ max_tokens: 9, messages, stream: true })],
+  stream_raw_predict: [jsonOf({ max_tokens: 9, messages, stream: true }, { answer: sse({ type: "message_stop" }) })],
+  interactions: [
+    jsonOf({ model: "gemini-2.5-flash", input: "Hi" }),
+    jsonOf({ model: "gemini-2.5-flash", input: "Hi", stream: true }, { answer: sse({ event_type: "step.start" }) }),
+  ],
   predict: [jsonOf({ instances: [{ prompt: "a cat" }], parameters: { sampleCount: 1 } })],
 }
 

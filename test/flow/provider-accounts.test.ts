@@ -3,6 +3,7 @@ import OpenAI, { toFile } from "openai"
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { openPostgres } from "../../src/platform/postgres.ts"
 import { chooseAccount } from "../../src/providers/account-choice.ts"
+import { checkSignature } from "../support/aws-verify.ts"
 import { type FakeProvider, startFakeProvider } from "../support/fake-provider.ts"
 import { startTestApp, type TestApp, until } from "../support/test-app.ts"
 
@@ -13,6 +14,9 @@ const CANARIES = {
   added: "sk-canary-by-api-0003",
   replaced: "sk-canary-by-api-0004",
   header: "canary-in-a-header-0005",
+  aws: "canary/of+the/access+key/in/the/file",
+  session: "canary-of-the-session",
+  awsByApi: "canary/of+the/access+key/by/API",
 }
 
 let provider: FakeProvider
@@ -40,6 +44,13 @@ providers:
     region: eu
     accounts: [{ name: second, api_key: ${CANARIES.second}, region: us }]
   callers: { dialect: openai, base_url: ${origin}/v1, credential: caller }
+  bedrock:
+    dialect: bedrock
+    base_url: ${origin}
+    region: eu-central-1
+    access_key_id: AKIAOFTHECONFIG00001
+    secret_access_key: ${CANARIES.aws}
+    session_token: ${CANARIES.session}
 models:
   - { match: pinned, provider: openai, model: gpt-4o-mini, account: second }
   - { match: "gpt-*", provider: openai }
@@ -279,6 +290,76 @@ describe("an account by API at a provider of the configuration", () => {
       await other.close()
       await admin("DELETE", "/mine")
     }
+  })
+})
+
+describe("an account with access keys of AWS", () => {
+  const body = { messages: [{ role: "user", content: [{ text: "Grüße" }] }], inferenceConfig: { maxTokens: 9 } }
+  const usage = { inputTokens: 4, outputTokens: 5, totalTokens: 9 }
+  const converse = async (key: string) => {
+    provider.enqueue({ body: { output: { message: { role: "assistant", content: [{ text: "Hi" }] } }, usage } })
+    return fetch(`${app.url}/bedrock/model/us.amazon.nova-lite-v1%3A0/converse`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    })
+  }
+  const checked = (secret: string) => {
+    const [received] = provider.requests
+    if (received === undefined) throw new Error("nothing arrived")
+    return checkSignature(received, secret)
+  }
+
+  test("signs what arrives, for its region, with its session's token", async () => {
+    const { key } = await app.createKey()
+    const response = await converse(key)
+    expect(response.status).toBe(200)
+    const check = checked(CANARIES.aws)
+    expect(check.computed).toBe(check.stated)
+    expect(check).toMatchObject({ accessKeyId: "AKIAOFTHECONFIG00001", region: "eu-central-1", service: "bedrock" })
+    expect(check.signedHeaders).toEqual(expect.arrayContaining(["host", "x-amz-date", "x-amz-security-token"]))
+    const [received] = provider.requests
+    expect(received?.path).toBe("/model/us.amazon.nova-lite-v1%3A0/converse")
+    expect(received?.headers["x-amz-security-token"]).toBe(CANARIES.session)
+    expect(JSON.stringify(received?.rawHeaders)).not.toContain(CANARIES.aws)
+    const record = await app.record(response.headers.get("x-request-id") ?? "")
+    expect(record).toMatchObject({ input_uncached_tokens: 4, output_tokens: 5, region: "eu-central-1" })
+  })
+
+  test("is made, changed and shown by API, where nothing but the end of its id comes out", async () => {
+    const keys = { access_key_id: "AKIAMADEBYTHEAPI0002", secret_access_key: CANARIES.awsByApi }
+    expect(await admin("POST", "/bedrock/accounts", { name: "half", access_key_id: keys.access_key_id })).toMatchObject(
+      {
+        status: 400,
+        body: { error: { param: "secret_access_key" } },
+      },
+    )
+    expect(await admin("POST", "/openai/accounts", { name: "keys", ...keys })).toMatchObject({
+      status: 400,
+      body: { error: { param: "access_key_id" } },
+    })
+    const made = await admin("POST", "/bedrock/accounts", { name: "main", weight: 1_000, region: "us-west-2", ...keys })
+    expect(made).toMatchObject({ status: 201, body: { name: "main", last4: "0002" } })
+    const { key } = await keyOf("main", ["default", "main"])
+    expect((await converse(key)).status).toBe(200)
+    const check = checked(CANARIES.awsByApi)
+    expect(check.computed).toBe(check.stated)
+    expect(check).toMatchObject({ accessKeyId: keys.access_key_id, region: "us-west-2" })
+
+    // A key of Bedrock's own in their place, which travels as it is.
+    await admin("PATCH", "/bedrock/accounts/main", { api_key: CANARIES.added })
+    provider.reset()
+    await converse(key)
+    expect(credentialsSent()).toEqual([`Bearer ${CANARIES.added}`])
+    await admin("PATCH", "/bedrock/accounts/main", keys)
+    provider.reset()
+    await converse(key)
+    const again = checked(CANARIES.awsByApi)
+    expect(again.computed).toBe(again.stated)
+    for (const text of [await wholeDatabase(app.databaseUrl), answers.join("\n"), app.logged.join("\n")]) {
+      expect(text).not.toMatch(/canary/)
+    }
+    await admin("DELETE", "/bedrock/accounts/main")
   })
 })
 

@@ -190,6 +190,56 @@ describe("a response that streams from the background", () => {
   })
 })
 
+describe("a response whose stream is taken up again", () => {
+  test("is booked once, by whichever stream ends first", async () => {
+    const lone = await app.createKey()
+    const sdk = new OpenAI({ apiKey: lone.key, baseURL: `${app.url}/v1`, maxRetries: 0 })
+    const { id } = await sdk.responses.create({ model: "gpt-4o-mini", input: "Hi", background: true })
+    const usage = { input_tokens: 150, output_tokens: 30, total_tokens: 180 }
+    const response = { id, object: "response", model: "gpt-4o-mini-2024-07-18", status: "completed", usage }
+    const last = `event: response.completed\ndata: ${JSON.stringify({ type: "response.completed", response })}\n\n`
+    for (let i = 0; i < 3; i++) {
+      provider.enqueue({ body: [last] })
+      const resumed = await sdk.responses.retrieve(id, { stream: true, starting_after: 1 })
+      for await (const event of resumed) expect(event.type).toBe("response.completed")
+    }
+    const records = await until(async () => {
+      const all = await recordsOf(lone.id)
+      return all.length >= 5 ? all : undefined
+    })
+    const billed = records.filter(({ usage_source: source }) => source !== "none")
+    expect(billed).toMatchObject([{ input_uncached_tokens: 150, output_tokens: 30, provider_response_id: id }])
+  })
+})
+
+describe("an interaction at Google", () => {
+  test("in the background is its key's, and booked once, however often it is asked for", async () => {
+    const lone = await app.createKey()
+    const interactions = "/v1beta/interactions"
+    const asked = { model: "gemini-2.5-flash", input: "Hi" }
+    const response = await request(lone.key, "POST", interactions, { ...asked, background: true })
+    const started = (await response.json()) as { id: string; status: string }
+    expect(started.status).toBe("in_progress")
+    const following = { ...asked, previous_interaction_id: started.id }
+    expect((await request(other.key, "GET", `${interactions}/${started.id}`)).status).toBe(404)
+    expect((await request(other.key, "POST", interactions, following)).status).toBe(404)
+    for (let i = 0; i < 3; i++) {
+      expect((await request(lone.key, "GET", `${interactions}/${started.id}`)).status).toBe(200)
+    }
+    expect((await request(lone.key, "POST", interactions, { ...following, background: true })).status).toBe(200)
+    const records = await until(async () => {
+      const all = await recordsOf(lone.id)
+      return all.length >= 6 ? all : undefined
+    })
+    expect(records.filter(({ usage_source: source }) => source !== "none")).toMatchObject([
+      {
+        ...{ endpoint: "interactions", provider_response_id: started.id, price_state: "priced" },
+        ...{ input_uncached_tokens: 132, cache_read_tokens: 8, output_tokens: 39, reasoning_tokens: 30 },
+      },
+    ])
+  })
+})
+
 describe("a batch", () => {
   test("is booked to its key when its output is read, at the batch's price, and once", async () => {
     const lone = await app.createKey()

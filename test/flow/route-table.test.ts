@@ -20,6 +20,11 @@ const SPOKEN: Readonly<Record<Prefix, Api | null>> = {
   "/claude": "anthropic",
   "/gemini": "google",
 }
+/** Anthropic's provider has one path of OpenAI's API as well, which is spoken as such. */
+function spokenAt(prefix: Prefix, own: Api, path: string): Api {
+  return prefix === "/claude" && path === "/chat/completions" ? "openai" : (SPOKEN[prefix] ?? own)
+}
+
 const API_HEADERS: Readonly<Record<Api, Readonly<Record<string, string>>>> = {
   openai: {},
   anthropic: { "anthropic-version": "2023-06-01" },
@@ -83,14 +88,15 @@ function asked(endpoint: Endpoint<Api>, id: string): Asked {
   const method = endpoint.method === "*" ? "GET" : endpoint.method
   const field = `--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n`
   if (isForm(endpoint)) return { method, path, type: "multipart/form-data; boundary=b", body: Buffer.from(field) }
-  const named = endpoint.api === "google" ? {} : { model, max_tokens: 9, messages: [], input: "Hi", prompt: "Hi" }
+  const isNamedInPath = endpoint.api === "google" && endpoint.name !== "interactions"
+  const named = isNamedInPath ? {} : { model, max_tokens: 9, messages: [], input: "Hi", prompt: "Hi" }
   const hasBody = method === "POST" || method === "PATCH"
   return { method, path, type: "application/json", body: hasBody ? Buffer.from(JSON.stringify(named)) : null }
 }
 
 /** At one of the prefixes, in the words of the API that is spoken there. */
 function send(prefix: Prefix, own: Api, { method, path, type, body }: Asked, secret: string | undefined) {
-  const spoken = SPOKEN[prefix] ?? own
+  const spoken = spokenAt(prefix, own, path)
   // Google's uploads have the version behind the first segment.
   const isUpload = path.startsWith("/upload/") && prefix.startsWith("/v1")
   return fetch(app.url + (isUpload ? `/upload${prefix}${path.slice(7)}` : prefix + path), {
@@ -126,7 +132,7 @@ const TYPES: Readonly<Record<Api, Readonly<Record<number, readonly string[]>>>> 
 
 /** What is wrong with the refusal of a call; null where it is as it should be. */
 async function faultOf(prefix: Prefix, own: Api, request: Asked, caller: Caller): Promise<string | null> {
-  const spoken = SPOKEN[prefix] ?? own
+  const spoken = spokenAt(prefix, own, request.path)
   const response = await send(prefix, own, request, secrets.get(caller))
   const { status } = response
   const text = await response.text()

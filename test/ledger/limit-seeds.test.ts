@@ -1,6 +1,9 @@
 /** What a new limit starts from, against the same asked of each record by itself. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import path from "node:path"
 import fc from "fast-check"
-import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest"
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest"
 import { createLimit, type LimitSubject, type NewLimit } from "../../src/identity/limit-registry.ts"
 import { chargedCalls } from "../../src/ledger/charged-calls.ts"
 import { ingest } from "../../src/ledger/ingest.ts"
@@ -8,6 +11,7 @@ import { readSeeded, readSeeds, seedNewLimits } from "../../src/ledger/limit-see
 import { ensurePartitions } from "../../src/ledger/partitions.ts"
 import { recordText } from "../../src/ledger/record-text.ts"
 import type { UsageRecord } from "../../src/ledger/usage-record.ts"
+import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/platform/embedded-postgres.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { createDatabase } from "../support/real-postgres.ts"
@@ -21,19 +25,6 @@ let url: string
 let sql: Sql
 let seq = 0
 let journals = 0
-
-beforeAll(async () => {
-  url = await createDatabase(inject("postgresUrl"))
-  sql = await openLedger(url)
-  await ensurePartitions(sql, NOW_MS, NOW_MS)
-  await sql`INSERT INTO organizations (id, name) VALUES ('org_a', 'a'), ('org_b', 'b')`
-  await sql`INSERT INTO projects (id, organization_id, name) VALUES ('proj_a', 'org_a', 'a'), ('proj_b', 'org_a', 'b')`
-})
-beforeEach(async () => {
-  await sql`DELETE FROM limits`
-  await sql`TRUNCATE usage_records, usage_rollups, limit_usage, usage_day_dirty`
-})
-afterAll(() => sql?.end())
 
 const oneOf = <T>(...values: T[]) => fc.constantFrom(...values)
 const facts = fc.record({
@@ -124,90 +115,116 @@ async function expected(records: readonly UsageRecord[]): Promise<string[]> {
     .sort()
 }
 
-test("new limits of every scope, filter and window count what each record says, whether it came before or after", async () => {
-  const [before = [], after = []] = fc.sample(fc.array(facts, { minLength: 60, maxLength: 60 }), {
-    seed: 7,
-    numRuns: 2,
-  })
-  const early = before.map(recordOf)
-  const late = after.map(recordOf)
-  await put(early)
-  for (const [of, narrow, limit] of fc.sample(fc.tuple(subject, filter, wanted), { seed: 11, numRuns: 36 })) {
-    // A subject has at most twenty.
-    await createLimit(sql, ACTOR, { ...of, filter: narrow ?? null }, limit)
-  }
-  const made = await seedNewLimits(sql, NOW_MS)
-  expect(made).toBeGreaterThan(30)
-  expect(await settled()).toEqual(await expected(early))
-  await put(late)
-  expect(await settled()).toEqual(await expected([...early, ...late]))
-  expect((await settled()).length).toBeGreaterThan(30)
-  expect(await seedNewLimits(sql, NOW_MS)).toBe(0)
-})
+describe.each(["a Postgres server", "the embedded Postgres"])("limits that are new on %s", (where) => {
+  let embedded: EmbeddedPostgres | null = null
+  let folder: string | null = null
 
-test("a record that names the limit is charged once, and what others add is told apart", async () => {
-  const of = { organizationId: "org_a", scope: "project", subject: "proj_a" } as const
-  const ten = {
-    input_uncached_tokens: 10,
-    cache_read_tokens: 0,
-    cache_write_5m_tokens: 0,
-    cache_write_1h_tokens: 0,
-    output_tokens: 0,
-  }
-  await put([recordOf({ organization_id: "org_a", project_id: "proj_a", ...ten })])
-  const created = await createLimit(sql, ACTOR, of, { kind: "tokens", window: "lifetime", cap: 1n })
-  if (created.kind !== "created") throw new Error(created.kind)
-  const { id } = created.row
-  await seedNewLimits(sql, NOW_MS)
-  const named = sampleRecord({
-    id: mint(NOW_MS),
-    time: new Date(NOW_MS).toISOString(),
-    organization_id: "org_a",
-    project_id: "proj_a",
-  })
-  await put([{ ...named, charges: [{ limit_id: id, subject: "proj_a", window: "lifetime", amount: "7" }] }])
-  expect(await settled()).toEqual([`org_a|${id}|proj_a|lifetime|17`])
-  expect(await readSeeded(sql, [id])).toEqual([{ limitId: id, subject: "proj_a", window: "lifetime", settled: 10n }])
-})
-
-test("each record is added up once while batches come in from four sides and two processes seed", async () => {
-  const [some = []] = fc.sample(fc.array(facts, { minLength: 200, maxLength: 200 }), { seed: 3, numRuns: 1 })
-  const records = some.map((one) => recordOf({ ...one, organization_id: "org_a", agoMs: 0 }))
-  const pools = Array.from({ length: 6 }, () => openPostgres(url, { max: 1, applicationName: "test" }))
-  const shipping = pools.slice(0, 4).map(async (pool, side) => {
-    for (let from = side * 50; from < (side + 1) * 50; from += 5) await put(records.slice(from, from + 5), pool)
-  })
-  const seeding = pools.slice(4).map(async (pool, side) => {
-    for (let turn = 0; turn < 5; turn++) {
-      const of = { organizationId: "org_a", scope: "organization", subject: "org_a" } as const
-      await createLimit(pool, ACTOR, of, { kind: side === 0 ? "tokens" : "usd", window: "lifetime", cap: 1n })
-      await seedNewLimits(pool, NOW_MS)
+  beforeAll(async () => {
+    if (where === "the embedded Postgres") {
+      folder = mkdtempSync(path.join(tmpdir(), "tallygate-embedded-"))
+      embedded = await startEmbeddedPostgres({ dataDir: folder })
     }
+    url = embedded?.url ?? (await createDatabase(inject("postgresUrl")))
+    sql = await openLedger(url)
+    await ensurePartitions(sql, NOW_MS, NOW_MS)
+    await sql`INSERT INTO organizations (id, name) VALUES ('org_a', 'a'), ('org_b', 'b')`
+    await sql`INSERT INTO projects (id, organization_id, name) VALUES ('proj_a', 'org_a', 'a'), ('proj_b', 'org_a', 'b')`
   })
-  await Promise.all([...shipping, ...seeding])
-  await seedNewLimits(sql, NOW_MS)
-  expect(await settled()).toEqual(await expected(records))
-  expect(await settled()).toHaveLength(10)
-  for (const pool of pools) await pool.end()
-})
+  beforeEach(async () => {
+    await sql`DELETE FROM limits`
+    await sql`TRUNCATE usage_records, usage_rollups, limit_usage, usage_day_dirty`
+  })
+  afterAll(async () => {
+    await sql?.end()
+    await embedded?.stop()
+    if (folder !== null) rmSync(folder, { recursive: true, force: true })
+  })
 
-test("rates and calls in flight start from nothing and keep nobody waiting; budgets say that they were added up", async () => {
-  const of = { organizationId: "org_a", scope: "organization", subject: "org_a" } as const
-  for (const [kind, window] of [
-    ["tokens", "per_day"],
-    ["concurrency", "none"],
-    ["usd", "day"],
-    ["requests", "day"],
-  ] as const) {
-    await createLimit(sql, ACTOR, of, { kind, window, cap: 1n })
-  }
-  await seedNewLimits(sql, NOW_MS)
-  const rows = await sql<{ kind: string; seed: string; version: number }[]>`
+  test("new limits of every scope, filter and window count what each record says, whether it came before or after", async () => {
+    const [before = [], after = []] = fc.sample(fc.array(facts, { minLength: 60, maxLength: 60 }), {
+      seed: 7,
+      numRuns: 2,
+    })
+    const early = before.map(recordOf)
+    const late = after.map(recordOf)
+    await put(early)
+    for (const [of, narrow, limit] of fc.sample(fc.tuple(subject, filter, wanted), { seed: 11, numRuns: 36 })) {
+      // A subject has at most twenty.
+      await createLimit(sql, ACTOR, { ...of, filter: narrow ?? null }, limit)
+    }
+    const made = await seedNewLimits(sql, NOW_MS)
+    expect(made).toBeGreaterThan(30)
+    expect(await settled()).toEqual(await expected(early))
+    await put(late)
+    expect(await settled()).toEqual(await expected([...early, ...late]))
+    expect((await settled()).length).toBeGreaterThan(30)
+    expect(await seedNewLimits(sql, NOW_MS)).toBe(0)
+  })
+
+  test("a record that names the limit is charged once, and what others add is told apart", async () => {
+    const of = { organizationId: "org_a", scope: "project", subject: "proj_a" } as const
+    const ten = {
+      input_uncached_tokens: 10,
+      cache_read_tokens: 0,
+      cache_write_5m_tokens: 0,
+      cache_write_1h_tokens: 0,
+      output_tokens: 0,
+    }
+    await put([recordOf({ organization_id: "org_a", project_id: "proj_a", ...ten })])
+    const created = await createLimit(sql, ACTOR, of, { kind: "tokens", window: "lifetime", cap: 1n })
+    if (created.kind !== "created") throw new Error(created.kind)
+    const { id } = created.row
+    await seedNewLimits(sql, NOW_MS)
+    const named = sampleRecord({
+      id: mint(NOW_MS),
+      time: new Date(NOW_MS).toISOString(),
+      organization_id: "org_a",
+      project_id: "proj_a",
+    })
+    await put([{ ...named, charges: [{ limit_id: id, subject: "proj_a", window: "lifetime", amount: "7" }] }])
+    expect(await settled()).toEqual([`org_a|${id}|proj_a|lifetime|17`])
+    expect(await readSeeded(sql, [id])).toEqual([{ limitId: id, subject: "proj_a", window: "lifetime", settled: 10n }])
+  })
+
+  test("each record is added up once while batches come in from four sides and two processes seed", async () => {
+    const [some = []] = fc.sample(fc.array(facts, { minLength: 200, maxLength: 200 }), { seed: 3, numRuns: 1 })
+    const records = some.map((one) => recordOf({ ...one, organization_id: "org_a", agoMs: 0 }))
+    const pools = Array.from({ length: 6 }, () => openPostgres(url, { max: 1, applicationName: "test" }))
+    const shipping = pools.slice(0, 4).map(async (pool, side) => {
+      for (let from = side * 50; from < (side + 1) * 50; from += 5) await put(records.slice(from, from + 5), pool)
+    })
+    const seeding = pools.slice(4).map(async (pool, side) => {
+      for (let turn = 0; turn < 5; turn++) {
+        const of = { organizationId: "org_a", scope: "organization", subject: "org_a" } as const
+        await createLimit(pool, ACTOR, of, { kind: side === 0 ? "tokens" : "usd", window: "lifetime", cap: 1n })
+        await seedNewLimits(pool, NOW_MS)
+      }
+    })
+    await Promise.all([...shipping, ...seeding])
+    await seedNewLimits(sql, NOW_MS)
+    expect(await settled()).toEqual(await expected(records))
+    expect(await settled()).toHaveLength(10)
+    for (const pool of pools) await pool.end()
+  })
+
+  test("rates and calls in flight start from nothing and keep nobody waiting; budgets say that they were added up", async () => {
+    const of = { organizationId: "org_a", scope: "organization", subject: "org_a" } as const
+    for (const [kind, window] of [
+      ["tokens", "per_day"],
+      ["concurrency", "none"],
+      ["usd", "day"],
+      ["requests", "day"],
+    ] as const) {
+      await createLimit(sql, ACTOR, of, { kind, window, cap: 1n })
+    }
+    await seedNewLimits(sql, NOW_MS)
+    const rows = await sql<{ kind: string; seed: string; version: number }[]>`
     SELECT kind, seed, sign(seeded_version)::int AS version FROM limits ORDER BY created_at, id`
-  expect(rows.map(({ kind, seed, version }) => [kind, seed, version]).sort()).toEqual([
-    ["concurrency", "", 0],
-    ["requests", "as_recorded", 1],
-    ["tokens", "", 0],
-    ["usd", "exact", 1],
-  ])
+    expect(rows.map(({ kind, seed, version }) => [kind, seed, version]).sort()).toEqual([
+      ["concurrency", "", 0],
+      ["requests", "as_recorded", 1],
+      ["tokens", "", 0],
+      ["usd", "exact", 1],
+    ])
+  })
 })

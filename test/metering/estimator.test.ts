@@ -21,11 +21,15 @@ function workerOf(body: string): URL {
     import { parentPort } from "node:worker_threads"
     parentPort.on("message", (task) => {
       const answer = (tokens) => parentPort.postMessage(
-        { kind: "estimated", id: task.id, inputTokens: tokens, outputTokens: tokens, estimator: "stub" })
+        { kind: "estimated", id: task.id, inputTokens: tokens, imageInputTokens: 0, audioInputTokens: 0,
+          audioSeconds: 0, outputTokens: tokens, estimator: "stub" })
       ${body}
     })`
   return new URL(`data:text/javascript,${encodeURIComponent(program)}`)
 }
+
+const NAME = "v2 openai-4o o200k_base×1+1"
+const NO_MEDIA = { imageInputTokens: 0, audioInputTokens: 0, audioSeconds: 0 }
 
 const call = (outputText: string) => ({ model: "gpt-4o", messages: "12345678", outputText })
 
@@ -38,7 +42,7 @@ describe("what goes wrong with the worker", () => {
     const estimator = open({ workerUrl: workerOf(`if (task.outputText === "die") process.exit(1); else answer(7)`) })
     expect(await estimator.estimate(call("live"))).toMatchObject({ outputTokens: 7, estimator: "stub" })
     const [dying, waiting] = await Promise.all([estimator.estimate(call("die")), estimator.estimate(call("live"))])
-    expect(dying).toEqual({ inputTokens: 2, outputTokens: 1, estimator: FALLBACK_ESTIMATOR })
+    expect(dying).toMatchObject({ inputTokens: 2, outputTokens: 1, estimator: FALLBACK_ESTIMATOR })
     expect(waiting.estimator).toBe("stub")
     expect(await estimator.count("live", "gpt-4o")).toBe(7)
   })
@@ -48,9 +52,9 @@ describe("what goes wrong with the worker", () => {
     const killer = workerOf(`if (task.outputText === "die") process.exit(1)`)
     const program = `import ${JSON.stringify(killer.href)}; import ${JSON.stringify(REAL_WORKER.href)}`
     const estimator = open({ workerUrl: new URL(`data:text/javascript,${encodeURIComponent(program)}`) })
-    expect(await estimator.count("hello world", "gpt-4o")).toBe(2)
+    expect(await estimator.count("hello world", "gpt-4")).toBe(2)
     expect((await estimator.estimate(call("die"))).estimator).toBe(FALLBACK_ESTIMATOR)
-    expect(await estimator.estimate(call("hello world"))).toMatchObject({ outputTokens: 2, estimator: "o200k_base×1" })
+    expect(await estimator.estimate(call("hello world"))).toMatchObject({ outputTokens: 3, estimator: NAME })
   })
 
   test("a worker that cannot start lets everything fall back, and is not started once per call", async () => {
@@ -99,7 +103,7 @@ describe("what goes wrong with the worker", () => {
     const program = `import { Estimator } from ${JSON.stringify(source)}
       const held = setInterval(() => {}, 1_000)
       const estimator = new Estimator({ queueMax: 1, timeoutMs: 20_000 })
-      estimator.count("hello world", "gpt-4o").then((tokens) => { console.log(tokens); clearInterval(held) })`
+      estimator.count("hello world", "gpt-4").then((tokens) => { console.log(tokens); clearInterval(held) })`
     const run = promisify(execFile)
     const { stdout } = await run(process.execPath, ["--input-type=module", "-e", program], { timeout: 20_000 })
     expect(stdout).toBe("2\n")
@@ -119,10 +123,24 @@ describe("what is estimated", () => {
   test("prompt and output of a request, given as text or bytes, with the model's factor", async () => {
     const estimator = open()
     const body = JSON.stringify({ model: "x", messages: [{ role: "user", content: "hello world" }] })
-    const expected = { inputTokens: 9, outputTokens: 2, estimator: "o200k_base×1" }
+    const expected = { ...NO_MEDIA, inputTokens: 9, outputTokens: 3, estimator: NAME }
     expect(await estimator.estimate({ model: "gpt-4o", messages: body, outputText: "hello world" })).toEqual(expected)
     const bytes = { model: "claude-3-opus", messages: Buffer.from(body), outputText: "hello world" }
-    expect(await estimator.estimate(bytes)).toEqual({ inputTokens: 11, outputTokens: 3, estimator: "o200k_base×1.2" })
+    expect(await estimator.estimate(bytes)).toEqual({
+      ...{ ...NO_MEDIA, inputTokens: 9, outputTokens: 5, estimator: "v2 claude o200k_base×1.15+3" },
+    })
+  })
+
+  test("a form's sound is counted by its seconds, not as the text that its bytes are not", async () => {
+    const sound = Buffer.alloc(320_000)
+    sound.write("RIFF", 0)
+    sound.write("WAVE", 8)
+    sound.writeUInt32LE(32_000, 28)
+    const head = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    const messages = Buffer.concat([Buffer.from(head), sound, Buffer.from("\r\n--b--\r\n")])
+    const estimate = await open().estimate({ model: "whisper-1", messages, outputText: "hello world" })
+    expect(estimate.audioSeconds).toBeCloseTo(10, 1)
+    expect(estimate).toMatchObject({ inputTokens: 101, audioInputTokens: 101, outputTokens: 2 })
   })
 
   test("a body that is not JSON is counted as text", async () => {
@@ -132,7 +150,8 @@ describe("what is estimated", () => {
     expect(await estimator.estimate(request)).toEqual({
       inputTokens: tokens,
       outputTokens: 0,
-      estimator: "o200k_base×1",
+      ...NO_MEDIA,
+      estimator: NAME,
     })
   })
 

@@ -2,14 +2,7 @@
 import fc from "fast-check"
 import { get_encoding } from "tiktoken"
 import { afterAll, describe, expect, test } from "vitest"
-import {
-  encodingOf,
-  estimatorName,
-  factorOf,
-  openTokenizer,
-  scaledTokens,
-  TEXT_CHARS_MAX,
-} from "../../src/metering/tokenizer.ts"
+import { openTokenizer, TEXT_CHARS_MAX } from "../../src/metering/tokenizer.ts"
 
 const tokenizer = openTokenizer()
 const reference = get_encoding("o200k_base")
@@ -45,9 +38,9 @@ describe("texts made to hurt", () => {
 
   test("the cap is on the whole request, not on each message", () => {
     const content = "ab ".repeat(TEXT_CHARS_MAX).slice(0, TEXT_CHARS_MAX)
-    const one = tokenizer.chatPromptTokens({ messages: [{ content }] }, "gpt-4o")
-    const two = tokenizer.chatPromptTokens({ messages: [{ content }, { content: "x".repeat(70) }] }, "gpt-4o")
-    expect(two - one).toBe(3 + 20)
+    const tokensOf = (...contents: string[]) =>
+      tokenizer.promptTokens({ messages: contents.map((text) => ({ role: "user", content: text })) }, "gpt-4o").input
+    expect(tokensOf(content, "x".repeat(70)) - tokensOf(content)).toBe(4 + 20)
   })
 
   test("a character outside the basic plane is never cut in two", () => {
@@ -89,98 +82,5 @@ describe("counts", () => {
     const text = JSON.stringify(PROSE.map((line, index) => ({ index, line: line.replaceAll(" ", "_") })))
     const tokens = tokenizer.countTokens(text, "o200k_base")
     expect(Math.abs(tokens / exact(text) - 1)).toBeLessThan(0.01)
-  })
-})
-
-describe("the prompt of a chat request", () => {
-  const prompt = (body: unknown, model = "gpt-4o") => tokenizer.chatPromptTokens(body, model)
-
-  test("bodies of any shape are counted, none throws", () => {
-    for (const body of [
-      null,
-      7,
-      [],
-      {},
-      { messages: [null, 3, {}] },
-      { messages: "text" },
-      { messages: [{ content: 4 }] },
-    ]) {
-      expect(prompt(body)).toBeGreaterThanOrEqual(0)
-    }
-    expect(prompt("hello world")).toBe(2)
-    expect(prompt({ input: ["hello world", "hello world"] })).toBe(4)
-    expect(prompt({ prompt: "hello world" })).toBe(2)
-  })
-
-  test("each message costs three tokens, its role and its content; a name one more; the answer's lead three", () => {
-    const messages = [
-      { role: "system", content: "hello world" },
-      { role: "user", name: "ann", content: "hello world" },
-    ]
-    expect(prompt({ messages })).toBe(3 + (3 + 1 + 2) + (3 + 1 + 2 + exact("ann") + 1))
-  })
-
-  test("of content parts only text counts, a picture's base64 does not", () => {
-    const picture = { type: "image_url", image_url: { url: `data:image/png;base64,${"A".repeat(10_000)}` } }
-    expect(prompt({ messages: [{ role: "user", content: [{ type: "text", text: "hello world" }, picture] }] })).toBe(9)
-  })
-
-  test("tools and tool calls count as their JSON, and gpt-5 adds its own frame", () => {
-    const tools = [{ type: "function", function: { name: "now", parameters: { type: "object" } } }]
-    const plain = { messages: [{ role: "user", content: "hello world" }] }
-    const frame = exact(JSON.stringify(tools))
-    expect(prompt({ ...plain, tools }) - prompt(plain)).toBe(frame)
-    expect(prompt({ ...plain, tools }, "gpt-5-mini") - prompt(plain)).toBe(frame + 90)
-    const tool_calls = [{ id: "1", type: "function", function: { name: "now", arguments: "{}" } }]
-    const called = prompt({ messages: [{ role: "assistant", content: null, tool_calls }] })
-    expect(called).toBe(3 + 3 + 1 + exact(JSON.stringify(tool_calls)))
-  })
-})
-
-describe("models", () => {
-  test("a model that nobody knows gets the newest encoding and a cautious factor", () => {
-    expect(estimatorName("hal-9000")).toBe("o200k_base×1.2")
-    expect(estimatorName("")).toBe("o200k_base×1.2")
-  })
-
-  test("each model has its encoding", () => {
-    for (const model of ["gpt-4", "gpt-4-0613", "gpt-4-turbo", "gpt-3.5-turbo", "text-embedding-3-small"]) {
-      expect([model, encodingOf(model)]).toEqual([model, "cl100k_base"])
-    }
-    for (const model of [
-      "gpt-4o-mini",
-      "gpt-4.1",
-      "gpt-4.5-preview",
-      "gpt-5.6-sol",
-      "gpt-oss-120b",
-      "ft:gpt-4o:acme",
-      "o3",
-    ]) {
-      expect([model, encodingOf(model)]).toEqual([model, "o200k_base"])
-    }
-  })
-
-  test("each family has its factor, with or without its host's path", () => {
-    const expected: Record<string, number> = {
-      "gpt-4o": 1,
-      "openai/o3-mini": 1,
-      "sandbox/echo": 1,
-      "deepseek-chat": 1.05,
-      "meta-llama/Llama-3.3-70B-Instruct": 1.05,
-      "models/gemini-2.5-pro": 1.1,
-      "claude-3-5-sonnet-20241022": 1.2,
-      "claude-opus-4-20250514": 1.2,
-      "claude-opus-4-5-20251101": 1.2,
-      "claude-opus-4-7": 1.35,
-      "anthropic/claude-sonnet-5": 1.35,
-      "mistral-large-latest": 1.2,
-    }
-    for (const [model, factor] of Object.entries(expected)) expect([model, factorOf(model)]).toEqual([model, factor])
-  })
-
-  test("a factor is applied without the noise of floats and rounded up", () => {
-    expect(scaledTokens(10, "gemini-2.5-pro")).toBe(11)
-    expect(scaledTokens(101, "claude-3-opus")).toBe(122)
-    expect(scaledTokens(7, "gpt-4o")).toBe(7)
   })
 })

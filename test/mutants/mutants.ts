@@ -133,12 +133,7 @@ export const MUTANTS: readonly Mutant[] = [
       "local is_current = epoch and epoch == ARGV[1] and filled_on == server",
       "local is_current = epoch and filled_on == server",
     ],
-    [
-      "calls are admitted while counters are filled",
-      "(op == 'R' or op == 'X' or op == 'M')",
-      "(op == 'X' or op == 'M')",
-    ],
-    ["leases end while counters are filled", "(op == 'R' or op == 'X' or op == 'M')", "(op == 'R' or op == 'M')"],
+    ["calls are admitted while counters are filled", "(op == 'R' or op == 'M')", "(op == 'X' or op == 'M')"],
     [
       "a hold is made twice",
       "if call('HEXISTS', KEYS[2], act.id) == 1 then",
@@ -304,6 +299,9 @@ export const MUTANTS: readonly Mutant[] = [
       "if epoch ~= ARGV[1] or filled_on ~= server then",
       "if filled_on ~= server then",
     ],
+  ]),
+  ...inFile("scripts", "scripts/due.lua", [
+    ["leases end while counters are filled", " or state ~= 'open' then", " then"],
   ]),
   ...inFile("scripts", "scripts/renew.lua", [
     ["a renewal prolongs nothing", "    redis.call('ZADD', KEYS[3], until_ms, id)\n", ""],
@@ -532,6 +530,9 @@ export const MUTANTS: readonly Mutant[] = [
       "charges.length >= 0 ? this.#store.sweep()",
     ],
   ]),
+  ...inFile("guard", "extensions.ts", [
+    ["what grows after its call is counted for ever", "    if (underWay !== undefined) underWay.isOver = true\n", ""],
+  ]),
   ...inFile("guard", "waiting-settles.ts", [
     [
       "the last settle of a hold counts",
@@ -591,14 +592,19 @@ export const MUTANTS: readonly Mutant[] = [
       '    if (ended.kind === "gap") return true\n',
     ],
     [
+      "a clock that is set forward ends the wait for others",
+      "Math.min(loadedForMs, this.#options.elapsedMs() - one.loadedSeenMs)",
+      "loadedForMs",
+    ],
+    [
       "nobody is waited for",
       "if (!proxies.every((name) => standing.answeredBy.has(name))) return waitMs",
       "if (proxies.length === 0) return waitMs",
     ],
     [
       "a silent proxy is waited for for ever",
-      "    if (loadedForMs < leaseMs) {\n" + "      const",
-      "    if (loadedForMs >= 0) {\n" + "      const",
+      "one.loadedSeenMs) < leaseMs) {\n" + "      const",
+      "one.loadedSeenMs) >= 0) {\n" + "      const",
     ],
     [
       "it is never taken off the list",

@@ -276,11 +276,16 @@ describe("usage", () => {
   })
   test("searches are counted among whatever else is put out", () => {
     const call = { type: "web_search_call" }
-    expect(webSearchesIn([call, { ...call, action: { type: "search" } }, { ...call, action: null }])).toBe(3)
+    expect(webSearchesIn({ output: [call, { ...call, action: { type: "search" } }, { ...call, action: null }] })).toBe(
+      3,
+    )
     expect(
-      webSearchesIn([{ ...call, action: { type: "open_page" } }, { type: "message" }, null, "web_search_call"]),
+      webSearchesIn({
+        output: [{ ...call, action: { type: "open_page" } }, { type: "message" }, null, "web_search_call"],
+      }),
     ).toBe(0)
-    expect(webSearchesIn({ length: 3 })).toBe(0)
+    expect(webSearchesIn({ output: { length: 3 } })).toBe(0)
+    expect(webSearchesIn({ output: [call], tool_usage: { web_search: { num_requests: 4 } } })).toBe(4)
   })
 })
 

@@ -189,10 +189,14 @@ it.each([
   ["gpt-5", true],
   ["openai/gpt-5-mini", true],
   ["gemini-2.5-flash", true],
+  ["grok-4", true],
+  ["x-ai/grok-code-fast-1", true],
+  ["deepseek-reasoner", true],
   ["gpt-4o", false],
   ["gpt-4.1-mini", false],
   ["gemini-2.0-flash", false],
   ["claude-sonnet-4-5", false],
+  ["grok-3", false],
 ])("%s may write what it does not show: %s", (model, isHidden) => {
   expect(mayHideOutput(model, Buffer.from("{}"))).toBe(isHidden)
   expect(mayHideOutput(model, Buffer.from('{"thinking":{"type":"enabled"}}'))).toBe(true)

@@ -69,7 +69,7 @@ async function callUnder(onStoreFailure: StoreFailurePolicy) {
   const asked: Asked = { kind: "asked", body: Buffer.from("{}"), facts, form }
   const reply = await admitCall(plane, call, { limits } as unknown as VirtualKey, asked, {
     route: { model: "m" } as Route,
-    account: { name: "default", apiKey: null, weight: 1, region: "", limits: [] },
+    account: { name: "default", secret: null, weight: 1, region: "", limits: [] },
     object: null,
     outputTokensMax: null,
   })

@@ -88,6 +88,7 @@ export class SimulatedProxy {
       ownJournalId: this.journal.id,
       leaseMs: LEASE_MS,
       nowMs,
+      elapsedMs: () => time.nowMs,
       readSnapshot: () => this.#later(() => ledger.snapshot()),
       liveProxies: () => this.#later(() => this.#liveProxies()),
       endedAfter: async (_, seq) =>
@@ -175,6 +176,11 @@ export class SimulatedProxy {
     const estimated = BigInt(this.#world.random.whole(0, Number(bound)))
     this.journal.open.set(id, chargesOf(hold, estimated))
     return { hold, isLocal: counters.length === 0 }
+  }
+
+  /** Holds so much more for a stream that flows; false where it is not held. */
+  async extend(hold: Hold, more: bigint): Promise<boolean> {
+    return (await this.admission.extend(hold, { tokensBound: more, costNanosBound: more })).kind === "held"
   }
 
   /** The call has used so much; it is settled and written down in one tick. */

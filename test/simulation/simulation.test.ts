@@ -13,17 +13,19 @@ it(
   `${RUNS} worlds from seed ${FIRST} on: no cap is passed, no call is counted twice or left out, nothing stays held`,
   async () => {
     const met = new Map<Fault, number>()
-    let [admitted, local] = [0, 0]
+    let [admitted, local, extended] = [0, 0, 0]
     for (let seed = FIRST; seed < FIRST + RUNS; seed += 1) {
       const outcome = await simulate(seed)
       expect(outcome.broken, `node test/simulation/run.ts ${seed}`).toBeNull()
       admitted += outcome.admitted
       local += outcome.local
+      extended += outcome.extended
       for (const fault of outcome.faults) met.set(fault, (met.get(fault) ?? 0) + 1)
     }
     // That the promise was put to the test.
     expect(admitted).toBeGreaterThan(20 * RUNS)
     expect(local).toBeGreaterThan(RUNS / 10)
+    expect(extended).toBeGreaterThan(3 * RUNS)
     for (const fault of FAULTS) expect(met.get(fault), fault).toBeGreaterThan(RUNS / 8)
   },
   MS_MAX,

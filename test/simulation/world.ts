@@ -19,6 +19,7 @@ const ACTIVE_MS = 6_000
 /** Longer than a lease, a sweep and the longest back-off. */
 const REST_MS = 13_000
 const CALLS_MAX = 70
+const SLICE = 40
 const FAULTS_MAX = 6
 /** A promoted replica, or an append-only file, is up to so much behind. */
 const LOST_MS_MAX = 1_000
@@ -45,6 +46,8 @@ export type Outcome = {
   readonly broken: string | null
   readonly admitted: number
   readonly local: number
+  /** Slices that streams were given. */
+  readonly extended: number
   readonly faults: readonly Fault[]
   readonly events: readonly string[]
 }
@@ -66,6 +69,8 @@ export class World {
   readonly ledger = new Ledger()
   readonly redis: ServerState
   readonly #policy: "deny" | "local"
+  /** Half of the lives have streams that hold more as they flow. */
+  readonly #sliceTokens: number | null
   readonly #startMs: number
   #limits: readonly Limit[]
   /** The largest cap that was ever in force. */
@@ -83,10 +88,12 @@ export class World {
   readonly #events: string[] = []
   #admitted = 0
   #local = 0
+  #extended = 0
 
   constructor(seed: number) {
     this.random = new Random(seed)
     this.#policy = this.random.chance(65) ? "deny" : "local"
+    this.#sliceTokens = this.random.chance(50) ? SLICE : null
     this.#startMs = MIDNIGHT_MS - this.random.whole(0, 20_000)
     this.#limits = this.#limitsWith(BigInt(CAP))
     const server = new RedisServer(() => this.#nowUs())
@@ -106,9 +113,10 @@ export class World {
 
   #limitsWith(cap: bigint): readonly Limit[] {
     const common = { onStoreFailure: this.#policy, cap }
+    const sliceTokens = this.#sliceTokens
     return [
-      limitOf({ ...common, id: "day", kind: "usd", window: "day" }),
-      limitOf({ ...common, id: "life" }),
+      limitOf({ ...common, id: "day", kind: "usd", window: "day", sliceTokens }),
+      limitOf({ ...common, id: "life", sliceTokens }),
       limitOf({ ...common, id: "soft", cap: cap / 4n, enforcement: "soft" }),
       limitOf({ ...common, id: "rate", window: "minute", cap: 100_000n }),
       limitOf({ ...common, id: "slots", kind: "concurrency", window: "none", cap: 50n }),
@@ -139,7 +147,8 @@ export class World {
         : this.#broken instanceof BrokenPromise
           ? this.#broken.message
           : String((this.#broken as Error).stack ?? this.#broken)
-    return { broken, admitted: this.#admitted, local: this.#local, faults: this.#faults, events: this.#events }
+    const [admitted, local, extended] = [this.#admitted, this.#local, this.#extended]
+    return { broken, admitted, local, extended, faults: this.#faults, events: this.#events }
   }
 
   async #live(): Promise<void> {
@@ -188,6 +197,8 @@ export class World {
   }
 
   #call(): void {
+    // All may be dead at once.
+    if (this.#proxies.length === 0) return
     const proxy = this.random.of(this.#proxies)
     if (!this.time.isDead(proxy.name)) void this.#callOn(proxy, BigInt(this.random.whole(1, CAP / 8)))
   }
@@ -212,16 +223,34 @@ export class World {
             if (isLocal) this.#local += 1
             this.#checkExposure(isLocal)
             const longMs = this.random.chance(10) ? 9_000 : 1_500
-            this.time.after(
-              this.random.whole(1, this.#isAtRest ? 100 : longMs),
-              () => this.#end(proxy, hold),
-              proxy.name,
-            )
+            const lastsMs = this.random.whole(1, this.#isAtRest ? 100 : longMs)
+            this.time.after(lastsMs, () => this.#end(proxy, hold), proxy.name)
+            if (this.#sliceTokens === null) return
+            const slices = this.random.whole(0, 3)
+            for (let slice = 0; slice < slices; slice += 1)
+              this.time.after(this.random.whole(0, lastsMs), () => this.#flow(proxy, hold), proxy.name)
           })
           .catch((error: unknown) => this.fail(error))
       },
       proxy.name,
     )
+  }
+
+  /** A stream asks for a slice; only when it has it may it use more. */
+  #flow(proxy: SimulatedProxy, hold: Parameters<SimulatedProxy["end"]>[0]): void {
+    const more = BigInt(this.random.whole(1, SLICE))
+    if (this.#calls.get(hold.id)?.used !== null) return
+    proxy
+      .extend(hold, more)
+      .then((isHeld) => {
+        const call = this.#calls.get(hold.id)
+        if (!isHeld || call === undefined || call.used !== null) return
+        call.bound += more
+        this.#extended += 1
+        this.tell(`${proxy.name} has given ${hold.id.slice(-3)} ${more} more`)
+        this.#checkExposure(false)
+      })
+      .catch((error: unknown) => this.fail(error))
   }
 
   #end(proxy: SimulatedProxy, hold: Parameters<SimulatedProxy["end"]>[0]): void {
@@ -244,6 +273,7 @@ export class World {
   }
 
   #fault(fault: Fault): void {
+    if (this.#proxies.length === 0) return
     const { time, random, redis } = this
     const { server } = redis
     this.#faults.push(fault)

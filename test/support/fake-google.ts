@@ -10,6 +10,15 @@ export const GENERATE_USAGE = {
   totalTokenCount: 90,
 }
 
+export const INTERACTION_USAGE = {
+  total_input_tokens: 20,
+  total_cached_tokens: 8,
+  total_output_tokens: 9,
+  total_thought_tokens: 30,
+  total_tool_use_tokens: 120,
+  total_tokens: 179,
+}
+
 export function googleAnswer(account: FakeAccount, request: FakeRequest): FakeAnswer {
   const [sent = "", query = ""] = request.path.split("?")
   // The versions do not differ here.
@@ -21,6 +30,7 @@ export function googleAnswer(account: FakeAccount, request: FakeRequest): FakeAn
   if (action !== null) return act(action[1] ?? "", action[2] ?? "", query)
   if (path.startsWith("/upload/v1beta/files")) return upload(account, request)
   const [, , collection = "", id] = path.split("/")
+  if (collection === "interactions") return interaction(account, request, id)
   if (collection !== "files" && collection !== "cachedContents") return notFound(path)
   if (id === undefined) return request.method === "POST" ? make(account, collection) : list(account, collection)
   const object = account.objects.get(`${collection}/${id}`)
@@ -57,6 +67,25 @@ function make(account: FakeAccount, collection: string): FakeAnswer {
   const name = `${collection}/${account.mint("g")}`
   account.objects.set(name, { name })
   return { body: { name } }
+}
+
+/** Unlike Google's other objects it is named by its id alone. One in the background is done when it is asked for. */
+function interaction(account: FakeAccount, { method, json }: FakeRequest, id: string | undefined): FakeAnswer {
+  if (id === undefined) {
+    const made = {
+      id: account.mint("v1_"),
+      object: "interaction",
+      model: json.model ?? null,
+      usage: INTERACTION_USAGE,
+    }
+    account.objects.set(made.id, { ...made, status: "completed" })
+    if (json.background !== true) return { body: { ...made, status: "completed" } }
+    return { body: { id: made.id, object: made.object, model: made.model, status: "in_progress" } }
+  }
+  const object = account.objects.get(id)
+  if (object === undefined) return notFound(id)
+  if (method === "DELETE") account.objects.delete(id)
+  return { body: method === "DELETE" ? {} : object }
 }
 
 function upload(account: FakeAccount, request: FakeRequest): FakeAnswer {

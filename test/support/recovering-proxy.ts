@@ -106,6 +106,7 @@ export class TestProxy {
       ownJournalId: `journal_of_${name}`,
       leaseMs,
       nowMs: Date.now,
+      elapsedMs: () => performance.now(),
       readSnapshot: () => ledger.snapshot(),
       liveProxies: async () => [...ledger.proxies],
       endedAfter: async (_organizationId, seq) =>

@@ -202,7 +202,7 @@ local function run(text)
     return 'H' .. states(charges)
   end
   if not is_current then return 'R' end
-  if state ~= 'open' and (op == 'R' or op == 'X' or op == 'M') then return 'R' end
+  if state ~= 'open' and (op == 'R' or op == 'M') then return 'R' end
   if op == 'R' then return reserve(act, charges, false) end
   if op == 'A' then return reserve(act, charges, true) end
   if op == 'M' then return extend(act, charges) end

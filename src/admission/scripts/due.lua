@@ -1,4 +1,5 @@
--- The holds whose leases have ended, at most ARGV[2]: expiring them takes the keys of their windows, which the caller declares.
+-- The holds whose leases have ended, at most ARGV[2]: expiring them takes the keys of their windows, which the caller
+-- declares. None while counters are filled: they are asserted, or settled, by whoever has them.
 -- KEYS: 1 state hash, 2 live holds, 3 their lease ends. ARGV: 1 the caller's epoch, 2 at most.
 -- Returns: 1 '' or `state \t epoch \t version` where nothing may expire now, 2 number of live holds, then ids and leases in turn.
 local epoch, state, filled_on, version = unpack(redis.call('HMGET', KEYS[1], 'epoch', 'state', 'server', 'version'))

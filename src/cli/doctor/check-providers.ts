@@ -8,6 +8,7 @@ import { routerFrom } from "../../config/routing.ts"
 import { NOTHING_STORED, type StoredProviders, type Unusable } from "../../identity/provider-account.ts"
 import { openProviderRows, readProviderRows } from "../../identity/provider-account-rows.ts"
 import { SecretBox } from "../../platform/secret-box.ts"
+import { signedFor } from "../../providers/aws-signature.ts"
 import { type Provider, type ProviderAccount, pathAt } from "../../providers/router.ts"
 import { accountCredential } from "../../providers/upstream-headers.ts"
 import { connectionFault } from "../connection-fault.ts"
@@ -66,12 +67,12 @@ async function checkAccount(provider: Provider, account: ProviderAccount, check:
   return judge(provider, account, check, status)
 }
 
-function judge(provider: Provider, { apiKey, name }: ProviderAccount, check: string, status: number): Finding {
+function judge(provider: Provider, { secret, name }: ProviderAccount, check: string, status: number): Finding {
   const said = `${provider.origin} answers ${status} to a list of its models`
   // An API key that is none is an invalid argument to Google.
   if (status === 401 || status === 403 || (status === 400 && provider.dialect === "google")) {
     const place = `a key to account ${name} of provider ${provider.name} (api_key, or by the admin API)`
-    const fix = apiKey === null ? `Give ${place}.` : `Give ${place} that is valid and may list models.`
+    const fix = secret === null ? `Give ${place}.` : `Give ${place} that is valid and may list models.`
     return problem(check, `${said}: the credential is refused.`, fix)
   }
   if (status < 300) return ok(check, `${provider.origin} takes the credential`)
@@ -86,6 +87,7 @@ function judge(provider: Provider, { apiKey, name }: ProviderAccount, check: str
 async function listModels(provider: Provider, account: ProviderAccount): Promise<number> {
   const path = pathAt(provider, provider.dialect, "/models") ?? "/models"
   const credential = accountCredential(account, provider.dialect)
+  const signed = signedFor(provider, account, { method: "GET", path, headers: [], body: null }, Date.now())
   const response = await fetch(provider.origin + path, {
     // The credential is for this origin alone.
     redirect: "manual",
@@ -93,9 +95,15 @@ async function listModels(provider: Provider, account: ProviderAccount): Promise
     headers: {
       ...(provider.dialect === "anthropic" ? { "anthropic-version": ANTHROPIC_VERSION } : {}),
       ...(credential === null ? {} : { [credential.name]: credential.value }),
+      ...(signed === null ? {} : namedHeaders(signed.headers)),
       ...provider.headers,
     },
   })
   await response.body?.cancel()
   return response.status
+}
+
+/** From names and values in turn. */
+function namedHeaders(flat: readonly string[]): Record<string, string> {
+  return Object.fromEntries(flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ""]] : [])))
 }

@@ -40,14 +40,15 @@ export function meterExchange(exchange: RecordedExchange): Metered {
 
 /**
  * The endpoint behind the longest end of the path that is one: what stands before it (a version, a deployment, a
- * location) belongs to the provider's base URL. Where APIs share a path, the provider's name decides.
+ * location) belongs to the provider's base URL. Where APIs share a path, it is that of the provider's own, then of those
+ * that many speak.
  */
 function findEndpoint({ provider, method, path }: RecordedExchange): EndpointMatch | null {
   const segments = path.replace(/\?.*/, "").split("/").slice(1)
   const apis = DIALECTS.toSorted((a, b) => Number(b === provider) - Number(a === provider))
-  for (let from = 0; from < segments.length; from++) {
-    const rest = `/${segments.slice(from).join("/")}`
-    for (const api of apis) {
+  for (const api of apis) {
+    for (let from = 0; from < segments.length; from++) {
+      const rest = `/${segments.slice(from).join("/")}`
       const match = matchEndpoint(api, method, rest)
       if (match !== null) return match
       const session = matchSession(api, method, rest)
