@@ -72,22 +72,7 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     seededVersion: (limitId) => seeding.versionOf(limitId),
   })
   const acts = new RedisRecoveryActs({ client, proxy })
-  const catchingUp = new Set<string>()
-  const catchUp = async (organizationId: string, version: number) => {
-    if (catchingUp.has(organizationId)) return
-    catchingUp.add(organizationId)
-    try {
-      await acts.behind(organizationId, store.epochOf(organizationId), version)
-      want(organizationId)
-    } catch (err) {
-      log.warn(
-        { err, organization_id: organizationId },
-        "counters cannot be filled yet with what a new limit starts from",
-      )
-    } finally {
-      catchingUp.delete(organizationId)
-    }
-  }
+  const catchUp = catchingUp({ acts, store, want, log })
   await takeUpLedger(parts, acts)
   const adopted = new AdoptedCalls({
     store,
@@ -128,6 +113,32 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     readings: store,
     rebuild: (id) => adopted.rebuild(id),
     admit,
+  }
+}
+
+type CatchingUp = Pick<RecoveryParts, "acts" | "store"> &
+  Pick<SharedLimitsParts, "log"> & { readonly want: (organizationId: string) => void }
+
+/** Has counters filled anew that are of an older directory; of one organization once at a time. */
+function catchingUp({
+  acts,
+  store,
+  want,
+  log,
+}: CatchingUp): (organizationId: string, version: number) => Promise<void> {
+  const running = new Set<string>()
+  return async (organizationId, version) => {
+    if (running.has(organizationId)) return
+    running.add(organizationId)
+    try {
+      await acts.behind(organizationId, store.epochOf(organizationId), version)
+      want(organizationId)
+    } catch (err) {
+      const about = { err, organization_id: organizationId }
+      log.warn(about, "counters cannot be filled yet with what a new limit starts from")
+    } finally {
+      running.delete(organizationId)
+    }
   }
 }
 
