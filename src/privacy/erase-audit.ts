@@ -14,7 +14,8 @@ export type AuditedPerson = {
   readonly organizationId: string
   /** The user, and the keys that are the user's. */
   readonly ids: readonly string[]
-  readonly words: Words
+  /** What is searched for in rows about others. */
+  readonly auditWords: Words
 }
 
 type AuditedRow = { id: string; actor: string; subject: string; ip: string; before: unknown; after: unknown }
@@ -31,9 +32,9 @@ export async function eraseAudit(sql: Sql, person: AuditedPerson): Promise<numbe
 }
 
 /** Rows by the person, about the person, or in which one of the words stands. */
-function mentions(sql: Sql | Transaction, { organizationId, ids, words }: AuditedPerson) {
+function mentions(sql: Sql | Transaction, { organizationId, ids, auditWords }: AuditedPerson) {
   return sql`(actor = ANY (${[...ids]}::text[]) OR subject = ANY (${[...ids]}::text[])
-    OR (organization_id IN (${organizationId}, '') AND EXISTS (SELECT FROM unnest(${[...words.needles]}::text[]) needle
+    OR (organization_id IN (${organizationId}, '') AND EXISTS (SELECT FROM unnest(${[...auditWords.needles]}::text[]) needle
         WHERE position(needle IN lower(coalesce(before::text, '') || ' ' || coalesce(after::text, ''))) > 0)))`
 }
 
@@ -52,7 +53,7 @@ async function erasePage(transaction: Transaction, person: AuditedPerson, after:
   let changed = 0
   for (const row of rows) {
     const isAbout = person.ids.includes(row.subject)
-    const cleaned = (value: unknown) => person.words.outOf(isAbout ? withoutMembers(value) : value)
+    const cleaned = (value: unknown) => person.auditWords.outOf(isAbout ? withoutMembers(value) : value)
     const now = { before: cleaned(row.before), after: cleaned(row.after) }
     const ip = person.ids.includes(row.actor) ? "" : row.ip
     if (now.before === row.before && now.after === row.after && ip === row.ip) continue

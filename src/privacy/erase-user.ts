@@ -82,14 +82,16 @@ export function beginUser(sql: Sql, actor: Actor, id: string): Promise<UserErasu
 
 /** Clears what is left; returns how many rows, by table. */
 export async function rewriteUser(sql: Sql, erasure: UserErasure): Promise<Counts> {
-  const person = await audited(sql, erasure)
-  const { count: channels } = await eraseRecipients(sql, erasure)
+  const known = { ...erasure, words: [...new Set([...erasure.words, ...(await earlierWords(sql, erasure.userId))])] }
+  const person = await audited(sql, known)
+  const { count: channels } = await eraseRecipients(sql, known)
   return {
     users: 1,
     alert_channels: channels,
-    ...(await eraseUserRecords(sql, erasure)),
+    ...(await eraseUserRecords(sql, known)),
+    ...(await eraseTexts(sql, known.organizationId, person.words)),
+    // Last, since it is where earlier names are looked up.
     audit_log: await eraseAudit(sql, person),
-    ...(await eraseTexts(sql, erasure.organizationId, person.words)),
   }
 }
 
@@ -121,15 +123,38 @@ async function wordsOf(sql: Sql | Transaction, id: string): Promise<string[]> {
     SELECT ARRAY[u.name, u.email, u.external_id, u.oidc_subject, split_part(u.oidc_subject, ' ', 2)] || ARRAY(
       SELECT 'key ' || k.name FROM virtual_keys k WHERE k.user_id = u.id AND k.name <> ${ERASED_NAME}) AS words
     FROM users u WHERE u.id = ${id}`
-  const words = (row?.words ?? []).flatMap((word) =>
-    word === null || word === "" || word === ERASED_NAME ? [] : [word],
-  )
-  return [...new Set(words)]
+  return telling(row?.words ?? [])
 }
 
-async function audited(sql: Sql, { userId, organizationId, words }: UserErasure): Promise<AuditedPerson> {
+/** What the user was called before, as far as the audit log knows. */
+async function earlierWords(sql: Sql, id: string): Promise<string[]> {
+  const [row] = await sql<{ words: (string | null)[] }[]>`
+    SELECT ARRAY(SELECT DISTINCT said ->> member FROM audit_log a,
+        unnest(ARRAY[a.before, a.after]) said, unnest(ARRAY['name', 'email', 'oidc_subject']) member
+      WHERE a.subject = ${id}) AS words`
+  return telling(row?.words ?? [])
+}
+
+/** Without what says nothing of anybody: numbers would be found in amounts. */
+function telling(words: readonly (string | null)[]): string[] {
+  const isTelling = (word: string | null): word is string =>
+    word !== null && word !== ERASED_NAME && /\p{L}/u.test(word)
+  return [...new Set(words.filter(isTelling))]
+}
+
+async function audited(
+  sql: Sql,
+  { userId, organizationId, words }: UserErasure,
+): Promise<AuditedPerson & { readonly words: Words }> {
   const keys = await sql<{ id: string }[]>`SELECT id FROM virtual_keys WHERE user_id = ${userId}`
-  return { organizationId, ids: [userId, ...keys.map(({ id }) => id)], words: new Words(words, ERASED_NAME) }
+  // Of a single word nobody knows whether it is a name there, or the name of a role or a key.
+  const unmistakable = words.filter((word) => /[@\s]/.test(word))
+  return {
+    organizationId,
+    ids: [userId, ...keys.map(({ id }) => id)],
+    words: new Words(words, ERASED_NAME),
+    auditWords: new Words(unmistakable, ERASED_NAME),
+  }
 }
 
 function names(sql: Sql, { organizationId, words }: UserErasure) {

@@ -4,6 +4,7 @@
  * a guess against it, and learn no name from it.
  */
 import { createHash, randomBytes, randomUUID } from "node:crypto"
+import { raiseDirectoryVersion } from "../identity/directory-version.ts"
 import { randomBase62 } from "../platform/ids.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 
@@ -91,6 +92,7 @@ function instant(sql: Sql) {
 
 /** Adds what the database's list lacks. Whoever is new to it is still to be erased. */
 export async function mergeErasureList(transaction: Transaction, { keys, customers, users }: ErasureList) {
+  await raiseDirectoryVersion(transaction)
   const column = <Row>(rows: readonly Row[], of: (row: Row) => string) => rows.map(of)
   await transaction`
     INSERT INTO erasure_keys (id, inner_key, outer_key)

@@ -38,14 +38,16 @@ export type Erased = {
 }
 
 const EVERY_MS = 60_000
+/** Longer than counters are renamed again. */
+const NAME_KEPT_MS = 2 * 3_600_000
 /** So long is a caller kept waiting. */
 const WAIT_MS_MAX = 20_000
 
 export class Erasure {
   readonly #options: ErasureOptions
   readonly #work: RegularWork
-  /** By pseudonym, of those that this process has erased since its start. */
-  readonly #values = new Map<string, string>()
+  /** By pseudonym, for as long as this process may have counters of that name. */
+  readonly #values = new Map<string, { readonly value: string; readonly sinceMs: number }>()
   /** What this process is doing at the moment. What another one does as well is done twice, to the same end. */
   readonly #running = new Set<string>()
 
@@ -97,11 +99,14 @@ export class Erasure {
         await this.#alone(erasure.pseudonym, () => this.#finishCustomer(erasure))
     }
     await this.#renameDue()
+    for (const [pseudonym, { sinceMs }] of this.#values) {
+      if (performance.now() - sinceMs > NAME_KEPT_MS) this.#values.delete(pseudonym)
+    }
   }
 
   async #finishCustomer(erasure: CustomerErasure): Promise<Counts> {
     const { sql } = this.#options
-    this.#values.set(erasure.pseudonym, erasure.value)
+    this.#values.set(erasure.pseudonym, { value: erasure.value, sinceMs: performance.now() })
     const counts = await rewriteCustomer(sql, erasure)
     await this.#rename(erasure.organizationId, erasure.pseudonym)
     await finishCustomer(sql, erasure, counts)
@@ -129,7 +134,7 @@ export class Erasure {
     const { sql, renameCounters } = this.#options
     const counted = await sql`
       SELECT 1 FROM limits WHERE organization_id = ${organizationId} AND each = 'end_customer' LIMIT 1`
-    if (counted.length > 0) await renameCounters(organizationId, this.#values.get(pseudonym) ?? null, pseudonym)
+    if (counted.length > 0) await renameCounters(organizationId, this.#values.get(pseudonym)?.value ?? null, pseudonym)
   }
 
   /** Waits for it, but not for ever: what takes longer goes on, and where it fails it is done by a later turn. */

@@ -4,7 +4,7 @@ import { createHmac } from "node:crypto"
 import { pino } from "pino"
 import { afterAll, beforeAll, expect, inject, test } from "vitest"
 import { MemoryLimitStore } from "../../src/admission/memory-store.ts"
-import { createUser } from "../../src/identity/user-registry.ts"
+import { createUser, updateUser } from "../../src/identity/user-registry.ts"
 import { ingest } from "../../src/ledger/ingest.ts"
 import { ensurePartitions } from "../../src/ledger/partitions.ts"
 import { uuidv7Mint } from "../../src/platform/ids.ts"
@@ -146,6 +146,31 @@ test("a counter in the process goes on under the pseudonym, with what calls that
     { settled: 1n, held: 1n },
     { settled: 0n },
   ])
+})
+
+test("a name that was changed is found as well, and a name that is a word leaves others' audit rows as they were", async () => {
+  const wanted = {
+    organizationId: "org_a",
+    kind: "person",
+    name: "Maiden Name",
+    email: "maiden@user.example",
+    projectIds: [],
+  } as const
+  const made = await createUser(sql, ACTOR, wanted)
+  const id = made.kind === "done" ? made.row.id : ""
+  await updateUser(sql, ACTOR, id, { name: "admin", externalId: "1001" })
+  const facts = JSON.stringify({ title: "User Maiden Name has used 80 %" })
+  await sql`
+    INSERT INTO alerts (organization_id, limit_id, subject, window_id, threshold_percent, settled, cap, facts)
+    VALUES ('org_a', 'l', ${id}, '2026-11', 50, 1, 2, ${facts}::text::jsonb)`
+  const other = { role: "admin", cap: "1001", seen_by: "maiden@user.example" }
+  await sql`
+    INSERT INTO audit_log (id, organization_id, actor, action, subject, after)
+    VALUES ('aud_other', 'org_a', 'x', 'role.grant', 'user_other', ${JSON.stringify(other)}::text::jsonb)`
+  expect(await erasure().eraseUser(ACTOR, id)).toMatchObject({ isDone: true })
+  expect(await tablesHolding(sql, ["Maiden Name", "maiden@user.example"])).toEqual([])
+  const [row] = await sql`SELECT after FROM audit_log WHERE id = 'aud_other'`
+  expect(row?.after).toEqual({ ...other, seen_by: "erased" })
 })
 
 test("texts lose a name in every form, and keep words that only contain it", () => {
