@@ -9,7 +9,7 @@ import { raiseDirectoryVersion } from "../identity/directory-version.ts"
 import type { Sql, Transaction } from "../platform/postgres.ts"
 import { CUSTOMER_PLACES, type Place } from "./customer-places.ts"
 import { countTexts, eraseTexts, Words } from "./erase-texts.ts"
-import { type ErasureKey, hmacOf, newErasureKey, newPseudonym } from "./erasure-list.ts"
+import { type ErasureKey, hmacOf, newErasureKey, newPseudonym, readErasureKeys } from "./erasure-list.ts"
 
 export type Counts = Readonly<Record<string, number>>
 
@@ -117,16 +117,13 @@ async function rewritePlace(sql: Sql, { rewrite }: Place, { organizationId, valu
 
 /** Oldest first; one is made where there is none. */
 async function keysOf(transaction: Transaction): Promise<readonly ErasureKey[]> {
-  const read = () => transaction<ErasureKey[]>`
-    SELECT id::text AS id, encode(inner_key, 'hex') AS inner, encode(outer_key, 'hex') AS outer
-    FROM erasure_keys ORDER BY created_at, id`
-  const keys = await read()
+  const keys = await readErasureKeys(transaction)
   if (keys.length > 0) return keys
   const { id, inner, outer } = newErasureKey()
   await transaction`
     INSERT INTO erasure_keys (id, inner_key, outer_key)
     VALUES (${id}::text::uuid, decode(${inner}, 'hex'), decode(${outer}, 'hex'))`
-  return read()
+  return [{ id, inner, outer }]
 }
 
 async function pseudonymOf(

@@ -53,11 +53,16 @@ export function hmacOf({ inner, outer }: ErasureKey, value: string): string {
   return digest(outer, digest(inner, value)).toString("hex")
 }
 
-/** Reads the list, a page after the other. */
-export async function readErasureList(sql: Sql): Promise<ErasureList> {
-  const keys = await sql<ErasureKey[]>`
+/** Oldest first. */
+export function readErasureKeys(sql: Sql | Transaction): Promise<readonly ErasureKey[]> {
+  return sql<ErasureKey[]>`
     SELECT id::text AS id, encode(inner_key, 'hex') AS inner, encode(outer_key, 'hex') AS outer
     FROM erasure_keys ORDER BY created_at, id`
+}
+
+/** Reads the list, a page after the other. */
+export async function readErasureList(sql: Sql): Promise<ErasureList> {
+  const keys = await readErasureKeys(sql)
   const customers: ErasedCustomer[] = []
   for (;;) {
     const last = customers.at(-1)

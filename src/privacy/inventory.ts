@@ -161,12 +161,3 @@ export const NOT_PERSONAL: Readonly<Record<string, string>> = {
     "allowed_endpoints unmetered attribute_users max_output_tokens max_input_tokens max_cost_nanos cap_policy " +
     "rotated_at previous_secret_sha256 previous_valid_until",
 }
-
-/** What holds something of persons beside the database. */
-export const BESIDE_TABLES: Readonly<Record<string, string>> = {
-  "journal segments": "records on their way; erased when they reach the ledger, gone when their segment is",
-  "quarantine.sqlite": "records that the ledger refused; rewritten by every process when somebody is erased",
-  "erasures.json": "who was erased, as ids and HMACs",
-  "backup files": "the tables and the journal of their time; a restore erases again whoever was erased since",
-  Redis: "counters by the names of end-customers and the ids of users; renamed by being filled anew",
-}
