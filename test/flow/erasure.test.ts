@@ -297,6 +297,28 @@ test("a report under the name that is sent again is a repetition, and a new one 
   expect(await tablesHolding(sql, FORMS)).toEqual([])
 })
 
+test("a call that runs while its end-customer is erased is recorded and charged under the pseudonym", async () => {
+  const name = "running@customer.example"
+  const running = await fetch(`${other().url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key.key}`, "x-tallygate-conversation": name },
+    body: JSON.stringify({
+      ...{ model: "mock-p10-c4-d150", stream: true, user: name },
+      messages: [{ role: "user", content: "hi" }],
+    }),
+  })
+  const body = { organization_id: organization, end_customer: name }
+  const erased = await one().admin("POST", "/admin/v1/end-customers/erase", body)
+  const { pseudonym: runningAs } = erased.body as unknown as { pseudonym: string }
+  await running.text()
+  await one().records(7)
+  expect(await tablesHolding(sql, [name])).toEqual([])
+  const [row] = await sql`
+    SELECT (SELECT count(*)::int FROM usage_records WHERE end_customer = ${runningAs}) AS records,
+           (SELECT settled::int FROM limit_usage WHERE subject = ${`${organization} ${runningAs}`}) AS settled`
+  expect(row).toEqual({ records: 1, settled: 1 })
+})
+
 test("a record that comes late, by a journal from before, comes in under the pseudonym, with its charge", async () => {
   const [limit] = await sql<{ limit_id: string; window_id: string; settled: string }[]>`
     SELECT limit_id, window_id, settled::text AS settled FROM limit_usage WHERE subject LIKE ${`% ${pseudonym}`}`
@@ -337,7 +359,7 @@ test("an erased user leaves an id with its usage, and the name in no table, no a
   expect(erased).toMatchObject({ status: 200, body: { id: user, name: "erased", email: null, state: "done" } })
   expect(await tablesHolding(sql, USER_WORDS)).toEqual([])
   expect(await sums()).toEqual(before)
-  expect(await sql`SELECT count(*)::int AS rows FROM usage_records WHERE user_id = ${user}`).toEqual([{ rows: 6 }])
+  expect(await sql`SELECT count(*)::int AS rows FROM usage_records WHERE user_id = ${user}`).toEqual([{ rows: 7 }])
   const [channel] = await sql`SELECT recipients, disabled_at FROM alert_channels`
   expect(channel).toEqual({ recipients: ["ops@example.com"], disabled_at: null })
   expect(await sql`SELECT ip FROM audit_log WHERE actor = ${user} AND ip <> ''`).toEqual([])
