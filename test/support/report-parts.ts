@@ -68,7 +68,14 @@ export function reportParts(databaseUrl: string, options: { store?: MemoryLimitS
   })
   const postgres = new BoundedPostgres(() => openPostgres(databaseUrl, { max: 3, applicationName: "test" }))
   const prices = shippedPrices()
-  const shared = { postgres, admission, prices: () => prices, mintId: uuidv7Mint(), nowMs, nameOf: (_: string, name: string) => name }
+  const shared = {
+    postgres,
+    admission,
+    prices: () => prices,
+    mintId: uuidv7Mint(),
+    nowMs,
+    nameOf: (_: string, name: string) => name,
+  }
   /** A process of its own: its journal, the same ledger and counters. */
   const process = (journal: ReportBookOptions["journal"], onBooked: ReportBookOptions["onBooked"] = () => undefined) =>
     new ReportBook({ ...shared, journal, fold: (_owner, _kind, value) => value, onBooked })
