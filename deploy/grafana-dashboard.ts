@@ -244,6 +244,15 @@ const STORES: Row = {
       unit: "cps",
       queries: [[`rate(tallygate_journal_shipped_total[${RATE}])`, "{{instance}}"]],
     },
+    {
+      title: "Gone by retention",
+      description: "Records deleted, and months dropped, for being older than their organizations keep them.",
+      unit: "none",
+      queries: [
+        [`sum(increase(tallygate_retention_deleted_records_total[${RATE}]))`, "records"],
+        [`sum(increase(tallygate_retention_dropped_months_total[${RATE}]))`, "months"],
+      ],
+    },
     { title: "Journal on the disk", unit: "bytes", queries: [["tallygate_journal_bytes", "{{instance}}"]] },
     {
       title: "Limits without their store",

@@ -19,12 +19,14 @@ import { type Addresses, Listeners } from "./app/listeners.ts"
 import { loginOptions } from "./app/login-options.ts"
 import { openAlerts } from "./app/open-alerts.ts"
 import { openDataPlane, readPrices } from "./app/open-data-plane.ts"
+import { openErasures, openPrivacy } from "./app/open-privacy.ts"
 import { openReports } from "./app/open-reports.ts"
 import type { ProviderSource } from "./app/provider-source.ts"
 import { openSharedLimits } from "./app/shared-limits.ts"
 import { asStartError, StartError } from "./app/start-error.ts"
 import type { Config } from "./config/schema.ts"
 import { adminKeys } from "./identity/admin-key.ts"
+import { customerSubject } from "./identity/counted-apart.ts"
 import { readDirectoryVersion } from "./identity/directory-version.ts"
 import { defaultOrganization, type FirstRun, firstRun, install } from "./identity/first-run.ts"
 import { type Journal, openJournal } from "./ledger/journal.ts"
@@ -44,6 +46,7 @@ import { openMetrics, registerStoresUp } from "./platform/metrics.ts"
 import { migrate } from "./platform/migrate.ts"
 import { openPostgres, type Sql } from "./platform/postgres.ts"
 import type { PriceSources } from "./pricing/effective-price.ts"
+import type { RenameCounters } from "./privacy/erasure.ts"
 import type { Routing } from "./proxy/routing.ts"
 import { type FindSheet, sheetFinder } from "./reporting/token-classes.ts"
 
@@ -99,11 +102,14 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
   days.start()
   closing.add("days of usage", () => days.stop())
   const box = await openSecretBox(config)
+  const erasures = await openErasures(config, { ...stores, ...ledger, log })
   const { routing, source, reconfigure } = await openDataPlane(
     config,
-    { ...stores, ...ledger, priceBook, registry, log, box },
+    { ...stores, ...ledger, erasures, priceBook, registry, log, box },
     closing,
   )
+  const { directory } = routing.plane
+  const privacy = openPrivacy(config, { ...stores, ...ledger, directory, registry, log }, closing)
   const isStoreNew = config.redis_url === undefined
   const reports = await openReports({ ...stores, ...ledger, routing, isStoreNew, log }, closing)
   let [current, configState] = [config, "current"]
@@ -115,7 +121,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     sql: stores.sql,
     clock,
     log,
-    directory: routing.plane.directory,
+    directory,
     metricsPage: metricsPage ?? (() => registry.metrics()),
     version,
     mintId: routing.plane.mintId,
@@ -126,6 +132,7 @@ async function build({ config, version, metricsPage }: AppOptions, log: Log, clo
     findSheet,
     login: loginOptions(config, organizationId),
     alerts,
+    privacy,
     counters: ledger.counters,
     reports,
     prices: () => routing.plane,
@@ -178,6 +185,7 @@ type Ledger = {
   readonly seeding: LimitSeeding
   readonly admission: Admission
   readonly counters: Counters
+  readonly renameCounters: RenameCounters
   /** The limit store in a word. */
   readonly limitsState: () => string
   /** Stores by name, and whether each serves. */
@@ -215,13 +223,17 @@ async function openLedger(
   const readings = inProcess?.store ?? shared?.readings
   if (admission === undefined || readings === undefined) throw new Error("limits are counted nowhere")
   const counters = { readings, isShared: shared !== null }
+  const renameCounters: RenameCounters = async (organizationId, value, pseudonym) => {
+    if (shared !== null) await shared.rebuild(organizationId)
+    else if (value !== null) inProcess?.store.rename(customerSubject(value), pseudonym)
+  }
   admission.passed.register(registry)
   const refusals = new LimitRefusalWriter({ sql, tally: admission.refusals, log })
   refusals.start()
   closing.add("refusals of limits", () => refusals.stop())
   const limitsState = () => (shared === null ? "in process" : shared.isAway() ? "away" : "redis")
   const storesUp = () => Object.fromEntries(Object.entries(isUp).map(([store, serves]) => [store, serves()]))
-  return { journal, seeding, admission, counters, limitsState, storesUp }
+  return { journal, seeding, admission, counters, renameCounters, limitsState, storesUp }
 }
 
 /** Once the journals of earlier processes are in the ledger, it knows all that was charged. */

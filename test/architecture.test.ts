@@ -15,6 +15,7 @@ const ROOMS = [
   "ledger",
   "reporting",
   "alerts",
+  "privacy",
   "proxy",
   "admin",
   "config",

@@ -52,6 +52,8 @@ import { priceRoutes } from "./price-routes.ts"
 import type { PricesNow } from "./price-shape.ts"
 import { priceTermsRoutes } from "./price-terms-routes.ts"
 import { priceUseRoutes } from "./price-use-routes.ts"
+import { privacyRoutes } from "./privacy-routes.ts"
+import type { PrivacyOptions } from "./privacy-shape.ts"
 import { projectRoutes } from "./project-routes.ts"
 import { projectionRoutes } from "./projection-routes.ts"
 import { providerRoutes } from "./provider-routes.ts"
@@ -86,6 +88,7 @@ export type AdminOptions = {
   readonly findSheet: FindSheet
   readonly login: LoginOptions
   readonly alerts: AlertOptions
+  readonly privacy: PrivacyOptions
   /** What limits count at the moment. */
   readonly counters: Counters
   readonly reports: ReportOptions
@@ -132,6 +135,7 @@ export function adminApp(options: AdminOptions): AdminApp {
   userRoutes(app, options, "person")
   userRoutes(app, options, "service_account")
   roleRoutes(app, options)
+  privacyRoutes(app, options)
   keyRoutes(app, options)
   limitRoutes(app, options)
   limitRaiseRoutes(app, options)

@@ -8,6 +8,7 @@ import {
   readOrganization,
   updateOrganization,
 } from "../identity/organization-registry.ts"
+import { RETENTION_DAYS_MAX, RETENTION_DAYS_MIN } from "../ledger/usage-retention.ts"
 import { ApiError } from "../platform/error-table.ts"
 import { permit } from "./access.ts"
 import { type AdminApp, type AdminOptions, actorOf } from "./admin-app.ts"
@@ -32,11 +33,24 @@ const members = {
     description: "IANA zone in which the organization's days begin in reports; UTC unless told.",
   }),
 }
+const retentionInput = z
+  .number()
+  .int()
+  .min(RETENTION_DAYS_MIN)
+  .max(RETENTION_DAYS_MAX)
+  .nullable()
+  .optional()
+  .openapi({
+    description:
+      "Days for which records of single calls are kept; sums stay. null: as the installation does. A shorter time deletes " +
+      "within the hour; GET /admin/v1/organizations/{id}/retention?days= tells beforehand what.",
+  })
 const newOrganization = z.strictObject({ name: nameInput, ...members }).openapi("NewOrganization")
 const organizationChange = z
   .strictObject({
     name: nameInput.optional(),
     ...members,
+    usage_retention_days: retentionInput,
     disabled: z.boolean().optional().openapi({
       description: "While true, every key of the organization is refused. Takes a role over the installation.",
     }),
@@ -49,6 +63,7 @@ const organizationOutput = z
     name: z.string(),
     external_id: z.string().nullable(),
     time_zone: z.string(),
+    usage_retention_days: z.number().nullable(),
     disabled_at: z.string().nullable(),
     created_at: z.string(),
   })
@@ -111,11 +126,11 @@ function showAndChange(app: AdminApp, { sql, directory }: AdminOptions): void {
   })
   app.openapi(change, async (context) => {
     const { id } = context.req.valid("param")
-    const { name, external_id: externalId, time_zone: timeZone, disabled } = context.req.valid("json")
+    const { name, external_id: externalId, time_zone: timeZone, disabled, ...rest } = context.req.valid("json")
     const access = context.get("access")
     access.inOrganization(id, missing(id))
     if (disabled !== undefined) access.onInstallation()
-    const changes = { name, externalId, timeZone, isDisabled: disabled }
+    const changes = { name, externalId, timeZone, usageRetentionDays: rest.usage_retention_days, isDisabled: disabled }
     const changed = await updateOrganization(sql, actorOf(context), id, changes)
     await directory.changed()
     return context.json(shown(rowOf(changed, id)), 200)

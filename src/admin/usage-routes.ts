@@ -119,6 +119,7 @@ function records(
   const explain = createRoute({
     method: "get",
     path: `${base}/records/{id}/explain`,
+    security,
     middleware,
     request: { params: idParams },
     responses: answers(200, "Why the call cost what it cost, line by line and in words.", explanationOutput),

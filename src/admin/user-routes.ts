@@ -1,12 +1,11 @@
 /**
- * Users, and service accounts, which are users that nobody logs in as: make, list, show, change, disable, erase. Both
- * have the same life under two names, so that nobody takes one for the other.
+ * Users, and service accounts, which are users that nobody logs in as: make, list, show, change, disable. Both have the
+ * same life under two names, so that nobody takes one for the other. How they are erased stands in `privacy-routes.ts`.
  */
 import { createRoute, z } from "@hono/zod-openapi"
 import {
   type ChangedUser,
   createUser,
-  eraseUser,
   listUsers,
   readUser,
   type UserKind,
@@ -76,7 +75,7 @@ const listQuery = pageQuery.extend({
   q: z.string().max(200).default("").openapi({ description: "Text that the name or address contains." }),
 })
 
-const WORDS = {
+export const USER_WORDS = {
   person: { path: "/admin/v1/users", one: "user", many: "users" },
   service_account: { path: "/admin/v1/service-accounts", one: "service account", many: "service accounts" },
 } as const
@@ -84,12 +83,12 @@ const WORDS = {
 export function userRoutes(app: AdminApp, options: AdminOptions, kind: UserKind): void {
   makeAndList(app, options, kind)
   show(app, options, kind)
-  changeAndErase(app, options, kind)
+  change(app, options, kind)
 }
 
 /** The user of this kind, where the caller may do what the route does; else 404 or 403. */
 export async function permittedUser(sql: Sql, access: Access, id: string, kind: UserKind): Promise<UserRow> {
-  const missing = missingThing(WORDS[kind].one, id)
+  const missing = missingThing(USER_WORDS[kind].one, id)
   const row = await readUser(sql, id)
   if (row === null || row.kind !== kind) return missing()
   access.inOrganization(row.organization_id, missing)
@@ -97,7 +96,7 @@ export async function permittedUser(sql: Sql, access: Access, id: string, kind: 
 }
 
 function makeAndList(app: AdminApp, { sql, organizationId: defaultId }: AdminOptions, kind: UserKind): void {
-  const { path, one, many } = WORDS[kind]
+  const { path, one, many } = USER_WORDS[kind]
   const create = createRoute({
     method: "post",
     path,
@@ -136,7 +135,7 @@ function makeAndList(app: AdminApp, { sql, organizationId: defaultId }: AdminOpt
 }
 
 function show(app: AdminApp, { sql }: AdminOptions, kind: UserKind): void {
-  const { path, one } = WORDS[kind]
+  const { path, one } = USER_WORDS[kind]
   const route = createRoute({
     method: "get",
     path: `${path}/{id}`,
@@ -150,37 +149,22 @@ function show(app: AdminApp, { sql }: AdminOptions, kind: UserKind): void {
   })
 }
 
-function changeAndErase(app: AdminApp, { sql, directory }: AdminOptions, kind: UserKind): void {
-  const { path, one } = WORDS[kind]
-  const change = createRoute({
+function change(app: AdminApp, { sql, directory }: AdminOptions, kind: UserKind): void {
+  const { path, one } = USER_WORDS[kind]
+  const route = createRoute({
     method: "patch",
     path: `${path}/{id}`,
     middleware: permit("users:write"),
     request: { params: idParams, body: jsonBody(userChange) },
     responses: answers(200, `The ${one} as it is now.`, userOutput),
   })
-  app.openapi(change, async (context) => {
+  app.openapi(route, async (context) => {
     const { id } = context.req.valid("param")
     const { name, email, external_id: externalId, disabled: isDisabled } = context.req.valid("json")
     await permittedUser(sql, context.get("access"), id, kind)
     if (email !== undefined) await requireRolesOf(sql, context.get("access"), id)
     const changes = { name, email: email === null ? "" : email, externalId, isDisabled }
     const changed = await updateUser(sql, actorOf(context), id, changes)
-    await directory.changed()
-    return context.json(shownUser(rowOf(changed)), 200)
-  })
-
-  const erase = createRoute({
-    method: "post",
-    path: `${path}/{id}/erase`,
-    middleware: permit("users:write"),
-    request: { params: idParams },
-    responses: answers(200, "What is left: the id, under which its usage stays. Keys are revoked.", userOutput),
-  })
-  app.openapi(erase, async (context) => {
-    const { id } = context.req.valid("param")
-    await permittedUser(sql, context.get("access"), id, kind)
-    const changed = await eraseUser(sql, actorOf(context), id)
     await directory.changed()
     return context.json(shownUser(rowOf(changed)), 200)
   })

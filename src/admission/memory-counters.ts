@@ -3,6 +3,7 @@
  * bounded by the limits in use: counters of past windows are dropped a few at a time, lifetime budgets stay as long as
  * anything is counted on them.
  */
+import { readSubject } from "../identity/counted-apart.ts"
 import { refuses } from "../identity/limit.ts"
 import {
   type Counter,
@@ -132,6 +133,23 @@ export class MemoryCounters {
 
   addSettled(rows: readonly SettledAmount[], nowMs: number): void {
     for (const row of rows) this.#budget(row, nowMs).settled += row.settled
+  }
+
+  /** Gives what is counted apart as `from` to `to`, in every window of every limit. */
+  rename(from: string, to: string): void {
+    for (const [name, counter] of [...this.#counters]) {
+      // What a caller words may have the sign between the parts in it.
+      const [, limitId, subject = "", window] = /^([^|]*)\|(.*)\|([^|]*)$/.exec(name) ?? []
+      const { own, counted } = readSubject(subject)
+      if (counted !== from) continue
+      const renamed = `${limitId}|${own} ${to}|${window}`
+      const other = this.#counters.get(renamed)
+      // Holds that stand know the counter itself: where there are two, both stay until nothing is held on this one.
+      if (other === undefined) this.#counters.set(renamed, counter)
+      else if (counter.liveHolds > 0) continue
+      else other.settled += counter.settled
+      this.#counters.delete(name)
+    }
   }
 
   #budget({ limitId, subject, window }: SettledAmount, nowMs: number): Counter {

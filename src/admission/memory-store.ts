@@ -153,6 +153,11 @@ export class MemoryLimitStore implements LimitStore {
     this.#counters.addSettled(rows, this.#clock())
   }
 
+  /** Counters of one name go on under another one. Holds that stand keep their counters, whatever those are called. */
+  rename(from: string, to: string): void {
+    this.#counters.rename(from, to)
+  }
+
   /** Looks again after a sweep, since a deny must not rest on leases that have ended. */
   #takeOrSweep(charges: readonly Charge[], nowMs: number): Taken {
     const taken = this.#counters.takeAll(charges, nowMs)

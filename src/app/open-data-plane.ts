@@ -21,6 +21,7 @@ import type { Log } from "../platform/log.ts"
 import { openPostgres, type Sql } from "../platform/postgres.ts"
 import type { SecretBox } from "../platform/secret-box.ts"
 import type { PriceBook } from "../pricing/price-book.ts"
+import type { KnownErasures } from "../privacy/known-erasures.ts"
 import type { Router } from "../providers/router.ts"
 import { startSandbox } from "../providers/sandbox.ts"
 import { Upstreams } from "../providers/upstreams.ts"
@@ -46,6 +47,7 @@ export type PlaneParts = {
   readonly journal: Journal
   readonly admission: Admission
   readonly seeding: LimitSeeding
+  readonly erasures: KnownErasures
   readonly priceBook: PriceBook
   readonly registry: Registry
   readonly log: Log
@@ -95,6 +97,7 @@ export async function openDataPlane(config: Config, parts: PlaneParts, closing: 
     usageRefusers: new Set(),
     metrics: new ProxyMetrics(registry, config.metrics.series_max),
     refusals,
+    erasures: parts.erasures,
     seeding: parts.seeding,
   })
   source.onChange(() => {
@@ -162,7 +165,7 @@ function openPrices({ databaseUrl, log }: PlaneParts, closing: Closing): PriceSo
 async function openDirectory(
   config: Config,
   { source, prices }: { readonly source: ProviderSource; readonly prices: PriceSource },
-  { databaseUrl, log, seeding }: PlaneParts,
+  { databaseUrl, log, seeding, erasures }: PlaneParts,
   closing: Closing,
 ): Promise<Directory> {
   const directory = new Directory({
@@ -172,7 +175,12 @@ async function openDirectory(
     keysMax: config.key_cache_max,
     unconfirmedMsMax: config.key_cache_max_age_ms,
     onSeen: async (version) => {
-      await Promise.all([source.follow(version), prices.follow(version), seeding.follow(version)])
+      await Promise.all([
+        source.follow(version),
+        prices.follow(version),
+        seeding.follow(version),
+        erasures.follow(version),
+      ])
     },
   })
   await directory.poll()

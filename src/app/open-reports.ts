@@ -42,6 +42,7 @@ export async function openReports(parts: ReportParts, closing: Closing): Promise
     prices: () => routing.plane,
     mintId: routing.plane.mintId,
     nowMs: clock.nowMs,
+    nameOf: (organizationId: string, endCustomer: string) => routing.plane.erasures.nameOf(organizationId, endCustomer),
     log,
   }
   const holds = new UsageHolds(shared)

@@ -41,6 +41,7 @@ const CHANGES = {
   oidc: "at the next start",
   alerts: "at the next start",
   metrics: "at once",
+  usage_retention_days: "at the next start",
   // The proxy does not look at them: `config apply` does.
   organizations: "at once",
   database_connections_max: "at the next start",

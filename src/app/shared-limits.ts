@@ -50,6 +50,8 @@ export type SharedLimits = {
   readonly onAdopted: (adopted: Adopted) => Promise<void>
   /** What the counters say, for people to see. */
   readonly readings: LimitReadings
+  /** Has an organization's counters filled anew from the ledger. */
+  readonly rebuild: (organizationId: string) => Promise<void>
   /** Begins to admit, and to fill what Redis has lost from the ledger and this process's journal. */
   readonly admit: (journal: Journal) => Promise<Admission>
 }
@@ -70,22 +72,7 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     seededVersion: (limitId) => seeding.versionOf(limitId),
   })
   const acts = new RedisRecoveryActs({ client, proxy })
-  const catchingUp = new Set<string>()
-  const catchUp = async (organizationId: string, version: number) => {
-    if (catchingUp.has(organizationId)) return
-    catchingUp.add(organizationId)
-    try {
-      await acts.behind(organizationId, store.epochOf(organizationId), version)
-      want(organizationId)
-    } catch (err) {
-      log.warn(
-        { err, organization_id: organizationId },
-        "counters cannot be filled yet with what a new limit starts from",
-      )
-    } finally {
-      catchingUp.delete(organizationId)
-    }
-  }
+  const catchUp = catchingUp({ acts, store, want, log })
   await takeUpLedger(parts, acts)
   const adopted = new AdoptedCalls({
     store,
@@ -120,7 +107,39 @@ export async function openSharedLimits(parts: SharedLimitsParts): Promise<Shared
     recovery = openRecovery(parts, { store, acts, proxy, journal, admission })
     return admission
   }
-  return { isAway: () => guard.isAway, onAdopted: (some) => adopted.count(some), readings: store, admit }
+  return {
+    isAway: () => guard.isAway,
+    onAdopted: (some) => adopted.count(some),
+    readings: store,
+    rebuild: (id) => adopted.rebuild(id),
+    admit,
+  }
+}
+
+type CatchingUp = Pick<RecoveryParts, "acts" | "store"> &
+  Pick<SharedLimitsParts, "log"> & { readonly want: (organizationId: string) => void }
+
+/** Has counters filled anew that are of an older directory; of one organization once at a time. */
+function catchingUp({
+  acts,
+  store,
+  want,
+  log,
+}: CatchingUp): (organizationId: string, version: number) => Promise<void> {
+  const running = new Set<string>()
+  return async (organizationId, version) => {
+    if (running.has(organizationId)) return
+    running.add(organizationId)
+    try {
+      await acts.behind(organizationId, store.epochOf(organizationId), version)
+      want(organizationId)
+    } catch (err) {
+      const about = { err, organization_id: organizationId }
+      log.warn(about, "counters cannot be filled yet with what a new limit starts from")
+    } finally {
+      running.delete(organizationId)
+    }
+  }
 }
 
 /** @throws StartError where Redis does not answer, or is set up so that limits would not hold. */

@@ -75,6 +75,17 @@ export class AdminClient {
     throw new CommandError(message)
   }
 
+  /** The text that a route answers, as it comes. @throws CommandError as `ask` does, and where the answer breaks off */
+  async *read(route: string): AsyncGenerator<Uint8Array> {
+    const response = await this.#send("GET", route, undefined)
+    if (!response.ok) return this.#refused(response)
+    try {
+      for await (const part of response.body ?? []) yield part
+    } catch (cause) {
+      throw new CommandError(`the answer of ${this.url} broke off. What was written is not all. Try again.`, { cause })
+    }
+  }
+
   /** Every row of a list, page by page. */
   async askAll<Schema extends z.ZodType>(
     schema: Schema,

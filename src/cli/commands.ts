@@ -74,6 +74,11 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import("./users.ts")).runUsersDisable,
   },
   {
+    name: "users export",
+    summary: "write down all that stands of a user, or of an end-customer",
+    load: async () => (await import("./users-export.ts")).runUsersExport,
+  },
+  {
     name: "users enable",
     summary: "let them work again",
     load: async () => (await import("./users.ts")).runUsersEnable,

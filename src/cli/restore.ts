@@ -14,6 +14,8 @@ import { checkServer, readStanding, refuseRunning, refuseUnknownSchema } from ".
 import { type Migration, readMigrations } from "../platform/migrate.ts"
 import type { Sql } from "../platform/postgres.ts"
 import { version } from "../platform/version.ts"
+import { type Reapplied, reapplyErasures } from "../privacy/reapply.ts"
+import { keepErasures } from "../privacy/take-up.ts"
 import { contents, summary } from "./backup.ts"
 import { CommandError, type CommandOutput, runCommand, toJson } from "./command.ts"
 import { inTurn, mendable, timeInName } from "./ledger-copy.ts"
@@ -42,6 +44,8 @@ type Done = {
   readonly journalFiles: number
   /** '' where the database was empty. */
   readonly earlier: string
+  /** Persons who had been erased since the backup, or before it in a database that knew. */
+  readonly erasedAgain: Reapplied
 }
 
 /** Runs the command with the arguments that follow `restore`; resolves with the exit code. */
@@ -88,6 +92,8 @@ async function restore(asked: Asked): Promise<Done> {
   await checkServer(sql)
   await refuseRunning(sql)
   const earlier = await saveEarlier(asked)
+  // A database that is to go is the one that knows who was erased last.
+  const erased = await keepErasures(sql, config.data_dir)
   const staging = path.join(config.data_dir, "journal.restoring")
   let journalFiles = 0
   try {
@@ -101,7 +107,7 @@ async function restore(asked: Asked): Promise<Done> {
         journalFiles = placeJournals(staging, journalFolder(config))
       },
     })
-    return { restored, journalFiles, earlier }
+    return { restored, journalFiles, earlier, erasedAgain: await reapplyErasures(sql, erased) }
   } finally {
     await rm(staging, { recursive: true, force: true })
   }
@@ -135,7 +141,7 @@ function someOf(tables: readonly string[]): string {
   return tables.length > 3 ? `${shown} and ${tables.length - 3} more tables` : shown
 }
 
-function forPrograms(config: Config, manifest: Manifest, { restored, journalFiles, earlier }: Done) {
+function forPrograms(config: Config, manifest: Manifest, { restored, journalFiles, earlier, erasedAgain }: Done) {
   return {
     database: databaseName(config),
     made_at: manifest.madeAt,
@@ -143,15 +149,18 @@ function forPrograms(config: Config, manifest: Manifest, { restored, journalFile
     journal_files: journalFiles,
     migrated: restored.migrated,
     earlier: earlier === "" ? null : earlier,
+    erased_again: erasedAgain,
   }
 }
 
-function forPeople(config: Config, manifest: Manifest, { restored, journalFiles, earlier }: Done): string {
+function forPeople(config: Config, manifest: Manifest, { restored, journalFiles, earlier, erasedAgain }: Done): string {
+  const { users, customers } = erasedAgain
   const lines = [
     `Restored the ledger of ${manifest.madeAt} (${databaseName(config)}).`,
     `  ${contents(manifest)}`,
     ...(restored.migrated.length === 0 ? [] : [`  Migrated to this version: ${restored.migrated.join(", ")}`]),
     ...(earlier === "" ? [] : [`  What was there before is in ${earlier}`]),
+    ...(users + customers === 0 ? [] : [`  Erased again: ${users} users, ${customers} end-customers`]),
     ...(journalFiles === 0 ? [] : [`  Journal files that the next start ships: ${journalFiles}`]),
   ]
   return `${lines.join("\n")}\n`

@@ -5,6 +5,7 @@
  */
 import { z } from "zod"
 import { DIALECTS } from "../identity/provider-account.ts"
+import { RETENTION_DAYS_MAX, RETENTION_DAYS_MIN } from "../ledger/usage-retention.ts"
 import { isExactModel } from "../platform/glob.ts"
 import { nodeUrls } from "../platform/redis-url.ts"
 import { ENCRYPTION_KEY_EXPECTED, readEncryptionKey } from "../platform/secret-box.ts"
@@ -340,6 +341,9 @@ export const configSchema = z.strictObject(
     prices: prices.prefault({}).describe("The price book."),
     log: log.prefault({}).describe("The log, as JSON lines on standard output."),
     metrics: metrics.prefault({}).describe("The page /metrics."),
+    usage_retention_days: wholeNumber(RETENTION_DAYS_MIN, RETENTION_DAYS_MAX, "days")
+      .optional()
+      .describe("Days for which records are kept of organizations that say nothing themselves; absent: for ever."),
     organizations: declaredOrganizations.describe(
       "Organizations, projects and limits that `tallygate config apply` makes and keeps as they stand here.",
     ),

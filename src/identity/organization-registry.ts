@@ -17,6 +17,8 @@ export type OrganizationRow = {
   readonly name: string
   readonly external_id: string | null
   readonly time_zone: string
+  /** Days for which records are kept; null: as the installation does. */
+  readonly usage_retention_days: number | null
   readonly disabled_at: Date | null
   readonly created_at: Date
 }
@@ -27,6 +29,7 @@ export type OrganizationChanges = {
   readonly externalId?: string | null | undefined
   /** IANA zone of the organization's days. */
   readonly timeZone?: string | undefined
+  readonly usageRetentionDays?: number | null | undefined
   readonly isDisabled?: boolean | undefined
 }
 
@@ -117,13 +120,14 @@ export async function organizationIdsIn(sql: Sql, visibility: Visibility): Promi
 async function writeChanges(
   transaction: Transaction,
   id: string,
-  { name, externalId, timeZone, isDisabled }: OrganizationChanges,
+  { name, externalId, timeZone, usageRetentionDays: days, isDisabled }: OrganizationChanges,
 ): Promise<OrganizationRow> {
   const [row] = await transaction<OrganizationRow[]>`
     UPDATE organizations SET
       name = coalesce(${name ?? null}, name),
       external_id = ${externalId === undefined ? transaction`external_id` : externalId},
       time_zone = coalesce(${timeZone ?? null}, time_zone),
+      usage_retention_days = ${days === undefined ? transaction`usage_retention_days` : days},
       disabled_at = ${disabledAt(transaction, isDisabled)}
     WHERE id = ${id} RETURNING ${columns(transaction)}`
   if (row === undefined) throw new Error(`The organization ${id} went while it was changed.`)
@@ -131,5 +135,5 @@ async function writeChanges(
 }
 
 function columns(sql: Sql | Transaction) {
-  return sql`id, name, external_id, time_zone, disabled_at, created_at`
+  return sql`id, name, external_id, time_zone, usage_retention_days, disabled_at, created_at`
 }

@@ -41,6 +41,8 @@ const ADMIN = [
     "roles:read",
     "roles:write",
     "audit:read",
+    "privacy:read",
+    "privacy:write",
   ],
 ] as const
 

@@ -101,27 +101,6 @@ export async function changeUser(
   return { kind: "done", row }
 }
 
-/**
- * Forgets the person behind the id: name, address, log-ins and roles go, keys are revoked. What the id has spent stays.
- */
-export function eraseUser(sql: Sql, actor: Actor, id: string): Promise<ChangedUser> {
-  return sql.begin(async (transaction): Promise<ChangedUser> => {
-    await raiseDirectoryVersion(transaction)
-    const before = await readUser(transaction, id)
-    if (before === null) return { kind: "missing", what: "user", id }
-    await transaction`
-      UPDATE users SET name = 'erased', email = '', external_id = NULL, password_hash = NULL, oidc_subject = NULL,
-                       disabled_at = coalesce(disabled_at, now())
-      WHERE id = ${id}`
-    await transaction`UPDATE virtual_keys SET revoked_at = now() WHERE user_id = ${id} AND revoked_at IS NULL`
-    await transaction`DELETE FROM role_grants WHERE user_id = ${id}`
-    await endSessionsOf(transaction, id)
-    const row = await readWritten(transaction, id)
-    await audit(transaction, actor, "erase", null, row)
-    return { kind: "done", row }
-  })
-}
-
 export async function readUser(sql: Sql | Transaction, id: string): Promise<UserRow | null> {
   const [row] = await sql<UserRow[]>`SELECT ${columns(sql)} FROM users u WHERE u.id = ${id}`
   return row ?? null
@@ -174,7 +153,7 @@ async function readWritten(transaction: Transaction, id: string): Promise<UserRo
 async function audit(
   transaction: Transaction,
   actor: Actor,
-  act: "create" | "change" | "erase",
+  act: "create" | "change",
   before: UserRow | null,
   after: UserRow,
 ): Promise<void> {

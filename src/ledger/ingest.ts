@@ -1,7 +1,8 @@
 /**
  * The one statement by which records enter the ledger: records, rollup, the marks of days that are to be folded, limit
- * usage and the journal's acknowledgement in one transaction, so that a batch sent twice adds nothing. Rows travel as one JSON array, put together from the
- * journal's texts and never parsed on this side.
+ * usage and the journal's acknowledgement in one transaction, so that a batch sent twice adds nothing. Rows travel as one
+ * JSON array, put together from the journal's texts and never parsed on this side. End-customers who were erased meanwhile
+ * come in under their pseudonyms; a record older than what is kept of its organization fails its batch.
  */
 import type { Sql } from "../platform/postgres.ts"
 import {
@@ -12,6 +13,7 @@ import {
   ROLLUP_KEY,
   ROLLUP_SUMS,
 } from "./columns.ts"
+import { erasedColumns, PSEUDONYM_SQL } from "./erased-columns.ts"
 import { AMOUNT_SQL, COUNTS_SQL, OWNER_SQL, SUBJECT_SQL } from "./seed-match.ts"
 
 /** A journal row on its way: its place in the journal and the record as JSON text. */
@@ -55,8 +57,11 @@ function ingestStatement(): string {
   const columns = Object.entries(RECORD_COLUMNS)
   const names = columns.map(([name]) => name)
   const read = columns.map(([name, { read: type }]) => `${name} ${type}`)
+  const erased = erasedColumns("r", "r.end_customer", "e.pseudonym")
   const stored = columns.map(([name, { read: type, store, absent }]) => {
     const value = absent === undefined ? `r.${name}` : `coalesce(r.${name}, ${absent}::${type})`
+    const other = erased[name]
+    if (other !== undefined) return `CASE WHEN e.pseudonym IS NULL THEN ${value} ELSE ${other} END`
     return store === undefined ? value : `${value}::${store}`
   })
   // The order of the key keeps two writers of the same rows from waiting for one another in a circle.
@@ -64,6 +69,9 @@ function ingestStatement(): string {
   INSERT INTO usage_records (${names.join(", ")}, journal_id, journal_seq)
   SELECT ${stored.join(", ")}, $2::text::uuid, r.journal_seq
   FROM json_to_recordset($1::text::json) AS r (${read.join(", ")}, journal_seq bigint)
+  LEFT JOIN usage_forgotten f ON f.organization_id = r.organization_id
+  LEFT JOIN LATERAL (${PSEUDONYM_SQL}) e ON true
+  WHERE f.before IS NULL OR r.time >= f.before OR refuse_forgotten_record()
   ORDER BY r.organization_id, r.time, r.id
   ON CONFLICT DO NOTHING
   RETURNING *

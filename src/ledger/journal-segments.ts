@@ -78,9 +78,10 @@ export class JournalSegments {
     else this.#writeNow(batch, segment.bytes, nowMs, written)
   }
 
-  /** Begins the next segment where this one is large enough. */
-  rotate(nextSeq: number): void {
-    if (this.current.bytes < (this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX)) return
+  /** Begins the next segment where this one is large enough, or `isDue` and not empty. */
+  rotate(nextSeq: number, isDue = false): void {
+    const bytesMin = isDue ? 1 : (this.#options.segmentBytesMax ?? SEGMENT_BYTES_MAX)
+    if (this.current.bytes < bytesMin) return
     const full = this.#fd
     // A write that failed may have left bytes behind the last batch.
     ftruncateSync(full, this.current.bytes)

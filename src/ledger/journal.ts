@@ -113,6 +113,7 @@ export class Journal {
   #batch = newBatch()
   #isFlushDue = false
   #isWriting = false
+  #isSegmentDue = false
   #endTimer: NodeJS.Timeout | undefined
   #retryTimer: NodeJS.Timeout | undefined
   readonly #tidyTimer: NodeJS.Timeout
@@ -283,7 +284,8 @@ export class Journal {
       this.#log.info("journal can be written again")
     }
     batch.written.resolve()
-    this.#segments.rotate(this.#nextSeq)
+    this.#segments.rotate(this.#nextSeq, this.#isSegmentDue)
+    this.#isSegmentDue = false
     if (batch.lastEndRow > 0) this.#wakeShipper()
   }
 
@@ -334,6 +336,12 @@ export class Journal {
     this.#shippedSeq = seq
     this.#backlog.shipped(ends, Date.now())
     this.#tidy(Date.now())
+  }
+
+  /** Begins another segment, so that what stands in this one is gone from the disk soon after it was shipped. */
+  beginSegment(): void {
+    if (this.#isWriting) this.#isSegmentDue = true
+    else this.#segments.rotate(this.#nextSeq, true)
   }
 
   /** Removes segments that nothing needs any more, oldest first, so that no crash leaves a start whose end is gone. */

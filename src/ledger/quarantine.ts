@@ -30,6 +30,23 @@ export class Quarantine {
     return countOf(database)
   }
 
+  /** Puts what `changed` makes of each body in its place; returns how many were changed. Overwrites what stood there. */
+  rewrite(changed: (body: string) => string): number {
+    if (!existsSync(this.#path)) return 0
+    using database = new DatabaseSync(this.#path, { timeout: 5_000 })
+    if (countOf(database) === 0) return 0
+    database.exec("PRAGMA secure_delete = ON; PRAGMA synchronous = FULL")
+    const write = database.prepare("UPDATE quarantine SET body = ? WHERE journal_id = ? AND seq = ?")
+    let rewritten = 0
+    for (const row of database.prepare("SELECT journal_id, seq, body FROM quarantine").all()) {
+      const body = changed(String(row.body))
+      if (body === row.body) continue
+      write.run(body, String(row.journal_id), Number(row.seq))
+      rewritten++
+    }
+    return rewritten
+  }
+
   /** How many rows are in it. */
   count(): number {
     if (!existsSync(this.#path)) return 0

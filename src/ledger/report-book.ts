@@ -17,6 +17,7 @@ import { ApiError } from "../platform/error-table.ts"
 import { isDataError, type Sql } from "../platform/postgres.ts"
 import { type Adjusted, adjust, type Correction } from "./adjustments.ts"
 import type { ChargedEntry } from "./correction-entry.ts"
+import { eraseSaid } from "./erased-columns.ts"
 import { type Journal, JournalUnavailable } from "./journal.ts"
 import type { Prices } from "./priced-record.ts"
 import { recordText } from "./record-text.ts"
@@ -65,6 +66,8 @@ export type ReportBookOptions = {
   readonly nowMs: () => number
   /** A value that its key may bring into being, or what stands for those that it may not. */
   readonly fold: (ownerId: string, kind: "tool" | "operation" | "tag", value: string, nowMs: number) => string
+  /** What end-customers who were erased are called. */
+  readonly nameOf: (organizationId: string, endCustomer: string) => string
   /** Told of each record that is booked for the first time. */
   readonly onBooked: (record: UsageRecord) => void
 }
@@ -154,8 +157,10 @@ export class ReportBook {
   }
 
   #entry(report: Report, nowMs: number) {
-    const { reporter, said, key } = report
-    const { prices, mintId } = this.#options
+    const { reporter, key } = report
+    const { prices, mintId, nameOf } = this.#options
+    // The fingerprint stays that of what was said, so that a repetition is one.
+    const said = { ...report.said, endCustomer: nameOf(reporter.organizationId, report.said.endCustomer) }
     const id = mintId(nowMs)
     const timeMs = said.timeMs ?? nowMs
     const made = reportRecord(prices(), { id, timeMs, clientRequestId: key ?? "" }, reporter, said)
@@ -164,6 +169,7 @@ export class ReportBook {
     // Limits go by what was said, also where the record folds it.
     const limits = limitsOn(reporter.limits, saidOfRecord(record))
     this.#fold(record, reporter, nowMs)
+    if (said.endCustomer !== report.said.endCustomer) eraseSaid(record, report.said.endCustomer)
     record.charges = recordCharges(budgetCharges(limits, actual, timeMs), actual)
     return { kind: "entry", entry: { report, record, limits } } as const
   }

@@ -28,6 +28,8 @@ export type UsageHoldsOptions = {
   readonly prices: () => Prices
   readonly mintId: (nowMs: number) => string
   readonly nowMs: () => number
+  /** What end-customers who were erased are called. */
+  readonly nameOf: (organizationId: string, endCustomer: string) => string
   readonly log: Pick<Log, "warn">
 }
 
@@ -47,9 +49,10 @@ export class UsageHolds {
 
   /** Holds what is expected to be used, for so long. @throws ApiError 429 where a limit refuses, as a call; 403, 503 */
   async make(reporter: Reporter, expected: ReportedUsage, expiresInMs: number): Promise<Held> {
-    const { admission, mintId, nowMs } = this.#options
+    const { admission, mintId, nowMs, nameOf } = this.#options
     const atMs = nowMs()
-    const { tool, model, endCustomer } = expected
+    const { tool, model } = expected
+    const endCustomer = nameOf(reporter.organizationId, expected.endCustomer)
     const said = { tool, model, endCustomer, endpoint: REPORT_ENDPOINT, tags: [...reporter.tags, ...expected.tags] }
     const limits = limitsOn(reporter.limits, said)
     const lent = admission.toLend(

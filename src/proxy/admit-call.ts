@@ -7,6 +7,7 @@ import { awayError, refusalError } from "../admission/refusal-error.ts"
 import { countedApart } from "../identity/counted-apart.ts"
 import type { ProviderObject } from "../identity/provider-object.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
+import { eraseSaid } from "../ledger/erased-columns.ts"
 import { putUsage } from "../ledger/priced-record.ts"
 import { recordText, subjectText } from "../ledger/record-text.ts"
 import { bounded } from "../platform/bounded-text.ts"
@@ -40,17 +41,18 @@ export async function admitCall(
   plane: DataPlane,
   call: Call,
   key: VirtualKey,
-  asked: Asked,
+  said: Asked,
   planned: Planned,
 ): Promise<CallAdmission> {
   const unjournaled = journalFault(plane)
   if (unjournaled !== null) return unjournaled
+  const asked = withoutErased(plane, key, said)
   const { route, account, object } = planned
   const asking = withOutput(asked.facts, planned.outputTokensMax)
   const estimate = estimateUsage(asking, inputBytes(asked), plane.bounds.expectedOutputTokens)
-  const said = { model: bounded(route.model), endCustomer: bounded(asked.facts.endCustomer) }
-  const limits = limitsOnCall(call, key, key.limits, said)
-  const accountLimits = limitsOnCall(call, key, countedApart(account.limits, key), said)
+  const routed = { model: bounded(route.model), endCustomer: bounded(asked.facts.endCustomer) }
+  const limits = limitsOnCall(call, key, key.limits, routed)
+  const accountLimits = limitsOnCall(call, key, countedApart(account.limits, key), routed)
   const counting = countingMost(limits, accountLimits)
   const question = { asked, facts: asking, route, estimate }
   const plan =
@@ -70,6 +72,7 @@ export async function admitCall(
   const outputTokensMax = isShortened ? most.outputTokens : planned.outputTokensMax
   const record = startRecord(call, key, attributed(plane, call, key), asked, planned)
   record.bound = plan.bound
+  if (asked !== said) eraseSaid(record, bounded(said.facts.endCustomer))
   const admitted: Admitted = {
     held: held.hold,
     counters: held.counters,
@@ -97,6 +100,14 @@ export async function admitCall(
     return unavailable("usage_store_unavailable", "Usage cannot be written down at the moment.", cause)
   }
   return { kind: "admitted", admitted }
+}
+
+/** Whoever was erased is not named again. */
+function withoutErased({ erasures }: DataPlane, { organizationId }: VirtualKey, asked: Asked): Asked {
+  if (asked.facts.endCustomer === "") return asked
+  const named = bounded(asked.facts.endCustomer)
+  const endCustomer = erasures.nameOf(organizationId, named)
+  return endCustomer === named ? asked : { ...asked, facts: { ...asked.facts, endCustomer } }
 }
 
 function withOutput(facts: RequestFacts, outputTokensMax: number | null): RequestFacts {

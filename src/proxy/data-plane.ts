@@ -43,6 +43,8 @@ export type DataPlane = {
   readonly metrics: ProxyMetrics
   /** What was refused of whose calls. */
   readonly refusals: RefusalCounts
+  /** What end-customers who were erased are called. */
+  readonly erasures: { nameOf(organizationId: string, endCustomer: string): string }
   /** New limits, to which calls are charged that were admitted before. */
   readonly seeding: Pick<LimitSeeding, "grown">
   readonly bounds: DataPlaneBounds

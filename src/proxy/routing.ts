@@ -66,6 +66,7 @@ function planeOf(parts: Omit<DataPlane, "doors">): DataPlane {
     usageRefusers: parts.usageRefusers,
     metrics: parts.metrics,
     refusals: parts.refusals,
+    erasures: parts.erasures,
     seeding: parts.seeding,
     bounds: parts.bounds,
   }

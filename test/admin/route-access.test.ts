@@ -22,6 +22,7 @@ import { namedId, uuidv7Mint } from "../../src/platform/ids.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
 import { newEncryptionKey, readEncryptionKey, SecretBox } from "../../src/platform/secret-box.ts"
+import { Erasure } from "../../src/privacy/erasure.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 import { HeldJournal, reportParts, shippedPrices } from "../support/report-parts.ts"
 
@@ -42,7 +43,16 @@ const WRITES = ["organizations", "projects", "users", "keys", "providers", "pric
   (it) => `${it}:write`,
 )
 const BILLING = ["limits:write", "alerts:write", "periods:write"]
-const ADMINS = [...WRITES, ...BILLING, "usage:write", "admin_keys:read", "roles:read", "audit:read"]
+const ADMINS = [
+  ...WRITES,
+  ...BILLING,
+  "usage:write",
+  "admin_keys:read",
+  "roles:read",
+  "audit:read",
+  "privacy:read",
+  "privacy:write",
+]
 const MAY: Record<Role, readonly string[]> = {
   viewer: READS,
   billing: [...READS, ...BILLING],
@@ -93,6 +103,7 @@ const ofOrganization = (things: Things) => `organization_id=${things.organizatio
 
 /** One that is over. */
 const month: Case = { lies: "organization", path: () => ["2026-01"] }
+const ofCustomer: Case = { lies: "organization", query: (things) => `${ofOrganization(things)}&end_customer=someone` }
 
 const budget = () => ({ window: "month", usd: "5.00" })
 
@@ -133,6 +144,17 @@ const CASES: Record<string, Case> = {
   "GET /admin/v1/service-accounts/:id": inPath("account", "organization"),
   "PATCH /admin/v1/service-accounts/:id": inPath("account", "organization", () => ({ name: fresh() })),
   "POST /admin/v1/service-accounts/:id/erase": inPath("account", "organization"),
+  "GET /admin/v1/users/:id/export": inPath("user", "organization"),
+  "GET /admin/v1/users/:id/erase": inPath("user", "organization"),
+  "GET /admin/v1/service-accounts/:id/export": inPath("account", "organization"),
+  "GET /admin/v1/service-accounts/:id/erase": inPath("account", "organization"),
+  "GET /admin/v1/end-customers/export": ofCustomer,
+  "GET /admin/v1/end-customers/erase": ofCustomer,
+  "POST /admin/v1/end-customers/erase": named("organization", ({ organization }) => ({
+    organization_id: organization,
+    end_customer: fresh(),
+  })),
+  "GET /admin/v1/organizations/:id/retention": inPath("organization", "organization"),
   "GET /admin/v1/users/:id/roles": inPath("user", "organization"),
   "PUT /admin/v1/users/:id/roles": inPath("user", "organization", ({ project }) => ({
     role: "viewer",
@@ -343,6 +365,10 @@ beforeAll(async () => {
       allowsPrivate: false,
     },
     prices: shippedPrices,
+    privacy: {
+      erasure: new Erasure({ sql, log, changed: () => directory.changed(), renameCounters: async () => undefined }),
+      defaultRetentionDays: null,
+    },
     counters: { readings: new MemoryLimitStore(systemClock.nowMs), isShared: false },
     login: {
       environmentKey: null,

@@ -54,6 +54,7 @@ beforeAll(async () => {
   await app.record(record)
   ids["record_…"] = record
   ids["chan_…"] = (await app.admin("POST", "/admin/v1/alert-channels", channel)).body.id
+  ids["org_…"] = (await app.admin("GET", "/admin/v1/organizations")).body.data[0]?.id ?? ""
   ids["user_…"] = (await app.admin("POST", "/admin/v1/users", { name: "Ada" })).body.id
 })
 afterAll(async () => {

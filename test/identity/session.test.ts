@@ -5,9 +5,10 @@ import { createVirtualKey, revokeVirtualKey, rotateVirtualKey } from "../../src/
 import { readSession } from "../../src/identity/read-session.ts"
 import { grantRole, revokeRole } from "../../src/identity/role-registry.ts"
 import { csrfTokenOf, endSession, isCsrfTokenOf, openSession, type SessionOpener } from "../../src/identity/session.ts"
-import { createUser, eraseUser, updateUser } from "../../src/identity/user-registry.ts"
+import { createUser, updateUser } from "../../src/identity/user-registry.ts"
 import { migrate } from "../../src/platform/migrate.ts"
 import { openPostgres, type Sql } from "../../src/platform/postgres.ts"
+import { beginUser } from "../../src/privacy/erase-user.ts"
 import { createDatabase } from "../support/real-postgres.ts"
 
 const ACTOR = { name: "test", ip: "" }
@@ -71,7 +72,7 @@ describe("a session", () => {
   })
   test.each([
     ["disabled", (id: string) => updateUser(sql, ACTOR, id, { isDisabled: true })],
-    ["erased", (id: string) => eraseUser(sql, ACTOR, id)],
+    ["erased", (id: string) => beginUser(sql, ACTOR, id)],
     ["given a role", (id: string) => grantRole(sql, ACTOR, { id, organization_id: organizationId }, VIEWER)],
   ])("ends where its user is %s", async (_what, act) => {
     const { id } = await user()

@@ -73,7 +73,14 @@ export function reportParts(
   })
   const postgres = new BoundedPostgres(() => openPostgres(databaseUrl, { max: 3, applicationName: "test" }))
   const prices = options.prices ?? shippedPrices()
-  const shared = { postgres, admission, prices: () => prices, mintId: uuidv7Mint(), nowMs }
+  const shared = {
+    postgres,
+    admission,
+    prices: () => prices,
+    mintId: uuidv7Mint(),
+    nowMs,
+    nameOf: (_: string, name: string) => name,
+  }
   /** A process of its own: its journal, the same ledger and counters. */
   const process = (journal: ReportBookOptions["journal"], onBooked: ReportBookOptions["onBooked"] = () => undefined) =>
     new ReportBook({ ...shared, journal, fold: (_owner, _kind, value) => value, onBooked })
