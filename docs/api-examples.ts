@@ -8,6 +8,8 @@ export type Example = { readonly body?: unknown; readonly query?: string; readon
 
 const BUDGET: Example = { body: { window: "month", usd: "500.00", tokens: 200_000_000, time_zone: "Europe/Berlin" } }
 const REPORT = { provider: "openai", model: "gpt-4o-mini", input_tokens: 1200, output_tokens: 300 }
+const PRICE = { provider: "openai", model: "gpt-4o", rates: { standard: { input: "2.2", output: "9" } } }
+const CUSTOMER = "organization_id=org_…&end_customer=customer-7"
 const RENAMED: Example = { body: { name: "search and ranking" } }
 const MONTH_BY_MODEL = "range=this_month&group_by=model"
 /** 2026-11-01 in seconds. */
@@ -73,6 +75,30 @@ export const EXAMPLES: Readonly<Record<string, Example>> = {
   "POST /admin/v1/usage/records/{id}/adjustments": {
     body: { output_tokens: -100, reason: "counted twice", idempotency_key: "fix-1" },
   },
+  "PUT /admin/v1/organizations/{id}/price-terms": { body: { markup_percent: "20", discount_percent: "2.5" } },
+  "POST /admin/v1/prices": { body: { ...PRICE, source: "contract 17" } },
+  "GET /admin/v1/prices": { query: "provider=openai" },
+  "POST /admin/v1/prices/{id}/end": { body: { at: "2026-12-31T00:00:00Z" } },
+  "POST /admin/v1/prices/import": {
+    query: "dry_run=true",
+    body: {
+      "new-model": {
+        litellm_provider: "openai",
+        mode: "chat",
+        input_cost_per_token: 1.5e-6,
+        output_cost_per_token: 6e-6,
+      },
+    },
+  },
+  "GET /admin/v1/prices/effective": { query: "provider=openai&model=gpt-4o" },
+  "GET /admin/v1/prices/models": { query: "range=this_month" },
+  "POST /admin/v1/prices/reprice": { body: { from: "2026-11-01", until: "2026-11-20", dry_run: true } },
+  "GET /admin/v1/periods": { query: "organization_id=org_…" },
+  "GET /admin/v1/periods/{period}": { query: "organization_id=org_…" },
+  "POST /admin/v1/periods/{period}/close": { body: { organization_id: "org_…" } },
+  "GET /admin/v1/end-customers/export": { query: CUSTOMER },
+  "GET /admin/v1/end-customers/erase": { query: CUSTOMER },
+  "POST /admin/v1/end-customers/erase": { body: { organization_id: "org_…", end_customer: "customer-7" } },
   "POST /admin/v1/alert-rules": {
     body: {
       scope: { project_id: "proj_…" },
@@ -116,6 +142,9 @@ export const EXAMPLES: Readonly<Record<string, Example>> = {
 
 /** Ids as the page shows them, by what stands before them in a path or is the name of their schema. */
 export const IDS: readonly (readonly [of: RegExp, id: string])[] = [
+  [/^terms$|^PriceTerms$/, "trm_…"],
+  [/^prices$|^Price$/, "prc_…"],
+  [/^period$/, "2026-10"],
   [/organization/i, "org_…"],
   [/admin-?key/i, "akey_…"],
   [/project/i, "proj_…"],

@@ -23,7 +23,7 @@ const SHAPE = {
     organization: { type: "string", value: "ORG", text: "set them for this organization alone" },
   },
   words: { text: "FILE", min: 1, max: 1 },
-  exits: "0 imported, or compared; 1 the catalog is refused, or nobody answers",
+  exits: "0 imported or compared, 1 the catalog is refused or nobody answers",
 } as const
 
 const entry = z.looseObject({

@@ -97,7 +97,7 @@ function instant(sql: Sql) {
 
 /** Adds what the database's list lacks. Whoever is new to it is still to be erased. */
 export async function mergeErasureList(transaction: Transaction, { keys, customers, users }: ErasureList) {
-  await raiseDirectoryVersion(transaction)
+  if (customers.length + users.length > 0) await raiseDirectoryVersion(transaction)
   const column = <Row>(rows: readonly Row[], of: (row: Row) => string) => rows.map(of)
   await transaction`
     INSERT INTO erasure_keys (id, inner_key, outer_key)

@@ -67,6 +67,9 @@ export const PERSONAL: Readonly<Record<string, Readonly<Record<string, OnErasure
   alert_channels: { recipients: "cleared" },
   digest_runs: { csv: "cleared" },
   audit_log: { actor: "id stays", subject: "id stays", ip: "cleared", before: "cleared", after: "cleared" },
+  prices: { created_by: "id stays" },
+  price_terms: { created_by: "id stays" },
+  periods: { closed_by: "id stays" },
   erased_customers: { value_hmac: "kept", pending_value: "cleared", erased_by: "id stays" },
   erased_users: { user_id: "id stays", pending_words: "cleared", erased_by: "id stays" },
 }
@@ -75,6 +78,9 @@ export const PERSONAL: Readonly<Record<string, Readonly<Record<string, OnErasure
 export const NOT_EXPORTED: Readonly<Record<string, string>> = {
   login_failures: "digests of what was typed at a log-in, which nobody can take back to a person, for an hour",
   usage_series: "the dimensions of usage_rollups once more, without sums",
+  prices: "who set one stands in the audit log, which is exported",
+  price_terms: "likewise",
+  periods: "who closed one stands in the audit log, which is exported",
   digest_runs: "sums by key and project, of the same calls as usage_rollups",
   erased_customers: "says of nobody who it was",
   erased_users: "an id whose person is gone",
@@ -96,7 +102,7 @@ export const NOT_PERSONAL: Readonly<Record<string, string>> = {
   audit_log: "id at organization_id action",
   digest_runs: "digest_id period_id occasion created_at",
   digests: "id organization_id name period schedule time_zone channel_ids disabled_at due_from created_at",
-  directory_version: "only_row version",
+  directory_version: "only_row version prices_version",
   erased_customers: "organization_id key_id pseudonym erased_at searched_at counters_due",
   erased_users: "organization_id erased_at",
   erasure_keys: "id inner_key outer_key created_at",
@@ -111,6 +117,15 @@ export const NOT_PERSONAL: Readonly<Record<string, string>> = {
     "seeded_version seed slice_tokens",
   login_failures: "failures last_at",
   organizations: "id name is_default first_keys_at created_at external_id time_zone disabled_at usage_retention_days",
+  period_lines:
+    "organization_id period for_period project_id provider model project client cost_center records adjustments " +
+    "unpriced_records input_uncached_tokens cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens " +
+    "output_tokens cost_usd",
+  periods: "organization_id period time_zone starts_at ends_at closed_at",
+  price_terms:
+    "id organization_id provider markup_percent discount_percent ceiling_input_usd ceiling_output_usd note " +
+    "effective_from ended_at created_at",
+  prices: "id organization_id provider model price source note effective_from ended_at created_at",
   project_members: "project_id created_at",
   projects:
     "id organization_id name created_at max_output_tokens max_input_tokens max_cost_nanos cap_policy external_id " +
@@ -145,7 +160,7 @@ export const NOT_PERSONAL: Readonly<Record<string, string>> = {
     "cache_write_5m_tokens cache_write_1h_tokens output_tokens reasoning_tokens audio_input_tokens " +
     "image_input_tokens audio_output_tokens image_output_tokens web_searches units unit_type usage_mismatch " +
     "usage_raw price_state cost_usd cost_source price_row provider_cost_usd duration_ms ttft_ms upstream_ms " +
-    "overhead_us request_bytes response_bytes journal_id journal_seq ingested_at bound book_cost_usd",
+    "overhead_us request_bytes response_bytes journal_id journal_seq ingested_at bound book_cost_usd base_cost_usd",
   usage_rollups:
     "organization_id bucket project_id provider_account provider model_served endpoint tool operation tier_served " +
     "outcome stream usage_source records adjustments unpriced_records mismatch_records input_uncached_tokens " +

@@ -21,7 +21,8 @@ export function asText(value: unknown): string {
 export function count(value: unknown): number | null {
   const number = typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value
   if (typeof number !== "number" || !Number.isFinite(number) || number < 0) return null
-  return Math.min(Math.round(number), Number.MAX_SAFE_INTEGER)
+  // A -0 becomes 0.
+  return Math.min(Math.round(number), Number.MAX_SAFE_INTEGER) + 0
 }
 
 export type Parsed =

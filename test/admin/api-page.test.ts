@@ -93,6 +93,14 @@ async function ownIds(name: string, command: string): Promise<[placeholder: stri
       await made(`limits/${id}/raises`, { cap: "9", until: soon })
     return id
   })
+  await make("prc_…", () => {
+    const rates = { standard: { input: "2", output: "9" } }
+    return made("prices", { provider: "openai", model: fresh(), rates })
+  })
+  await make("trm_…", async () => {
+    const route = `/admin/v1/organizations/${of("org_…")}/price-terms`
+    return (await app.admin("PUT", route, { markup_percent: "20" })).body.id
+  })
   const mail = { scope: {}, kind: "email", name: fresh(), recipients: ["a@example.com"] }
   await make("akey_…", () => made("admin-keys", { name: fresh(), role: "viewer", scope: {} }))
   await make("rule_…", () => made("alert-rules", { scope: {}, kind: "threshold", name: fresh() }))

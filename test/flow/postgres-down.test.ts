@@ -18,7 +18,7 @@ const TOKENS = 100
 /** By the price of `mock`: 60 tokens in, 40 out. */
 const CALL_NANOS = 33_000n
 const CALL_MS_MAX = 2_000
-const LINES_MAX = 10
+const LINES_MAX = 12
 const MODEL = "mock-p60-o40-d5"
 
 let upstream: FakeUpstream

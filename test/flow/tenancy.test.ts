@@ -40,6 +40,7 @@ const life = (path: string, more: object = {}) => ({
   retrieve: ["GET", `${path}/{id}`] as const,
   remove: ["DELETE", `${path}/{id}`] as const,
 })
+const INTERACTION = { model: "gemini-2.5-flash", input: "Hi" }
 const GOOGLE_FILE = "https://generativelanguage.googleapis.com/v1beta/{name}"
 const inFile = (fileUri: string) => [{ role: "user", parts: [{ fileData: { fileUri } }] }]
 
@@ -143,6 +144,11 @@ const KINDS: readonly Kind[] = [
       ["POST", "/v1beta/cachedContents", { contents: inFile(GOOGLE_FILE) }],
     ],
   },
+  {
+    ...{ api: "google", kind: "interaction", ...life("/v1beta/interactions", INTERACTION) },
+    beneath: [["POST", "/v1beta/interactions/{id}/cancel"]],
+    references: [["POST", "/v1beta/interactions", { ...INTERACTION, previous_interaction_id: "{name}" }]],
+  },
 ]
 
 const HEADERS: Readonly<Record<Api, (secret: string) => Readonly<Record<string, string>>>> = {
@@ -234,6 +240,10 @@ test("every kind of object that the table of endpoints knows is asked about here
   expect(new Set(KINDS.map(({ api, kind }) => `${api} ${kind}`))).toEqual(new Set(known))
 })
 
+/** What the provider itself answers of what is not there; of interactions Google says that they are not found. */
+const missingStatus = ({ api, kind }: Kind) => (api === "google" && kind !== "interaction" ? 403 : 404)
+const GOOGLE_STATUS: Readonly<Record<number, string>> = { 403: "PERMISSION_DENIED", 404: "NOT_FOUND" }
+
 describe("by default", () => {
   let tenants: Awaited<ReturnType<typeof startTenants>>
   beforeAll(async () => {
@@ -242,7 +252,7 @@ describe("by default", () => {
 
   describe.each(titled)("%s", (_title, kind) => {
     const { api } = kind
-    const denied = api === "google" ? 403 : 404
+    const denied = missingStatus(kind)
 
     test.each(each(waysOf(kind)))(
       "is no more there for another organization than one that never was: %s",
@@ -258,7 +268,7 @@ describe("by default", () => {
         const [method, path, body] = way
         expect(await ask(app, api, stranger, [method, PROVIDERS[api] + path, body], made)).toEqual(refused)
         const { type, error } = JSON.parse(refused.text) as { type?: string; error: Record<string, unknown> }
-        if (api === "google") expect(error).toMatchObject({ code: 403, status: "PERMISSION_DENIED" })
+        if (api === "google") expect(error).toMatchObject({ code: denied, status: GOOGLE_STATUS[denied] })
         else if (api === "anthropic") expect([type, error.type]).toEqual(["error", "not_found_error"])
         else expect(error.type).toBe("invalid_request_error")
         expect(refused.text).not.toMatch(/tallygate|organization|another key/i)
@@ -358,7 +368,7 @@ describe("with adopt_unknown", () => {
         for (const other of [owner, neighbour, stranger]) {
           for (const each of waysOf(kind)) {
             const { status, text } = await ask(app, kind.api, other, each, old)
-            expect(status, `${each[0]} ${each[1]}: ${text}`).toBe(kind.api === "google" ? 403 : 404)
+            expect(status, `${each[0]} ${each[1]}: ${text}`).toBe(missingStatus(kind))
           }
         }
         expect(provider.requests).toEqual([])
@@ -370,7 +380,7 @@ describe("with adopt_unknown", () => {
       const { app, owner, stranger } = tenants
       const made = await make(app, kind, owner)
       provider.reset()
-      expect((await ask(app, kind.api, stranger, way, made)).status).toBe(kind.api === "google" ? 403 : 404)
+      expect((await ask(app, kind.api, stranger, way, made)).status).toBe(missingStatus(kind))
       expect(provider.requests).toEqual([])
     })
   })
