@@ -203,6 +203,28 @@ test("a call over a budget is told to the organization's channels, with who spen
   expect([again.body, again.headers["webhook-id"]]).toEqual([hook.body, hook.headers["webhook-id"]])
 }, 60_000)
 
+test("usage that is reported crosses a budget as a call does", async () => {
+  for (const { id } of (await admin("GET", "alert-channels")).body.data) await admin("DELETE", `alert-channels/${id}`)
+  await channel({ kind: "webhook", url: receiver.url })
+  const limits = [{ kind: "tokens", window: "day", cap: 1_000 }]
+  const key = await app.createKey({ name: "video", limits })
+  const answer = await fetch(`${app.url}/v1/usage`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key.key}`, "content-type": "application/json" },
+    body: JSON.stringify({ provider: "openai", model: "gpt-4o-mini", input_tokens: 900, output_tokens: 200 }),
+  })
+  const { id } = (await answer.json()) as { id: string }
+  await app.record(id)
+  const second = await startTestApp(config, { databaseUrl: app.databaseUrl })
+  const hook = await until(async () => receiver.received[0], 30_000)
+  await second.close()
+  logged.push(...second.logged)
+  const { type, data } = JSON.parse(hook.body)
+  expect([type, data.title]).toEqual(["alert.threshold", "Key video has used up its limit of 1,000 tokens a day"])
+  expect(data).toMatchObject({ threshold_percent: 100, subject: key.id })
+  expect(data.contributors[0]).toMatchObject({ name: "model gpt-4o-mini", value: "1100 tokens" })
+}, 60_000)
+
 test("no address, no password and no given secret was ever answered or logged", () => {
   const said = answered.join("") + logged.join("") + app.logged.join("")
   expect(said).toContain("limit crossed")
