@@ -145,15 +145,16 @@ export class ReportBook {
     await postgres.run((sql) => finishClaims(sql, claims), CLAIM_MS_MAX).catch(() => undefined)
   }
 
-  /** The start stands for the record until its end is written: both say the same. */
+  /**
+   * The start stands for the record until its end is written: both say the same. The end is written in the tick in which
+   * the counters are charged: where they are being filled and refuse it, its journal row is what charges it.
+   */
   async #writeOne({ id, body, parts }: ToWrite): Promise<void> {
     const { journal, admission } = this.#options
     await journal.start(id, body)
-    try {
-      await Promise.all(parts.map(({ id: partId, charges }) => admission.charge(partId, charges)))
-    } finally {
-      journal.end(id, body)
-    }
+    const charging = Promise.all(parts.map(({ id: partId, charges }) => admission.charge(partId, charges)))
+    journal.end(id, body)
+    await charging
   }
 
   #entry(report: Report, nowMs: number) {

@@ -111,6 +111,25 @@ const step = fc.record({
   isAlone: fc.boolean(),
 })
 
+test("is ended in the journal while its counters have not answered: where they are filled anew, that row charges it", async () => {
+  const held = new HeldJournal()
+  const ended: string[] = []
+  const end = (id: string) => void ended.push(id)
+  const journal = { isFull: () => false, start: (id: string, body: string) => held.start(id, body), end }
+  let isEndedAtCharge: boolean | undefined
+  const charge = async (id: string) => {
+    // Past the tick in which it was asked.
+    await new Promise((resolve) => setImmediate(resolve))
+    isEndedAtCharge = ended.includes(id)
+  }
+  const one = reporterOf(LIMITS)
+  const { process, close } = reportParts(url)
+  const book = process(journal, undefined, { charge, counters: async () => null })
+  const [booked] = await book.book([reportOf(one, "k1")])
+  expect([booked?.kind, isEndedAtCharge]).toEqual(["booked", true])
+  await close()
+})
+
 test("any interleaving of batches, repetitions and deaths of two processes books each record once, and charges it once", async () => {
   await fc.assert(
     fc.asyncProperty(contents, fc.array(step, { minLength: 1, maxLength: 10 }), async (said, steps) => {

@@ -82,8 +82,11 @@ export function reportParts(
     nameOf: (_: string, name: string) => name,
   }
   /** A process of its own: its journal, the same ledger and counters. */
-  const process = (journal: ReportBookOptions["journal"], onBooked: ReportBookOptions["onBooked"] = () => undefined) =>
-    new ReportBook({ ...shared, journal, fold: (_owner, _kind, value) => value, onBooked })
+  const process = (
+    journal: ReportBookOptions["journal"],
+    onBooked: ReportBookOptions["onBooked"] = () => undefined,
+    counting: ReportBookOptions["admission"] = admission,
+  ) => new ReportBook({ ...shared, admission: counting, journal, fold: (_owner, _kind, value) => value, onBooked })
   const repricer = (sql: Sql, book: ReportBook, pageRows = 1_000) => new Repricer({ ...shared, sql, book, pageRows })
   const holds = new UsageHolds({ ...shared, log: { warn: () => undefined } as never })
   return { store, admission, prices, process, repricer, holds, close: () => postgres.close() }
