@@ -6,7 +6,7 @@ import { expect, it } from "vitest"
 import { FAULTS, type Fault, simulate } from "./world.ts"
 
 const FIRST = Number(process.env.SIMULATION_SEED ?? 1)
-const RUNS = Number(process.env.SIMULATION_RUNS ?? 2_000)
+const RUNS = Number(process.env.SIMULATION_RUNS ?? 1_000)
 const MS_MAX = 300_000
 
 it(
