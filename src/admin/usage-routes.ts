@@ -83,6 +83,9 @@ function records(
   { sql, clock, findSheet, prices }: AdminOptions,
   { base, security, middleware, scopeOf }: UsageDoor,
 ): void {
+  const recordOf = async (id: string, context: Parameters<UsageDoor["scopeOf"]>[0]) =>
+    (await usageRecord(sql, id, await scopeOf(context))) ?? missingThing("record", id)()
+
   const list = createRoute({
     method: "get",
     path: `${base}/records`,
@@ -112,8 +115,7 @@ function records(
   })
   app.openapi(one, async (context) => {
     const { id } = context.req.valid("param")
-    const record = (await usageRecord(sql, id, await scopeOf(context))) ?? missingThing("record", id)()
-    return context.json(record, 200)
+    return context.json(await recordOf(id, context), 200)
   })
 
   const explain = createRoute({
@@ -126,7 +128,7 @@ function records(
   })
   app.openapi(explain, async (context) => {
     const { id } = context.req.valid("param")
-    const record = (await usageRecord(sql, id, await scopeOf(context))) ?? missingThing("record", id)()
+    const record = await recordOf(id, context)
     const adjustments = await adjustmentsOf(sql, record)
     return context.json(explainRecord(record, adjustments, { findSheet, prices: prices() }), 200)
   })

@@ -54,31 +54,19 @@ export class AdminClient {
     route: string,
     body: string | undefined,
   ): Promise<z.output<Schema>> {
-    const response = await this.#send(method, route, body)
-    if (!response.ok) return this.#refused(response)
-    const parsed = schema.safeParse(await readJson(response))
+    const parsed = schema.safeParse(await readJson(await this.#send(method, route, body)))
     if (parsed.success) return parsed.data
     throw new CommandError(`${this.url} answers in another form than this version knows; is it a Tallygate?`)
   }
 
   /** The text of a file. @throws CommandError as `ask` does */
   async askFile(route: string): Promise<string> {
-    const response = await this.#send("GET", route, undefined)
-    return response.ok ? response.text() : this.#refused(response)
-  }
-
-  async #refused(response: Response): Promise<never> {
-    const told = errorAnswer.safeParse(await readJson(response))
-    if (!told.success) throw new CommandError(`${this.url} answers ${response.status}; is it a Tallygate?`)
-    const { message } = told.data.error
-    if (response.status === 401) throw new CommandError(`the key in TALLYGATE_ADMIN_KEY is refused: ${message}`)
-    throw new CommandError(message)
+    return (await this.#send("GET", route, undefined)).text()
   }
 
   /** The text that a route answers, as it comes. @throws CommandError as `ask` does, and where the answer breaks off */
   async *read(route: string): AsyncGenerator<Uint8Array> {
     const response = await this.#send("GET", route, undefined)
-    if (!response.ok) return this.#refused(response)
     try {
       for await (const part of response.body ?? []) yield part
     } catch (cause) {
@@ -103,7 +91,18 @@ export class AdminClient {
     return rows
   }
 
+  /** The answer to what was not refused. */
   async #send(method: string, route: string, body: string | undefined): Promise<Response> {
+    const response = await this.#answer(method, route, body)
+    if (response.ok) return response
+    const told = errorAnswer.safeParse(await readJson(response))
+    if (!told.success) throw new CommandError(`${this.url} answers ${response.status}; is it a Tallygate?`)
+    const { message } = told.data.error
+    if (response.status === 401) throw new CommandError(`the key in TALLYGATE_ADMIN_KEY is refused: ${message}`)
+    throw new CommandError(message)
+  }
+
+  async #answer(method: string, route: string, body: string | undefined): Promise<Response> {
     try {
       return await fetch(this.url + route, {
         method,

@@ -8,6 +8,7 @@ import type { Reporter } from "../identity/reporter.ts"
 import { totalTokens, type Usage } from "../metering/usage.ts"
 import { formatUsd, nanosRoundedUp } from "../pricing/money.ts"
 import { readPinned } from "../pricing/price-terms.ts"
+import { BlankRecord } from "./blank-record.ts"
 import { type Prices, priceRecord, priceServed, putUsage } from "./priced-record.ts"
 import type { EndState, Outcome, UsageRecord } from "./usage-record.ts"
 
@@ -99,48 +100,6 @@ const END_STATES: Readonly<Record<Outcome, EndState>> = {
   aborted: "client_abort",
 }
 
-/** What nobody tells of a call that went past the proxy, and its usage and price until they are put there. */
-const UNKNOWN = {
-  dialect: "",
-  provider_account: "",
-  region: "",
-  billing: "account",
-  provider_request_id: "",
-  provider_response_id: "",
-  stream: false,
-  http_status: 0,
-  cut_by: "",
-  bound: "",
-  estimator: "",
-  input_uncached_tokens: 0,
-  cache_read_tokens: 0,
-  cache_write_5m_tokens: 0,
-  cache_write_1h_tokens: 0,
-  output_tokens: 0,
-  reasoning_tokens: 0,
-  audio_input_tokens: 0,
-  image_input_tokens: 0,
-  audio_output_tokens: 0,
-  image_output_tokens: 0,
-  web_searches: 0,
-  units: 0,
-  unit_type: "",
-  usage_mismatch: false,
-  usage_raw: null,
-  price_state: "unpriced",
-  cost_usd: null,
-  cost_source: "",
-  price_row: "",
-  base_cost_usd: null,
-  provider_cost_usd: null,
-  book_cost_usd: null,
-  ttft_ms: null,
-  upstream_ms: null,
-  overhead_us: 0,
-  request_bytes: 0,
-  response_bytes: 0,
-} as const
-
 function unpricedRecord(
   id: string,
   timeMs: number,
@@ -149,11 +108,10 @@ function unpricedRecord(
   said: ReportedUsage,
 ): UsageRecord {
   return {
-    ...UNKNOWN,
+    ...new BlankRecord(),
     id,
     time: new Date(timeMs).toISOString(),
     kind: "report",
-    adjusts_id: null,
     organization_id: reporter.organizationId,
     project_id: reporter.projectId,
     user_id: reporter.userId,
@@ -172,12 +130,12 @@ function unpricedRecord(
     model_served: said.model,
     tier_requested: said.tier,
     tier_served: said.tier,
-    attempts: [],
     outcome: said.outcome,
     end_state: END_STATES[said.outcome],
     error_code: said.error,
     usage_source: "reported",
-    charges: [],
+    price_state: "unpriced",
+    cost_usd: null,
     duration_ms: said.durationMs,
   }
 }

@@ -3,6 +3,7 @@
  * task that it cannot do is answered as failed, and the asker falls back.
  */
 import { type MessagePort, parentPort } from "node:worker_threads"
+import type { Estimate } from "./estimator.ts"
 import { secondsOfForm, soundTokens } from "./media-tokens.ts"
 import { encodingOf, estimatorName, familyNameOf, outputTokensFor } from "./model-family.ts"
 import { openTokenizer, type Tokenizer } from "./tokenizer.ts"
@@ -16,16 +17,7 @@ export type EstimateTask = {
 }
 
 export type EstimateAnswer =
-  | {
-      readonly kind: "estimated"
-      readonly id: number
-      readonly inputTokens: number
-      readonly imageInputTokens: number
-      readonly audioInputTokens: number
-      readonly audioSeconds: number
-      readonly outputTokens: number
-      readonly estimator: string
-    }
+  | (Estimate & { readonly kind: "estimated"; readonly id: number })
   | { readonly kind: "failed"; readonly id: number; readonly reason: string }
 
 if (parentPort !== null) serve(parentPort, openTokenizer())

@@ -3,6 +3,7 @@ import { chargesOf, type HeldCall } from "../admission/admit.ts"
 import { type CallActual, recordCharges } from "../admission/limits.ts"
 import type { Limit } from "../identity/limit.ts"
 import type { VirtualKey } from "../identity/virtual-key.ts"
+import { BlankRecord } from "../ledger/blank-record.ts"
 import { priceRecord, putUsage, type UsageOrigin } from "../ledger/priced-record.ts"
 import type { EndState, Outcome, UsageRecord } from "../ledger/usage-record.ts"
 import { totalTokens, type Usage } from "../metering/usage.ts"
@@ -24,85 +25,36 @@ type Upstream = { readonly route: Route; readonly account: ProviderAccount }
 
 export type AnswerUsage = { readonly usage: Usage; readonly origin: UsageOrigin }
 
-/**
- * The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it.
- * One literal, member by member, since an object of spreads is slow to make and slow to read.
- */
-export const startRecord = (
-  call: Call,
-  key: VirtualKey,
-  said: Attribution,
-  asked: Asked,
-  to: Upstream,
-): UsageRecord => ({
-  id: call.id,
-  time: new Date(call.arrivedMs).toISOString(),
-  kind: "call",
-  adjusts_id: null,
-  organization_id: key.organizationId,
-  project_id: key.projectId,
-  user_id: key.userId,
-  key_id: key.id,
-  end_customer: bounded(asked.facts.endCustomer),
-  conversation: said.conversation || bounded(asked.facts.conversation) || sessionOf(call),
-  tool: said.tool,
-  operation: said.operation,
-  tags: said.tags,
-  metadata: said.metadata,
-  client_request_id: text(call.request.headers["x-request-id"]),
-  endpoint: call.endpoint.name,
-  dialect: call.endpoint.dialect.name,
-  provider: to.route.provider.name,
-  provider_account: to.account.name,
-  region: to.account.region,
-  billing: to.route.provider.credential,
-  model_requested: bounded(asked.facts.model),
-  model_routed: bounded(to.route.model),
-  model_served: bounded(to.route.model),
-  tier_requested: bounded(asked.facts.tier),
-  tier_served: "",
-  provider_request_id: "",
-  provider_response_id: "",
-  stream: asked.facts.isStream,
-  attempts: [],
-  outcome: "error",
-  end_state: "interrupted",
-  http_status: 0,
-  error_code: "",
-  cut_by: "",
-  usage_source: "none",
-  estimator: "",
-  input_uncached_tokens: 0,
-  cache_read_tokens: 0,
-  cache_write_5m_tokens: 0,
-  cache_write_1h_tokens: 0,
-  output_tokens: 0,
-  reasoning_tokens: 0,
-  audio_input_tokens: 0,
-  image_input_tokens: 0,
-  audio_output_tokens: 0,
-  image_output_tokens: 0,
-  web_searches: 0,
-  units: 0,
-  unit_type: "",
-  usage_mismatch: false,
-  usage_raw: null,
-  price_state: "free",
-  cost_usd: "0",
-  cost_source: "",
-  price_row: "",
-  base_cost_usd: null,
-  provider_cost_usd: null,
-  book_cost_usd: null,
-  charges: [],
-  bound: "",
-  duration_ms: 0,
-  ttft_ms: null,
-  upstream_ms: null,
-  overhead_us: 0,
-  request_bytes: asked.body.length,
-  response_bytes: 0,
-})
+/** The record as it is when the call is about to be forwarded: what it will say if nothing more is ever heard of it. */
+export function startRecord(call: Call, key: VirtualKey, said: Attribution, asked: Asked, to: Upstream): UsageRecord {
+  const record = new BlankRecord()
+  record.id = call.id
+  record.time = new Date(call.arrivedMs).toISOString()
+  record.organization_id = key.organizationId
+  record.project_id = key.projectId
+  record.user_id = key.userId
+  record.key_id = key.id
+  record.end_customer = bounded(asked.facts.endCustomer)
+  record.conversation = said.conversation || bounded(asked.facts.conversation) || sessionOf(call)
+  record.tool = said.tool
+  record.operation = said.operation
+  record.tags = said.tags
+  record.metadata = said.metadata
+  record.client_request_id = text(call.request.headers["x-request-id"])
+  record.endpoint = call.endpoint.name
+  record.dialect = call.endpoint.dialect.name
+  record.provider = to.route.provider.name
+  record.provider_account = to.account.name
+  record.region = to.account.region
+  record.billing = to.route.provider.credential
+  record.model_requested = bounded(asked.facts.model)
+  record.model_routed = bounded(to.route.model)
+  record.model_served = record.model_routed
+  record.tier_requested = bounded(asked.facts.tier)
+  record.stream = asked.facts.isStream
+  record.request_bytes = asked.body.length
+  return record
+}
 
 /** What the call says about itself, with no more new values than its key may bring into being, and the key's own tags. */
 export function attributed({ newValues }: Bounded, call: Call, key: VirtualKey): Attribution {

@@ -7,6 +7,7 @@ import { type Summary, summaryQuery } from "../api/usage.ts"
 import { compact, exact, fullCount, share, total } from "../format/format.ts"
 import { TextButton } from "../ui/button.tsx"
 import { Card, Empty, Failure, Skeleton } from "../ui/card.tsx"
+import { SUM_ROW } from "../ui/table.tsx"
 import { className } from "../view/group-names.ts"
 import { useNames } from "../view/use-names.ts"
 import { useView } from "../view/use-view.ts"
@@ -99,7 +100,7 @@ function ClassTable({ data }: { data: Summary }) {
         ))}
       </tbody>
       <tfoot>
-        <tr className="border-t-[1.5px] border-ink font-semibold">
+        <tr className={SUM_ROW}>
           <td className="pt-1.5">Sum, exact</td>
           <td colSpan={3} className="pt-1.5 text-right">
             {exact(data.totals.cost_usd)}

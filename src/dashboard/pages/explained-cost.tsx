@@ -6,6 +6,7 @@ import { cost, exact, fullCount, rate } from "../format/format.ts"
 import { dayAndTime } from "../format/moment.ts"
 import { Failure, Skeleton } from "../ui/card.tsx"
 import { Missing, Pill } from "../ui/pill.tsx"
+import { SMALL_HEAD, SUM_ROW } from "../ui/table.tsx"
 import { className } from "../view/group-names.ts"
 
 export function ExplainedCost({ realm, id, timeZone }: { realm: Realm; id: string; timeZone: string }) {
@@ -37,8 +38,6 @@ export function ExplainedCost({ realm, id, timeZone }: { realm: Realm; id: strin
   )
 }
 
-const HEAD = "py-1 text-meta font-medium text-ink3"
-
 function LineTable({ lines, usd }: { lines: readonly ExplainedLine[]; usd: string }) {
   const isRated = lines.some(({ rate_usd: rated }) => rated !== null)
   return (
@@ -46,13 +45,13 @@ function LineTable({ lines, usd }: { lines: readonly ExplainedLine[]; usd: strin
       {lines.length > 0 && (
         <thead>
           <tr>
-            <th scope="col" className={`${HEAD} text-left`}>
+            <th scope="col" className={`${SMALL_HEAD} text-left`}>
               Class
             </th>
-            <th scope="col" className={`${HEAD} pl-2 text-right`}>
+            <th scope="col" className={`${SMALL_HEAD} pl-2 text-right`}>
               {isRated ? "Count × rate" : ""}
             </th>
-            <th scope="col" className={`${HEAD} pl-2 text-right`}>
+            <th scope="col" className={`${SMALL_HEAD} pl-2 text-right`}>
               Cost
             </th>
           </tr>
@@ -70,7 +69,7 @@ function LineTable({ lines, usd }: { lines: readonly ExplainedLine[]; usd: strin
         ))}
       </tbody>
       <tfoot>
-        <tr className="border-t-[1.5px] border-ink font-semibold">
+        <tr className={SUM_ROW}>
           <td className="pt-1.5">Cost, exact</td>
           <td colSpan={2} className="pt-1.5 text-right" title={cost(usd)}>
             {exact(usd)}
@@ -112,10 +111,10 @@ function Adjustments({ explanation, timeZone }: { explanation: Explanation; time
     <table className="mt-4 w-full border-collapse" aria-label="Corrections">
       <thead>
         <tr>
-          <th scope="col" className={`${HEAD} text-left`}>
+          <th scope="col" className={`${SMALL_HEAD} text-left`}>
             Corrected since
           </th>
-          <th scope="col" className={`${HEAD} pl-2 text-right`}>
+          <th scope="col" className={`${SMALL_HEAD} pl-2 text-right`}>
             Cost
           </th>
         </tr>
@@ -134,7 +133,7 @@ function Adjustments({ explanation, timeZone }: { explanation: Explanation; time
         ))}
       </tbody>
       <tfoot>
-        <tr className="border-t-[1.5px] border-ink font-semibold">
+        <tr className={SUM_ROW}>
           <td className="pt-1.5">Sum now, exact</td>
           <td className="pt-1.5 text-right">
             {explanation.total_usd === null ? "No price" : exact(explanation.total_usd)}

@@ -16,6 +16,10 @@ import { Link, useLocation } from "wouter"
 import { Button } from "./button.tsx"
 import { Icon } from "./icons.tsx"
 
+/** Of a small table that explains a figure and is no list: a cell of its head, and the row of its sum. */
+export const SMALL_HEAD = "py-1 text-meta font-medium text-ink3"
+export const SUM_ROW = "border-t-[1.5px] border-ink font-semibold"
+
 export type Column<Row> = {
   readonly id: string
   readonly head: ReactNode

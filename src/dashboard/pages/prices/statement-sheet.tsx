@@ -9,6 +9,7 @@ import { Button, buttonClass } from "../../ui/button.tsx"
 import { Empty, Failure, Skeleton } from "../../ui/card.tsx"
 import { Pill } from "../../ui/pill.tsx"
 import { Question, Sheet } from "../../ui/sheet.tsx"
+import { SMALL_HEAD, SUM_ROW } from "../../ui/table.tsx"
 import { useToast } from "../../ui/toasts.tsx"
 import { Fact, Facts } from "../key-sheet.tsx"
 import { PeriodState } from "./months.tsx"
@@ -101,18 +102,17 @@ function Detail({ statement }: { statement: Statement }) {
 }
 
 function Lines({ statement: { lines, totals } }: { statement: Statement }) {
-  const head = "py-1 text-meta font-medium text-ink3"
   return (
     <table className="w-full border-collapse text-table" aria-label="Lines of the statement">
       <thead>
         <tr>
-          <th scope="col" className={`${head} text-left`}>
+          <th scope="col" className={`${SMALL_HEAD} text-left`}>
             Project and model
           </th>
-          <th scope="col" className={`${head} pl-2 text-right max-sm:hidden`}>
+          <th scope="col" className={`${SMALL_HEAD} pl-2 text-right max-sm:hidden`}>
             Requests
           </th>
-          <th scope="col" className={`${head} pl-2 text-right`}>
+          <th scope="col" className={`${SMALL_HEAD} pl-2 text-right`}>
             Cost
           </th>
         </tr>
@@ -137,7 +137,7 @@ function Lines({ statement: { lines, totals } }: { statement: Statement }) {
         ))}
       </tbody>
       <tfoot>
-        <tr className="border-t-[1.5px] border-ink font-semibold">
+        <tr className={SUM_ROW}>
           <td className="pt-1.5">Total of the statement</td>
           <td className="pt-1.5 pl-2 text-right max-sm:hidden">{count(totals.records)}</td>
           <td className="pt-1.5 pl-2 text-right" title={exact(totals.cost_usd)}>
