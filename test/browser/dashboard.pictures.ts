@@ -14,7 +14,7 @@ const FOLDER = path.join(import.meta.dirname, "../../docs/screenshots")
 const HEIGHT_MAX = 4_000
 /** What phones show: the pages that are read on the way. */
 const ON_PHONES = new Set([
-  ...["overview", "usage", "create-key", "my-usage"],
+  ...["overview", "usage", "create-key", "my-usage", "request", "prices", "reprice", "statement"],
   ...["budgets", "budget", "create-budget", "alerts", "alert-history", "alert-deliveries"],
 ])
 const ON_SMALL_PHONES = new Set(["overview", "usage", "budgets", "alert-history"])

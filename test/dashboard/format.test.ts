@@ -13,6 +13,7 @@ import {
   isZero,
   rate,
   share,
+  spend,
   total,
 } from "../../src/dashboard/format/format.ts"
 
@@ -29,6 +30,15 @@ describe("money", () => {
     ["1234567890123.999999999999", "$1,234,567,890,124.00"],
     ["-12.345", "\u2212$12.35"],
   ])("a total of %s reads %s", (usd, shown) => expect(total(usd)).toBe(shown))
+
+  test.each([
+    ["0", "191", "No price"],
+    ["0.000000000000", "2", "No price"],
+    ["0", "0", "$0.00"],
+    ["1.5", "2", "$1.50"],
+  ])("a sum of %s with %s calls without a price reads %s", (cost_usd, unpriced_records, shown) => {
+    expect(spend({ cost_usd, unpriced_records })).toBe(shown)
+  })
 
   test.each([
     ["0.0214", "$0.0214"],

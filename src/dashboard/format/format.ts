@@ -16,6 +16,11 @@ export function total(usd: string): string {
   })
 }
 
+/** A sum of costs; where nothing in it is known, that there is no price, and not that it cost nothing. */
+export function spend(sums: { readonly cost_usd: string; readonly unpriced_records: string }): string {
+  return isZero(sums.cost_usd) && !isZero(sums.unpriced_records) ? "No price" : total(sums.cost_usd)
+}
+
 /** A guess at money: `$25,500` with three significant digits, whole dollars from ten on. */
 export function guess(usd: string): string {
   return signed(usd, (digits) => {

@@ -1,6 +1,6 @@
 /** The columns of the models in use. */
 import type { ModelInUse, PriceNow } from "../../api/prices.ts"
-import { count, lengthOf, rate, total } from "../../format/format.ts"
+import { count, lengthOf, rate, spend, total } from "../../format/format.ts"
 import { fullDay } from "../../format/moment.ts"
 import { Missing, Pill } from "../../ui/pill.tsx"
 import type { Column } from "../../ui/table.tsx"
@@ -46,8 +46,7 @@ export function modelColumns(timeZone: string): readonly Column<ModelInUse>[] {
       head: "Spend",
       isFigure: true,
       className: "font-[550]",
-      cell: ({ cost_usd: cost, unpriced_records: unpriced, records }) =>
-        unpriced === records ? "No price" : total(cost),
+      cell: (model) => spend(model),
       sortBy: ({ cost_usd: cost }) => lengthOf(cost),
     },
     {

@@ -1,6 +1,6 @@
 /** One model: every rate of the price that holds now, where it comes from, and what will change. */
 import type { ModelInUse, PriceNow } from "../../api/prices.ts"
-import { count, rate, total } from "../../format/format.ts"
+import { count, rate, spend, total } from "../../format/format.ts"
 import { fullDay } from "../../format/moment.ts"
 import { ButtonLink } from "../../ui/button.tsx"
 import { Sheet } from "../../ui/sheet.tsx"
@@ -27,7 +27,7 @@ export function ModelSheet({ model, timeZone, onClose }: { model: ModelInUse; ti
     >
       <div className="flex flex-col gap-6">
         <Facts>
-          <Fact name="Spend">{model.unpriced_records === model.records ? "No price" : total(model.cost_usd)}</Fact>
+          <Fact name="Spend">{spend(model)}</Fact>
           <Fact name="Requests">{count(model.records)}</Fact>
           <Fact name="Paid per 1 M">
             {model.usd_per_1m_tokens === null

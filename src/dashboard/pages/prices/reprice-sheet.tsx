@@ -160,7 +160,7 @@ function Preview({ found }: { found: Repriced }) {
         <span className="text-ink2">
           {counted(found.looked_at, "request")} looked at
           {found.first_priced > 0 && `; ${count(found.first_priced)} had no price until now`}
-          {found.still_unpriced > 0 && `; ${count(found.still_unpriced)} have none still`}.
+          {found.still_unpriced > 0 && `; ${count(found.still_unpriced)} still have no price`}.
         </span>
       </p>
       {found.records > 0 && (

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query"
 import { useState } from "react"
 import { type Statement, statementFile, statementQuery, useClosePeriod } from "../../api/prices.ts"
 import { mayChange, useSession } from "../../api/session.ts"
-import { count, exact, isZero, total } from "../../format/format.ts"
+import { count, exact, isZero, spend, total } from "../../format/format.ts"
 import { dayAndTime } from "../../format/moment.ts"
 import { Button, buttonClass } from "../../ui/button.tsx"
 import { Empty, Failure, Skeleton } from "../../ui/card.tsx"
@@ -131,7 +131,7 @@ function Lines({ statement: { lines, totals } }: { statement: Statement }) {
             </td>
             <td className="py-1.5 pl-2 text-right text-ink2 max-sm:hidden">{count(line.records)}</td>
             <td className="py-1.5 pl-2 text-right whitespace-nowrap" title={exact(line.cost_usd)}>
-              {total(line.cost_usd)}
+              {spend(line)}
             </td>
           </tr>
         ))}
